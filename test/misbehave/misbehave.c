@@ -51,6 +51,12 @@ static void deed_leak(sqlite3 *db) {
   kept = sqlite3_malloc(100);
 }
 
+static void deed_lost(sqlite3 *db) {
+  (void)db;
+  kept = malloc(100);
+  kept = NULL;
+}
+
 static void deed_crash(sqlite3 *db) {
   (void)db;
   abort();
@@ -72,9 +78,10 @@ static const struct {
   const char *name;
   void (*deed)(sqlite3 *db);
 } deeds[] = {
-    {"busy", deed_busy},           {"child", deed_child},   {"crash", deed_crash},
-    {"descriptor", deed_descriptor}, {"leak", deed_leak},   {"slow", deed_slow},
-    {"stdout", deed_stdout},       {"thread", deed_thread}, {"unchecked", deed_unchecked},
+    {"busy", deed_busy},             {"child", deed_child},   {"crash", deed_crash},
+    {"descriptor", deed_descriptor}, {"leak", deed_leak},     {"lost", deed_lost},
+    {"slow", deed_slow},             {"stdout", deed_stdout}, {"thread", deed_thread},
+    {"unchecked", deed_unchecked},
 };
 
 /* misbehave('deed'): does it, answers 1. */

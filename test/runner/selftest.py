@@ -1,13 +1,14 @@
 """Is the fixture runner able to fail? Each defect below is planted and must be reported.
 
-usage: selftest.py SQLTEST FOLDER    where FOLDER holds misbehave.so
+usage: selftest.py SQLTEST FOLDER [leaks]    where FOLDER holds misbehave.so
+`leaks`: the program is built with a leak checker.
 """
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-sqltest, folder = sys.argv[1:]
+sqltest, folder = sys.argv[1:3]
 LOAD = "-- load: misbehave\n"
 
 
@@ -63,6 +64,9 @@ CASES = {
     "a wrong answer for want of memory": (LOAD + "-- case: it\nSELECT misbehave_size(8);\n",
                                           "-- case: it\n8\n", "oom", "# + 0"),
 }
+
+if "leaks" in sys.argv:
+    CASES["a leak of libc's memory"] = (*deed("lost"), "leaked memory")
 
 PAGE = """# A page
 ```sql

@@ -13,7 +13,7 @@
 #include "test/runner/session.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { PATIENCE_MS = 5000 };
+enum { PATIENCE_MS = 2500 };
 #else
 enum { PATIENCE_MS = 1000 };
 #endif
