@@ -1,0 +1,46 @@
+/*
+** Interrupt and progress handlers, seen from inside long work: see poll.h.
+*/
+#include "vtab/inside.h"
+
+#include "base/stop.h"
+
+static const int64_t POLL_NS = 20 * 1000 * 1000;
+
+/* About 4,000 steps. A progress handler for every N steps counts the steps of each statement by
+** itself, so a tiny statement, or a fresh one at every poll, would never reach N. */
+const char vt_poll_sql[] = "WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i FROM c "
+                               "LIMIT 270) SELECT count(*) FROM c";
+
+VtPoll vt_poll_begin(VtConn *conn) {
+  return (VtPoll){.conn = conn, .due = clock_now() + POLL_NS};
+}
+
+void vt_poll_end(VtPoll *poll) {
+  sqlite3_finalize(poll->stmt);
+  poll->stmt = NULL;
+}
+
+static void prepare_poll(VtPoll *poll) {
+  sqlite3 *db = vt_db(poll->conn);
+  int rc = sqlite3_prepare_v2(db, vt_poll_sql, -1, &poll->stmt, NULL);
+  /* A host's authorizer may allow less than that; this much it will. */
+  if (rc == SQLITE_AUTH) rc = sqlite3_prepare_v2(db, "SELECT 1", -1, &poll->stmt, NULL);
+  if (rc == SQLITE_INTERRUPT) poll->stopped = true; /* the parser looks as well */
+}
+
+int vt_poll(VtPoll *poll) {
+  if (poll->stopped) return SQLITE_INTERRUPT;
+  if (!poll->conn || clock_now() < poll->due) return SQLITE_OK;
+  vt_internal_enter(poll->conn);
+  if (!poll->stmt) prepare_poll(poll);
+  if (poll->stmt) {
+    sqlite3_step(poll->stmt);
+    poll->stopped = sqlite3_reset(poll->stmt) == SQLITE_INTERRUPT;
+  }
+  vt_internal_leave(poll->conn);
+  poll->due = clock_now() + POLL_NS;
+  return poll->stopped ? SQLITE_INTERRUPT : SQLITE_OK;
+}
+
+bool vt_asked(void *ctx) { return vt_poll(ctx) != SQLITE_OK; }
