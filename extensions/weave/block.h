@@ -1,0 +1,200 @@
+/*
+** One SELECT being evaluated: what the parts of the compiler share about it. See compile.h.
+*/
+#ifndef TENFOLD_WEAVE_BLOCK_H
+#define TENFOLD_WEAVE_BLOCK_H
+
+#include "extensions/weave/compile.h"
+
+enum { MAX_CELLS = 4, MAX_FEEDS = 32, ALIAS_SIZE = 16 };
+
+typedef struct Block Block;
+
+/* How a source of the FROM clause is fed to SQLite. */
+typedef enum FeedKind {
+  FEED_PLAIN, /* reads no decision: as it is */
+  FEED_TABLE, /* a table with decisions: one row per class of interchangeable rows */
+  FEED_VIEW   /* a symbolic relation: a view, a sub-select, an outer row, a folded join */
+} FeedKind;
+
+/* A decision of a table that the block reads. Expanded: joined with its candidates, so that SQLite
+** computes with the value and the tuple carries the guard. Otherwise a symbol. */
+typedef struct Cell {
+  Decision *decision;
+  bool expanded;
+  char alias[ALIAS_SIZE]; /* of the candidates, in SQL */
+  int out;                /* result column with the candidate's index */
+} Cell;
+
+/* Which column of a symbolic relation answers for a column of a source. */
+typedef struct ColumnMap {
+  const SqlSource *source;
+  int column, at;
+} ColumnMap;
+
+typedef struct Feed {
+  FeedKind kind;
+  SqlSource *source;      /* NULL: outer rows, a folded join */
+  char alias[ALIAS_SIZE];
+  Table *table;
+  SqlJoin join;           /* LEFT (kept in SQL) or inner */
+  /* TABLE */
+  Cell cells[MAX_CELLS];
+  int ncells;
+  bool by_row;            /* every row is a class of its own */
+  Relation classes;       /* (class, key…, domain per cell) */
+  uint32_t *class_first;  /* rows of class c: class_rows[class_first[c] .. class_first[c + 1]) */
+  uint32_t *class_rows;
+  size_t nclasses;
+  bool fixed;             /* this pass enumerates the rows outside every scope */
+  /* VIEW */
+  SymRelation *relation;
+  ColumnMap *map;
+  int nmap;
+  int out;                /* result column with the class / the tuple */
+} Feed;
+
+/* What an expression reads, in a block. */
+typedef struct Nature {
+  bool symbolic;  /* reads a symbol: not for SQLite */
+  bool aggregate; /* an aggregate of this block */
+  int cells[8];   /* feed * MAX_CELLS + cell, distinct */
+  int ncells;
+} Nature;
+
+typedef enum NodeKind {
+  NODE_LEAF,      /* computed by SQLite: column `index` of the tuple */
+  NODE_CELL,      /* a decision, as a choice or a number: feed, cell */
+  NODE_COLUMN,    /* a symbolic column: feed, column */
+  NODE_SUBQUERY,  /* block->subqueries[index] */
+  NODE_AGGREGATE, /* block->aggregates[index] */
+  NODE_OPERATOR   /* expr->kind over the kids */
+} NodeKind;
+
+/* An expression prepared for evaluation. */
+typedef struct Node {
+  NodeKind kind;
+  SqlExpr *expr;
+  int index, feed;
+  struct Node **kids;
+  int nkids;
+} Node;
+
+typedef struct Subquery {
+  SqlExpr *expr;
+  SqlSelect *select;
+  Node **columns;     /* leaves: outer columns it reads, in the order of `map` */
+  ColumnMap *map;
+  int ncolumns;
+  Node *left;         /* IN: the left side, a leaf */
+  uint32_t *row_of;   /* per tuple: its distinct outer row */
+  Sym *values;        /* per outer row (IN: per outer row with the left side) */
+} Subquery;
+
+typedef struct Aggregate {
+  SqlExpr *expr;
+  Node *arg;    /* NULL: count(*) */
+  Node *filter; /* FILTER (WHERE …), a leaf, or NULL */
+} Aggregate;
+
+struct Block {
+  Compiler *compiler;
+  SqlSelect *select; /* one arm */
+  SqlSelect *whole;  /* the whole compound, for WITH */
+  Feed feeds[MAX_FEEDS];
+  int nfeeds;
+  bool has_outer; /* feeds[0] holds the outer rows */
+  SqlExpr *const *outputs;
+  int noutputs;
+  SqlExpr **conditions; /* WHERE and ON of inner joins, split at AND: for SQLite */
+  int nconditions;
+  size_t conditions_capacity;
+  SqlExpr **filters;    /* those that read symbols: they become part of the guard */
+  int nfilters;
+  size_t filters_capacity;
+  SqlExpr *left_on[MAX_FEEDS]; /* per feed: ON of a LEFT JOIN kept in SQL */
+  SqlExpr *violation; /* only tuples where this is false are wanted (a must), or NULL */
+
+  SqlExpr **leaves;
+  int nleaves, leaves_capacity;
+  Subquery *subqueries;
+  int nsubqueries;
+  Aggregate *aggregates;
+  int naggregates;
+
+  /* tuples */
+  size_t ntuples;
+  Guard *guards;
+  size_t guards_capacity;
+  Value *leaf_values; /* ntuples * nleaves */
+  size_t leaf_capacity;
+  uint32_t *feed_rows; /* ntuples * nfeeds: class or tuple of each feed; UINT32_MAX: fixed row */
+  size_t feed_rows_capacity;
+};
+
+/* scope.c */
+/* Take apart one arm of `whole`, of which only `outputs` are wanted; `outer` (NULL: none) holds the
+** rows of the enclosing SELECT. Sets which decisions are expanded. Close in any case. */
+bool block_open(Block *block, Compiler *compiler, SqlSelect *arm, SqlSelect *whole,
+                const Feed *outer, SqlExpr *const *outputs, int noutputs);
+void block_close(Block *block);
+bool block_nature(Block *block, SqlExpr *expr, Nature *out);
+bool block_pairable(Block *block, SqlExpr *expr, bool *out); /* a symbol over several cells works */
+bool block_add_feed(Block *block, SqlSource *source, Feed **out);
+/* Which columns of a source the block reads anywhere: flags per column, the rowid's last; arena. */
+bool *block_wanted(Block *block, const SqlSource *of);
+Feed *block_feed(Block *block, const SqlExpr *column, int *out_at); /* whose column it is */
+Cell *block_cell(Block *block, const SqlExpr *column); /* NULL: no decision of this block */
+void block_expand(Block *block, const Nature *nature); /* force these cells */
+bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* classes.c */
+bool classes_build(Block *block, Feed *feed);
+
+/* join.c: a LEFT JOIN whose right side or condition needs symbols becomes one symbolic feed */
+bool join_fold(Block *block, SqlSource *source, SqlExpr *on);
+
+/* enumerate.c */
+bool enumerate_run(Block *block);
+int enumerate_leaf(Block *block, SqlExpr *expr); /* column of the tuple; -1: a fault */
+static inline const Value *block_leaf(const Block *block, size_t tuple, int leaf) {
+  return &block->leaf_values[tuple * (size_t)block->nleaves + (size_t)leaf];
+}
+static inline uint32_t block_row(const Block *block, size_t tuple, int feed) {
+  return block->feed_rows[tuple * (size_t)block->nfeeds + (size_t)feed];
+}
+
+/* evaluate.c */
+Node *evaluate_plan(Block *block, SqlExpr *expr, bool in_aggregate);
+typedef struct Frame { /* what a node is evaluated for */
+  Block *block;
+  size_t tuple;           /* any tuple of the group */
+  const Sym *aggregates;  /* of the group, or NULL */
+} Frame;
+bool evaluate(const Frame *frame, const Node *node, Sym *out);
+
+/* subquery.c */
+int subquery_plan(Block *block, SqlExpr *expr); /* index, -1: a fault */
+bool subquery_run(Block *block, Subquery *subquery);
+bool subquery_value(Block *block, const Subquery *subquery, size_t tuple, Sym *out);
+
+/* group.c: tuples to groups, aggregates to symbols */
+typedef struct Group {
+  size_t *tuples;
+  size_t ntuples;
+  GuardSet *set;
+  bool exists; /* no GROUP BY, or sure to have a tuple */
+} Group;
+bool group_tuples(Block *block, Node *const *keys, int nkeys, Group **out, size_t *out_count);
+bool group_aggregates(Block *block, const Group *group, Sym *out); /* out[naggregates] */
+
+/* block.c */
+bool relation_of_select(Compiler *compiler, SqlSelect *select, Feed *outer, const bool *wanted,
+                        SymRelation *out, uint32_t **out_outer_rows);
+bool relation_of_view(Compiler *compiler, Table *view, const bool *wanted, SymRelation **out);
+Lit guard_literal(Compiler *compiler, const Guard *guard, uint32_t i);
+uint32_t guard_copies(const Guard *guard);
+Guard guard_true(void);
+
+#endif

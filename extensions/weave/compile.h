@@ -1,0 +1,203 @@
+/*
+** The compiler from rules to a model: what its parts share.
+**
+** A rule is a view. The compiler evaluates it symbolically: SQLite enumerates the tuples a SELECT
+** could produce under any decision (with every expression that reads at most one decision already
+** computed, exactly, by SQLite itself), and what remains (aggregates, comparisons of several
+** decisions) becomes symbols (symbol.h) over the model (solver/model.h).
+**
+**   declare.c   what to decide, which rules
+**   catalog.c   tables and views behind names
+**   domain.c    rows in scope, candidate values, the model's choices
+**   scope.c     one SELECT taken apart: sources, conditions, which decisions it reads
+**   enumerate.c the query SQLite runs, and its tuples
+**   evaluate.c  symbols of expressions over a tuple
+**   block.c     a SELECT as a symbolic relation: joins, groups, sub-selects
+**   rule.c      requirements and goals
+**
+** After section 3 of the Weave paper (HotOS'19): policies over tables, decisions as columns.
+*/
+#ifndef TENFOLD_WEAVE_COMPILE_H
+#define TENFOLD_WEAVE_COMPILE_H
+
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/stop.h"
+#include "extensions/weave/declare.h"
+#include "extensions/weave/query.h"
+#include "extensions/weave/relation.h"
+#include "extensions/weave/symbol.h"
+#include "solver/model.h"
+#include "sql/sql.h"
+
+typedef struct Compiler Compiler;
+typedef struct Table Table;
+typedef struct Decision Decision;
+typedef struct SymRelation SymRelation;
+
+/* ---- tables and views ----------------------------------------------------------------------- */
+
+/* A table or view of the database. Lives in the compiler's arena. */
+struct Table {
+  Table *next;
+  const char *schema, *name; /* as stored, schema always given */
+  bool is_view, is_virtual;
+  const char *sql;           /* CREATE statement, NULL for table functions */
+  SqlColumn *columns;
+  const int *notnull; /* per column */
+  int ncolumns;
+  bool has_rowid;
+  const char **keys; /* what identifies a row: rowid, or the primary key's columns */
+  int nkeys;
+  const char *label;  /* column shown to people as the row's name, NULL: the keys themselves */
+  Decision **decisions; /* per column; NULL array when none is decided */
+  /* rows that some decision of the table covers, in key order */
+  size_t nrows;
+  Value *row_keys;   /* nrows * nkeys */
+  Value *row_labels; /* nrows */
+  bool has_fixed_rows; /* rows outside every scope */
+  /* views */
+  SqlSelect *select; /* parsed and bound, at the first need */
+  int depends;       /* reads a decision: -1 not known yet */
+  bool open;         /* being bound: a view that needs itself is an error */
+  SymRelation *relation; /* evaluated: shared by all rules */
+};
+
+/* One decided column. */
+struct Decision {
+  const DecideClause *clause;
+  Table *table;
+  int column;
+  SqlExpr *scope;      /* bound to scope_source, NULL: every row */
+  SqlSource *scope_source;
+  SqlAffinity affinity;
+  Collation collation;
+  /* Finite: per row of table->nrows, its first variable and its domain. var is VAR_ONE where the
+  ** row is out of this decision's scope: a constant, whose domain is its present value. */
+  Var *first;
+  int *domain;
+  int *current;        /* index of the present value in the domain, -1: not in it */
+  bool numeric;        /* a number variable (first[row]) rather than a choice */
+  bool integral;
+  struct Domain *domains;
+  size_t ndomains, domains_capacity;
+  Relation candidates; /* (domain, index, value): for SQLite */
+  Value *present;      /* value per row now */
+};
+
+/* A list of candidate values; NULL, when allowed, is the last. */
+typedef struct Domain {
+  Value *values;
+  int count;
+} Domain;
+
+/* ---- symbolic relations --------------------------------------------------------------------- */
+
+/* The presence of a tuple. Interchangeable rows give one tuple with a guard for each of them. With
+** none_of the tuple is there (once) when none of the literals is true: the row a LEFT JOIN makes up. */
+typedef struct Guard {
+  const Lit *lits;
+  uint32_t count;
+  bool none_of;
+} Guard;
+
+/* What a SELECT gives: tuples with guards and columns. Column values are constants where they can
+** be; `symbols` holds the others. */
+struct SymRelation {
+  SymRelation *next; /* of the same view, with other columns */
+  int ncolumns;
+  size_t ntuples, capacity;
+  Guard *guards;
+  Relation rows;      /* (tuple, column…): NULL where the column is symbolic; for SQLite */
+  Sym **symbols;      /* per column: NULL, or a symbol per tuple */
+  size_t *symbols_capacity;
+  bool *wanted;       /* per column: was computed */
+  SqlAffinity *affinities; /* per column */
+  const char **collations;
+};
+
+/* ---- requirements and goals ----------------------------------------------------------------- */
+
+/* One rule view, or a constraint of the schema turned into one. */
+typedef struct Rule {
+  const char *name;  /* "r_capacity", or "pod.node UNIQUE" */
+  const char *select_sql; /* SELECT … of the view */
+  Table *view;       /* NULL for schema constraints */
+  SqlSelect *select;
+  int must, goal;    /* columns, -1: none */
+  bool maximize;
+  int level;
+} Rule;
+
+/* Where a requirement comes from: tags of the model index this. */
+typedef struct Origin {
+  int rule;
+  const char *key;    /* JSON array of the tuple's constant columns, NULL when not recorded */
+  const char *detail; /* both sides in words, NULL */
+} Origin;
+
+struct Compiler {
+  sqlite3 *db;
+  const Declaration *declaration;
+  Arena arena;
+  Fault *fault;
+  Stop *stop;
+  Model *model;
+  Algebra algebra;
+  SqlSchema schema;
+  const char *resolving; /* schema in which unqualified names are looked up first; NULL: any */
+  Table *tables;
+  Decision *decisions;
+  size_t ndecisions;
+  Rule *rules;
+  size_t nrules, rules_capacity;
+  bool record_origins; /* keep keys and details (weave_explain, weave_whynot) */
+  Origin *origins;
+  size_t norigins, origins_capacity;
+  Decision **owner;    /* per variable of a choice: whose it is … */
+  uint32_t *owner_row; /* … and which row's */
+  size_t owners, owners_capacity, owner_rows_capacity;
+  int aliases;         /* counter for unique names in generated SQL */
+  /* figures for weave_status */
+  int64_t tuples;      /* rows enumerated by SQLite */
+  int64_t statements;
+  double seconds_domain, seconds_rules;
+};
+
+/* Everything from the declaration to a complete model. On failure the fault names the rule and the
+** place. The compiler must be finished in any case; the model dies with it. */
+bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool record_origins,
+             Stop *stop, Fault *fault);
+void compiler_finish(Compiler *compiler);
+
+/* A fault about a piece of a rule: prefixed later with the rule's name; adds the place in the
+** view's text. Returns false. */
+bool compile_refuse(Compiler *compiler, const char *text, const SqlExpr *expr, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* catalog.c */
+Table *catalog_table(Compiler *compiler, const char *schema, const char *name);
+bool catalog_view_select(Compiler *compiler, Table *view);       /* parse and bind */
+bool catalog_depends(Compiler *compiler, Table *table, bool *out); /* reads a decision */
+void catalog_schema(Compiler *compiler); /* fills compiler->schema */
+bool compile_select_depends(Compiler *compiler, SqlSelect *select, bool *out);
+bool compile_expr_depends(Compiler *compiler, SqlExpr *expr, bool *out);
+
+/* CHECK expressions of a table, parsed, unbound; in the arena. */
+bool catalog_checks(Compiler *compiler, Table *table, SqlExpr ***out, int *out_count);
+
+/* domain.c */
+bool domain_load(Compiler *compiler);
+/* SELECT columns FROM table WHERE in some scope ORDER BY keys: rows as in table->row_keys. */
+void domain_rows_sql(Text *sql, const Table *table, const char *columns);
+bool domain_constraints(Compiler *compiler); /* UNIQUE, CHECK, FOREIGN KEY as rules */
+
+/* rule.c */
+bool rule_load(Compiler *compiler);
+bool rule_compile(Compiler *compiler, size_t rule);
+
+/* A copy in the compiler's arena, with out-of-memory reported. */
+char *compile_strdup(Compiler *compiler, const char *text);
+char *compile_text(Compiler *compiler, Text *text); /* takes and finishes the text */
+
+#endif

@@ -1,0 +1,664 @@
+/*
+** What is decided: rows in scope, candidate values, the model's variables. See compile.h.
+*/
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "extensions/weave/compile.h"
+
+enum {
+  MAX_LITERALS = 40 * 1000 * 1000, /* row x candidate pairs of one model: some 2 GB */
+  SMALL_RANGE = 128                /* lo..hi this wide becomes a choice: usable anywhere */
+};
+
+/* ---- the clauses ---------------------------------------------------------------------------- */
+
+static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decision *decision) {
+  const char *schema = clause->schema;
+  Table *table = catalog_table(compiler, schema, clause->table);
+  if (!table) {
+    return fault_set(compiler->fault, FAULT_NOTFOUND, "DECIDE %s.%s: no such table: %s",
+                     clause->table, clause->column, clause->table);
+  }
+  if (table->is_view || !table->schema || table->nkeys == 0) {
+    return fault_set(compiler->fault, FAULT_INVALID, "DECIDE %s.%s: %s is %s, expected a table",
+                     clause->table, clause->column, clause->table,
+                     table->is_view ? "a view" : "a virtual table without a key");
+  }
+  decision->column = -1;
+  for (int i = 0; i < table->ncolumns; i++) {
+    if (!strcasecmp(table->columns[i].name, clause->column)) decision->column = i;
+  }
+  if (decision->column < 0) {
+    return fault_set(compiler->fault, FAULT_NOTFOUND, "DECIDE %s.%s: no such column: %s",
+                     clause->table, clause->column, clause->column);
+  }
+  decision->table = table;
+  decision->clause = clause;
+  decision->affinity = sql_type_affinity(table->columns[decision->column].type);
+  decision->collation = collation_named(table->columns[decision->column].collation);
+  for (int k = 0; k < table->nkeys; k++) {
+    if (!strcasecmp(table->keys[k], clause->column)) {
+      return fault_set(compiler->fault, FAULT_UNSUPPORTED,
+                       "DECIDE %s.%s: the column identifies its row; it cannot be decided",
+                       clause->table, clause->column);
+    }
+  }
+  if (clause->optional && table->notnull[decision->column]) {
+    return fault_set(compiler->fault, FAULT_INVALID,
+                     "DECIDE %s.%s: OPTIONAL, but the column is NOT NULL", clause->table,
+                     clause->column);
+  }
+  if (!table->decisions) {
+    size_t n = (size_t)table->ncolumns;
+    table->decisions = arena_array(&compiler->arena, n, sizeof *table->decisions);
+    if (!table->decisions) return fault_oom(compiler->fault);
+  }
+  table->decisions[decision->column] = decision;
+  return true;
+}
+
+/* Scopes are bound once, to a source that stands for the table alone. */
+static bool resolve_scope(Compiler *compiler, Decision *decision) {
+  const DecideClause *clause = decision->clause;
+  if (!clause->scope) return true;
+  SqlSource *source = arena_alloc(&compiler->arena, sizeof *source);
+  if (!source) return fault_oom(compiler->fault);
+  source->kind = SQL_SOURCE_TABLE;
+  source->schema = decision->table->schema;
+  source->name = decision->table->name;
+  source->alias = clause->table;
+  decision->scope = sql_parse_expr(&compiler->arena, clause->scope, strlen(clause->scope),
+                                   compiler->fault);
+  decision->scope_source = source;
+  if (!decision->scope || !sql_bind_expr(decision->scope, source, &compiler->schema,
+                                         &compiler->arena, compiler->fault)) {
+    return fault_prefix(compiler->fault, "DECIDE %s.%s WHERE: ", clause->table, clause->column);
+  }
+  return true;
+}
+
+/* ---- candidate values ----------------------------------------------------------------------- */
+
+/* A value as the column would store it. */
+static bool store_as(Compiler *compiler, SqlAffinity affinity, Value *value) {
+  if (!value_apply_affinity(&compiler->arena, value, affinity)) return fault_oom(compiler->fault);
+  bool to_integer = affinity == SQL_AFFINITY_INTEGER || affinity == SQL_AFFINITY_NUMERIC;
+  if (to_integer && value->type == VALUE_REAL && fabs(value->real) < 9e15 &&
+      value->real == (double)(int64_t)value->real) {
+    *value = value_integer((int64_t)value->real);
+  }
+  if (affinity == SQL_AFFINITY_REAL && value->type == VALUE_INTEGER) {
+    *value = value_real((double)value->integer);
+  }
+  return true;
+}
+
+static int add_domain(Compiler *compiler, Decision *decision, const Value *values, int count) {
+  if (!array_grow(decision->domains, decision->domains_capacity, decision->ndomains + 1)) {
+    fault_oom(compiler->fault);
+    return -1;
+  }
+  Domain *domain = &decision->domains[decision->ndomains];
+  domain->count = count;
+  domain->values = arena_array(&compiler->arena, (size_t)count, sizeof *domain->values);
+  if (!domain->values) {
+    fault_oom(compiler->fault);
+    return -1;
+  }
+  if (count) memcpy(domain->values, values, (size_t)count * sizeof *values);
+  return (int)decision->ndomains++;
+}
+
+/* The distinct values of column 0, NULL only when optional and then last. -1: a fault. */
+static int read_domain(Compiler *compiler, Decision *decision, sqlite3_stmt *query) {
+  Value *values = NULL;
+  size_t capacity = 0;
+  int count = 0, step, index = -1;
+  Map seen = {0};
+  Text key = {0};
+  while ((step = query_step(query, compiler->fault)) == 1) {
+    Value value = query_value(query, 0);
+    bool added = false;
+    if (value_is_null(&value)) continue;
+    if (!array_grow(values, capacity, (size_t)count + 2)) goto oom;
+    if (!value_copy(&compiler->arena, &value, &value)) goto oom;
+    if (!store_as(compiler, decision->affinity, &value)) goto out;
+    text_clear(&key);
+    value_add_key(&key, &value, COLLATION_BINARY);
+    if (key.oom || !map_put(&seen, key.data, key.length, count, &added)) goto oom;
+    if (added) values[count++] = value;
+  }
+  if (step < 0) goto out;
+  if (decision->clause->optional) {
+    if (!array_grow(values, capacity, (size_t)count + 1)) goto oom;
+    values[count++] = value_null();
+  }
+  index = add_domain(compiler, decision, values, count);
+  goto out;
+oom:
+  fault_oom(compiler->fault);
+out:
+  map_finish(&seen);
+  text_finish(&key);
+  free(values);
+  return index;
+}
+
+static bool one_column(Compiler *compiler, const Decision *decision, sqlite3_stmt *query) {
+  int n = sqlite3_column_count(query);
+  if (n == 1) return true;
+  return fault_set(compiler->fault, FAULT_INVALID,
+                   "DECIDE %s.%s IN: the query has %d columns, expected 1",
+                   decision->clause->table, decision->clause->column, n);
+}
+
+/* ---- domains without IN: from the schema ---------------------------------------------------- */
+
+static const char *foreign_key_query(Compiler *compiler, const Decision *decision) {
+  const Table *table = decision->table;
+  const char *sql = NULL;
+  sqlite3_stmt *keys = query_printf(
+      compiler->db, compiler->fault,
+      "SELECT \"table\", \"to\" FROM pragma_foreign_key_list(%Q, %Q) WHERE \"from\" = %Q COLLATE "
+      "NOCASE AND id IN (SELECT id FROM pragma_foreign_key_list(%Q, %Q) GROUP BY id "
+      "HAVING count(*) = 1)",
+      table->name, table->schema, table->columns[decision->column].name, table->name,
+      table->schema);
+  if (keys && query_step(keys, compiler->fault) == 1) {
+    Table *parent = catalog_table(compiler, table->schema,
+                                  (const char *)sqlite3_column_text(keys, 0));
+    const char *to = (const char *)sqlite3_column_text(keys, 1);
+    if (!to && parent) to = parent->label;
+    if (parent && to) {
+      Text text = {0};
+      text_add(&text, "SELECT ");
+      text_add_name(&text, to);
+      text_add(&text, " FROM ");
+      text_add_name(&text, parent->schema);
+      text_addc(&text, '.');
+      text_add_name(&text, parent->name);
+      sql = compile_text(compiler, &text);
+    }
+  }
+  query_finish(keys);
+  return sql;
+}
+
+static bool is_column(const SqlExpr *expr, const char *name) {
+  return expr->kind == SQL_EXPR_COLUMN && !strcasecmp(expr->name, name);
+}
+
+static bool constant_number(Compiler *compiler, const SqlExpr *expr, double *out, bool *integral) {
+  Text text = {0};
+  SqlPrinter printer = {.out = &text};
+  text_add(&text, "SELECT ");
+  sql_print_expr(&printer, expr);
+  Fault ignored = {0};
+  sqlite3_stmt *query = query_prepare(compiler->db, text_get(&text), &ignored);
+  bool ok = false;
+  if (query && query_step(query, &ignored) == 1) {
+    Value value = query_value(query, 0);
+    ok = value_is_number(&value);
+    *out = value_number(&value);
+    *integral &= value.type == VALUE_INTEGER;
+  }
+  query_finish(query);
+  text_finish(&text);
+  return ok;
+}
+
+/* CHECK (c IN (…)), CHECK (c BETWEEN a AND b), with AND around. */
+static bool check_domain(Compiler *compiler, const Decision *decision, const SqlExpr *check,
+                         DecideClause *clause) {
+  const char *name = decision->table->columns[decision->column].name;
+  if (check->kind == SQL_EXPR_BINARY && check->op == SQL_OP_AND) {
+    return check_domain(compiler, decision, check->args[0], clause) ||
+           check_domain(compiler, decision, check->args[1], clause);
+  }
+  if (check->negated || check->nargs == 0 || !is_column(check->args[0], name)) return false;
+  if (check->kind == SQL_EXPR_BETWEEN) {
+    bool integral = decision->affinity == SQL_AFFINITY_INTEGER;
+    if (!constant_number(compiler, check->args[1], &clause->lo, &integral) ||
+        !constant_number(compiler, check->args[2], &clause->hi, &integral)) {
+      return false;
+    }
+    clause->domain = integral ? DOMAIN_INTEGER : DOMAIN_REAL;
+    return true;
+  }
+  if (check->kind != SQL_EXPR_IN_LIST || check->nargs < 2) return false;
+  Text text = {0};
+  SqlPrinter printer = {.out = &text};
+  text_add(&text, "VALUES ");
+  for (int i = 1; i < check->nargs; i++) {
+    text_add(&text, i > 1 ? ",(" : "(");
+    sql_print_expr(&printer, check->args[i]);
+    text_addc(&text, ')');
+  }
+  clause->query = compile_text(compiler, &text);
+  clause->domain = DOMAIN_QUERY;
+  return clause->query != NULL;
+}
+
+static bool imply_domain(Compiler *compiler, Decision *decision) {
+  DecideClause *clause = arena_alloc(&compiler->arena, sizeof *clause);
+  if (!clause) return fault_oom(compiler->fault);
+  *clause = *decision->clause;
+  decision->clause = clause;
+  clause->query = foreign_key_query(compiler, decision);
+  if (clause->query) clause->domain = DOMAIN_QUERY;
+  if (clause->query || compiler->fault->code) return compiler->fault->code == FAULT_NONE;
+  SqlExpr **checks;
+  int count;
+  if (!catalog_checks(compiler, decision->table, &checks, &count)) return false;
+  for (int i = 0; i < count; i++) {
+    if (check_domain(compiler, decision, checks[i], clause)) return true;
+  }
+  return fault_set(compiler->fault, FAULT_INVALID,
+                   "DECIDE %s.%s: no IN (…), and the column has no foreign key and no CHECK with "
+                   "IN or BETWEEN to take the values from",
+                   clause->table, clause->column);
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/* "main"."pod" AS "pod" */
+static void add_from(Text *sql, const Decision *decision) {
+  text_add_name(sql, decision->table->schema);
+  text_addc(sql, '.');
+  text_add_name(sql, decision->table->name);
+  text_add(sql, " AS ");
+  text_add_name(sql, decision->clause->table);
+}
+
+static void add_keys(Text *sql, const Table *table) {
+  for (int k = 0; k < table->nkeys; k++) {
+    if (k) text_addc(sql, ',');
+    text_add(sql, table->keys[k]);
+  }
+}
+
+static Decision *first_decision(const Table *table) {
+  for (int i = 0; i < table->ncolumns; i++) {
+    if (table->decisions[i]) return table->decisions[i];
+  }
+  return NULL;
+}
+
+/* (scope) OR (scope): empty when a decision covers every row. Scopes are parenthesised as written;
+** a comment at the end of one must not swallow the rest, hence the newlines. */
+static void add_scope(Text *sql, const Table *table) {
+  Text any = {0};
+  bool all = false;
+  for (int i = 0; i < table->ncolumns; i++) {
+    const Decision *decision = table->decisions[i];
+    if (!decision) continue;
+    if (!decision->clause->scope) all = true;
+    if (any.length) text_add(&any, " OR ");
+    if (decision->clause->scope) text_addf(&any, "(%s\n)", decision->clause->scope);
+  }
+  if (!all) text_addf(sql, " WHERE (%s)", text_get(&any) ? text_get(&any) : "");
+  if (any.oom) sql->oom = true;
+  text_finish(&any);
+}
+
+void domain_rows_sql(Text *sql, const Table *table, const char *columns) {
+  text_addf(sql, "SELECT %s FROM ", columns);
+  add_from(sql, first_decision(table));
+  add_scope(sql, table);
+  text_add(sql, " ORDER BY ");
+  add_keys(sql, table);
+}
+
+/* SELECT keys, label, present value and in-scope flag of each decision, in key order. */
+static sqlite3_stmt *rows_query(Compiler *compiler, const Table *table) {
+  Text columns = {0}, sql = {0};
+  add_keys(&columns, table);
+  text_addc(&columns, ',');
+  text_add_name(&columns, table->label ? table->label : table->keys[0]);
+  for (int i = 0; i < table->ncolumns; i++) {
+    const Decision *decision = table->decisions[i];
+    if (!decision) continue;
+    text_addc(&columns, ',');
+    text_add_name(&columns, table->columns[i].name);
+    if (decision->clause->scope) {
+      text_addf(&columns, ",(%s\n) IS TRUE", decision->clause->scope);
+    } else {
+      text_add(&columns, ",1");
+    }
+  }
+  domain_rows_sql(&sql, table, text_get(&columns) ? text_get(&columns) : "");
+  sql.oom |= columns.oom;
+  text_finish(&columns);
+  sqlite3_stmt *query = query_prepare(compiler->db, text_get(&sql), compiler->fault);
+  text_finish(&sql);
+  return query;
+}
+
+static bool find_fixed_rows(Compiler *compiler, Table *table) {
+  Text scope = {0};
+  add_scope(&scope, table);
+  bool ok = true;
+  if (scope.length) {
+    Text sql = {0};
+    text_add(&sql, "SELECT 1 FROM ");
+    add_from(&sql, first_decision(table));
+    text_addf(&sql, "%s IS NOT TRUE LIMIT 1", text_get(&scope) ? text_get(&scope) : "");
+    sqlite3_stmt *query = query_prepare(compiler->db, text_get(&sql), compiler->fault);
+    int step = query ? query_step(query, compiler->fault) : -1;
+    table->has_fixed_rows = step == 1;
+    ok = step >= 0;
+    query_finish(query);
+    text_finish(&sql);
+  }
+  text_finish(&scope);
+  return ok;
+}
+
+/* Read all rows of a table that some decision covers. *in_scope: per decision and row. */
+static bool load_rows(Compiler *compiler, Table *table, bool ***out_scope) {
+  bool ok = false;
+  size_t ndecided = 0, keys = 0, labels = 0;
+  Decision *decided[64];
+  for (int i = 0; i < table->ncolumns; i++) {
+    if (table->decisions[i] && ndecided < countof(decided)) {
+      decided[ndecided++] = table->decisions[i];
+    }
+  }
+  size_t present_capacity[64] = {0}, scope_capacity[64] = {0};
+  bool **scope = arena_array(&compiler->arena, ndecided, sizeof *scope);
+  sqlite3_stmt *query = rows_query(compiler, table);
+  if (!query || !scope) goto out;
+  int step, nk = table->nkeys;
+  while ((step = query_step(query, compiler->fault)) == 1) {
+    size_t r = table->nrows, width = (size_t)nk;
+    if (!array_grow(table->row_keys, keys, (r + 1) * width) ||
+        !array_grow(table->row_labels, labels, r + 1)) {
+      goto oom;
+    }
+    for (int k = 0; k <= nk; k++) {
+      Value value = query_value(query, k);
+      Value *to = k < nk ? &table->row_keys[r * width + (size_t)k] : &table->row_labels[r];
+      if (!value_copy(&compiler->arena, &value, to)) goto oom;
+    }
+    for (size_t d = 0; d < ndecided; d++) {
+      if (!array_grow(decided[d]->present, present_capacity[d], r + 1) ||
+          !array_grow(scope[d], scope_capacity[d], r + 1)) {
+        goto oom;
+      }
+      Value value = query_value(query, nk + 1 + 2 * (int)d);
+      if (!value_copy(&compiler->arena, &value, &decided[d]->present[r])) goto oom;
+      scope[d][r] = sqlite3_column_int(query, nk + 2 + 2 * (int)d) != 0;
+    }
+    table->nrows++;
+  }
+  ok = step == 0;
+  goto out;
+oom:
+  fault_oom(compiler->fault);
+out:
+  query_finish(query);
+  *out_scope = scope;
+  return ok && find_fixed_rows(compiler, table);
+}
+
+/* ---- variables ------------------------------------------------------------------------------ */
+
+static bool add_owner(Compiler *compiler, Decision *decision, size_t row, Var first, int count) {
+  size_t end = (size_t)first + (size_t)count;
+  if (end > MAX_LITERALS) {
+    return fault_set(compiler->fault, FAULT_LIMIT,
+                     "%zu candidate values over all rows; the limit is %d", end, MAX_LITERALS);
+  }
+  if (!array_grow(compiler->owner, compiler->owners_capacity, end) ||
+      !array_grow(compiler->owner_row, compiler->owner_rows_capacity, end)) {
+    return fault_oom(compiler->fault);
+  }
+  for (size_t v = (size_t)first; v < end; v++) {
+    compiler->owner[v] = decision;
+    compiler->owner_row[v] = (uint32_t)row;
+  }
+  compiler->owners = end;
+  return true;
+}
+
+
+static const char *row_name(Compiler *compiler, const Table *table, size_t row) {
+  Text text = {0};
+  value_add_plain(&text, &table->row_labels[row]);
+  const char *name = compile_text(compiler, &text);
+  return name ? name : "?";
+}
+
+static bool make_choice(Compiler *compiler, Decision *decision, size_t row) {
+  Domain *domain = &decision->domains[decision->domain[row]];
+  if (domain->count == 0) {
+    return fault_set(compiler->fault, FAULT_INVALID,
+                     "DECIDE %s.%s: row %s has no candidate value", decision->clause->table,
+                     decision->clause->column, row_name(compiler, decision->table, row));
+  }
+  Var first = model_choice(compiler->model, domain->count);
+  decision->first[row] = first;
+  if (!add_owner(compiler, decision, row, first, domain->count)) return false;
+  return true;
+}
+
+static bool make_number(Compiler *compiler, Decision *decision, size_t row) {
+  const DecideClause *clause = decision->clause;
+  const Value *present = &decision->present[row];
+  Var var = decision->integral ? model_integer(compiler->model, clause->lo, clause->hi)
+                               : model_real(compiler->model, clause->lo, clause->hi);
+  decision->first[row] = var;
+  if (value_is_number(present)) {
+    double value = value_number(present);
+    if (value >= clause->lo && value <= clause->hi) {
+      model_start_number(compiler->model, var, value);
+    }
+  }
+  return true;
+}
+
+/* A row outside this decision's scope: its value is a domain of one, under no variable. */
+static bool make_constant(Compiler *compiler, Decision *decision, size_t row, Map *constants) {
+  Text key = {0};
+  bool added = false;
+  value_add_key(&key, &decision->present[row], COLLATION_BINARY);
+  int64_t *at = key.oom ? NULL : map_put(constants, key.data, key.length,
+                                         (int64_t)decision->ndomains, &added);
+  text_finish(&key);
+  if (!at) return fault_oom(compiler->fault);
+  decision->first[row] = VAR_ONE;
+  decision->domain[row] = (int)*at;
+  return !added || add_domain(compiler, decision, &decision->present[row], 1) >= 0;
+}
+
+/* The present values' places: by hash, since domains may be large. */
+static bool find_current(Compiler *compiler, Decision *decision) {
+  Map places = {0};
+  Text key = {0};
+  bool ok = false;
+  for (size_t d = 0; d < decision->ndomains; d++) {
+    for (int i = 0; i < decision->domains[d].count; i++) {
+      text_clear(&key);
+      text_addf(&key, "%zu,", d);
+      value_add_key(&key, &decision->domains[d].values[i], COLLATION_BINARY);
+      if (key.oom || !map_put(&places, key.data, key.length, i, NULL)) goto oom;
+    }
+  }
+  for (size_t r = 0; r < decision->table->nrows; r++) {
+    text_clear(&key);
+    text_addf(&key, "%d,", decision->domain[r]);
+    value_add_key(&key, &decision->present[r], COLLATION_BINARY);
+    if (key.oom) goto oom;
+    int64_t *at = map_get(&places, key.data, key.length);
+    decision->current[r] = at ? (int)*at : -1;
+    if (at && decision->first[r] != VAR_ONE) {
+      model_start_choice(compiler->model, decision->first[r], (int)*at);
+    }
+  }
+  ok = true;
+oom:
+  if (!ok) fault_oom(compiler->fault);
+  map_finish(&places);
+  text_finish(&key);
+  return ok;
+}
+
+/* (domain, index, value) for SQLite. A constant's index is -1. */
+static bool fill_candidates(Compiler *compiler, Decision *decision, size_t nchoice_domains) {
+  decision->candidates.ncolumns = 3;
+  for (size_t d = 0; d < decision->ndomains; d++) {
+    for (int i = 0; i < decision->domains[d].count; i++) {
+      Value *row = relation_add(&decision->candidates);
+      if (!row) return fault_oom(compiler->fault);
+      row[0] = value_integer((int64_t)d);
+      row[1] = value_integer(d < nchoice_domains ? i : -1);
+      row[2] = decision->domains[d].values[i];
+    }
+  }
+  return true;
+}
+
+/* ---- one decision --------------------------------------------------------------------------- */
+
+/* Values that depend on the row: one JSON array per row, equal arrays share a domain. */
+static bool load_correlated(Compiler *compiler, Decision *decision, const bool *in_scope) {
+  const Table *table = decision->table;
+  Text columns = {0}, sql = {0};
+  text_addf(&columns, "(WITH w(v) AS (%s\n) SELECT json_group_array(v) FROM w)",
+            decision->clause->query);
+  domain_rows_sql(&sql, table, text_get(&columns) ? text_get(&columns) : "");
+  sql.oom |= columns.oom;
+  text_finish(&columns);
+  sqlite3_stmt *query = query_prepare(compiler->db, text_get(&sql), compiler->fault);
+  sqlite3_stmt *each = query ? query_prepare(compiler->db, "SELECT value FROM json_each(?1)",
+                                             compiler->fault)
+                             : NULL;
+  Map seen = {0};
+  bool ok = false;
+  int step = -1;
+  if (!each) goto out;
+  for (size_t r = 0; (step = query_step(query, compiler->fault)) == 1 && r < table->nrows; r++) {
+    if (!in_scope[r]) continue;
+    Value json = query_value(query, 0);
+    bool added;
+    int64_t *at = map_put(&seen, json.bytes ? json.bytes : "", json.length, -1, &added);
+    if (!at) {
+      fault_oom(compiler->fault);
+      goto out;
+    }
+    if (added) {
+      if (!query_bind(each, 1, &json, compiler->fault)) goto out;
+      int index = read_domain(compiler, decision, each);
+      sqlite3_reset(each);
+      if (index < 0) goto out;
+      *map_get(&seen, json.bytes ? json.bytes : "", json.length) = index;
+      at = map_get(&seen, json.bytes ? json.bytes : "", json.length);
+    }
+    decision->domain[r] = (int)*at;
+  }
+  ok = step >= 0;
+out:
+  map_finish(&seen);
+  query_finish(each);
+  query_finish(query);
+  text_finish(&sql);
+  return ok;
+}
+
+static bool load_values(Compiler *compiler, Decision *decision, const bool *in_scope) {
+  Fault fault = {0};
+  sqlite3_stmt *query = query_prepare(compiler->db, decision->clause->query, &fault);
+  if (!query && fault.code == FAULT_INVALID && strstr(fault.text, "no such column")) {
+    return load_correlated(compiler, decision, in_scope) ||
+           fault_prefix(compiler->fault, "DECIDE %s.%s IN: ", decision->clause->table,
+                        decision->clause->column);
+  }
+  if (!query) {
+    return fault_set(compiler->fault, fault.code, "DECIDE %s.%s IN: %s", decision->clause->table,
+                     decision->clause->column, fault.text);
+  }
+  bool ok = one_column(compiler, decision, query) && read_domain(compiler, decision, query) >= 0;
+  query_finish(query);
+  return ok;
+}
+
+static bool load_small_range(Compiler *compiler, Decision *decision) {
+  int count = (int)(decision->clause->hi - decision->clause->lo) + 1;
+  Value values[SMALL_RANGE + 1];
+  for (int i = 0; i < count; i++) {
+    values[i] = value_integer((int64_t)decision->clause->lo + i);
+    if (!store_as(compiler, decision->affinity, &values[i])) return false;
+  }
+  if (decision->clause->optional) values[count++] = value_null();
+  return add_domain(compiler, decision, values, count) >= 0;
+}
+
+static bool load_decision(Compiler *compiler, Decision *decision, const bool *in_scope) {
+  const Table *table = decision->table;
+  if (decision->clause->domain == DOMAIN_IMPLIED && !imply_domain(compiler, decision)) {
+    return false;
+  }
+  const DecideClause *clause = decision->clause;
+  decision->first = arena_array(&compiler->arena, table->nrows, sizeof *decision->first);
+  decision->domain = arena_array(&compiler->arena, table->nrows, sizeof *decision->domain);
+  decision->current = arena_array(&compiler->arena, table->nrows, sizeof *decision->current);
+  if (!decision->first || !decision->domain || !decision->current) {
+    return fault_oom(compiler->fault);
+  }
+  bool range = clause->domain == DOMAIN_INTEGER || clause->domain == DOMAIN_REAL;
+  bool small = clause->domain == DOMAIN_INTEGER && clause->hi - clause->lo < SMALL_RANGE;
+  decision->numeric = range && !small;
+  decision->integral = clause->domain == DOMAIN_INTEGER;
+  if (decision->numeric && clause->optional) {
+    return fault_set(compiler->fault, FAULT_UNSUPPORTED,
+                     "DECIDE %s.%s: OPTIONAL with a range of more than %d values", clause->table,
+                     clause->column, SMALL_RANGE);
+  }
+  if (small && !load_small_range(compiler, decision)) return false;
+  if (!range && !load_values(compiler, decision, in_scope)) return false;
+  size_t nchoice_domains = decision->ndomains;
+  Map constants = {0};
+  bool ok = true;
+  for (size_t r = 0; r < table->nrows && ok; r++) {
+    ok = !in_scope[r]        ? make_constant(compiler, decision, r, &constants)
+         : decision->numeric ? make_number(compiler, decision, r)
+                             : make_choice(compiler, decision, r);
+  }
+  map_finish(&constants);
+  if (!ok) return false;
+  if (decision->numeric) return true;
+  return find_current(compiler, decision) &&
+         fill_candidates(compiler, decision, nchoice_domains);
+}
+
+bool domain_load(Compiler *compiler) {
+  const Declaration *declaration = compiler->declaration;
+  compiler->decisions = arena_array(&compiler->arena, declaration->ndecisions,
+                                    sizeof *compiler->decisions);
+  if (!compiler->decisions) return fault_oom(compiler->fault);
+  for (size_t i = 0; i < declaration->ndecisions; i++) {
+    if (!resolve_column(compiler, &declaration->decisions[i], &compiler->decisions[i])) {
+      return false;
+    }
+    compiler->ndecisions++;
+  }
+  for (size_t i = 0; i < compiler->ndecisions; i++) {
+    if (!resolve_scope(compiler, &compiler->decisions[i])) return false;
+  }
+  for (Table *table = compiler->tables; table; table = table->next) {
+    if (!table->decisions) continue;
+    bool **in_scope;
+    bool ok = load_rows(compiler, table, &in_scope);
+    size_t d = 0;
+    for (int i = 0; i < table->ncolumns && in_scope; i++) {
+      if (!table->decisions[i]) continue;
+      if (ok) ok = load_decision(compiler, table->decisions[i], in_scope[d]);
+      free(in_scope[d++]);
+    }
+    if (!ok) return false;
+  }
+  return true;
+}

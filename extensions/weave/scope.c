@@ -1,0 +1,557 @@
+/*
+** One SELECT taken apart: sources, conditions, which decisions it reads. See block.h.
+*/
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "extensions/weave/block.h"
+
+bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...) {
+  char what[FAULT_TEXT];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(what, sizeof what, format, args);
+  va_end(args);
+  return compile_refuse(block->compiler, NULL, expr, "%s", what);
+}
+
+/* ---- whose column --------------------------------------------------------------------------- */
+
+Feed *block_feed(Block *block, const SqlExpr *column, int *out_at) {
+  if (column->kind != SQL_EXPR_COLUMN || !column->bound) return NULL;
+  for (int f = 0; f < block->nfeeds; f++) {
+    Feed *feed = &block->feeds[f];
+    if (feed->kind == FEED_VIEW) {
+      for (int i = 0; i < feed->nmap; i++) {
+        if (feed->map[i].source == column->bound && feed->map[i].column == column->column) {
+          if (out_at) *out_at = feed->map[i].at;
+          return feed;
+        }
+      }
+    } else if (feed->source == column->bound) {
+      if (out_at) *out_at = column->column;
+      return feed;
+    }
+  }
+  return NULL;
+}
+
+Cell *block_cell(Block *block, const SqlExpr *column) {
+  Feed *feed = block_feed(block, column, NULL);
+  if (!feed || feed->kind != FEED_TABLE || column->column < 0) return NULL;
+  Decision *decision = feed->table->decisions[column->column];
+  for (int i = 0; decision && i < feed->ncells; i++) {
+    if (feed->cells[i].decision == decision) return &feed->cells[i];
+  }
+  return NULL;
+}
+
+/* ---- the nature of an expression ------------------------------------------------------------ */
+
+typedef struct NatureWalk {
+  Block *block;
+  Nature *nature;
+} NatureWalk;
+
+static bool nature_of(NatureWalk *walk, SqlExpr *expr);
+
+static void add_cell(Nature *nature, int cell) {
+  for (int i = 0; i < nature->ncells; i++) {
+    if (nature->cells[i] == cell) return;
+  }
+  if (nature->ncells < (int)countof(nature->cells)) nature->cells[nature->ncells++] = cell;
+}
+
+static SqlWalk nature_column(NatureWalk *walk, SqlExpr *expr) {
+  int at;
+  Feed *feed = block_feed(walk->block, expr, &at);
+  if (!feed) {
+    Table *table = expr->bound ? expr->bound->object : NULL;
+    bool decided = table && expr->bound->kind == SQL_SOURCE_TABLE && !expr->bound->cte &&
+                   table->decisions && expr->column >= 0 && table->decisions[expr->column];
+    walk->nature->symbolic |= decided; /* of a sub-select's own table */
+    return SQL_WALK_ON;
+  }
+  if (feed->kind == FEED_VIEW) {
+    walk->nature->symbolic |= feed->relation->symbols[at] != NULL;
+    return SQL_WALK_ON;
+  }
+  Cell *cell = block_cell(walk->block, expr);
+  if (!cell) return SQL_WALK_ON;
+  if (cell->decision->numeric) {
+    walk->nature->symbolic = true;
+  } else {
+    int f = (int)(feed - walk->block->feeds);
+    add_cell(walk->nature, f * MAX_CELLS + (int)(cell - feed->cells));
+  }
+  return SQL_WALK_ON;
+}
+
+static SqlWalk nature_expr(void *ctx, SqlExpr *expr) {
+  NatureWalk *walk = ctx;
+  if (expr->kind == SQL_EXPR_COLUMN && expr->alias_of && !expr->bound) {
+    return nature_of(walk, expr->alias_of) ? SQL_WALK_ON : SQL_WALK_STOP;
+  }
+  return expr->kind == SQL_EXPR_COLUMN ? nature_column(walk, expr) : SQL_WALK_ON;
+}
+
+static SqlWalk nature_select(void *ctx, SqlSelect *select) {
+  NatureWalk *walk = ctx;
+  for (int i = 0; i < select->nexpanded && select->expanded != select->results; i++) {
+    if (!nature_of(walk, select->expanded[i].expr)) return SQL_WALK_STOP;
+  }
+  return SQL_WALK_ON;
+}
+
+static SqlWalk nature_source(void *ctx, SqlSource *source) {
+  NatureWalk *walk = ctx;
+  Compiler *compiler = walk->block->compiler;
+  bool depends = false;
+  if (source->cte && !source->cte->recursive) {
+    if (!compile_select_depends(compiler, source->cte->select, &depends)) return SQL_WALK_STOP;
+  } else if (source->kind == SQL_SOURCE_TABLE && !source->cte && source->object) {
+    if (!catalog_depends(compiler, source->object, &depends)) return SQL_WALK_STOP;
+  }
+  walk->nature->symbolic |= depends;
+  return SQL_WALK_ON;
+}
+
+static bool nature_of(NatureWalk *walk, SqlExpr *expr) {
+  SqlVisitor visitor = {.ctx = walk, .expr = nature_expr, .select = nature_select,
+                        .source = nature_source};
+  return sql_walk_expr(expr, &visitor);
+}
+
+/* Outside sub-selects, whose aggregates are their own. */
+static bool has_aggregate(const SqlExpr *expr) {
+  if (expr->kind == SQL_EXPR_FUNCTION && expr->is_aggregate) return true;
+  if (expr->kind == SQL_EXPR_COLUMN && expr->alias_of && !expr->bound) {
+    return has_aggregate(expr->alias_of);
+  }
+  for (int i = 0; i < expr->nargs; i++) {
+    if (has_aggregate(expr->args[i])) return true;
+  }
+  return false;
+}
+
+bool block_nature(Block *block, SqlExpr *expr, Nature *out) {
+  *out = (Nature){.aggregate = has_aggregate(expr)};
+  NatureWalk walk = {.block = block, .nature = out};
+  nature_of(&walk, expr);
+  return block->compiler->fault->code == FAULT_NONE;
+}
+
+static Cell *cell_at(Block *block, int index) {
+  return &block->feeds[index / MAX_CELLS].cells[index % MAX_CELLS];
+}
+
+static int open_cells(Block *block, const Nature *nature) {
+  int count = 0;
+  for (int i = 0; i < nature->ncells; i++) count += !cell_at(block, nature->cells[i])->expanded;
+  return count;
+}
+
+void block_expand(Block *block, const Nature *nature) {
+  for (int i = 0; i < nature->ncells; i++) cell_at(block, nature->cells[i])->expanded = true;
+}
+
+/* ---- which cells to expand ------------------------------------------------------------------ */
+
+static bool is_symbolic_function(const SqlExpr *expr) {
+  static const char *const known[] = {"abs", "coalesce", "ifnull", "iif", "max", "min"};
+  for (size_t i = 0; i < countof(known); i++) {
+    if (!strcasecmp(expr->name, known[i])) return !expr->is_aggregate;
+  }
+  return false;
+}
+
+bool block_pairable(Block *block, SqlExpr *expr, bool *out) {
+  Nature nature;
+  if (!block_nature(block, expr, &nature)) return false;
+  *out = true;
+  if (open_cells(block, &nature) <= 1) return true;
+  switch (expr->kind) {
+  case SQL_EXPR_UNARY: *out = expr->op != SQL_OP_BITNOT; break;
+  case SQL_EXPR_BINARY:
+    *out = expr->op <= SQL_OP_IS_NOT || (expr->op >= SQL_OP_ADD && expr->op <= SQL_OP_MOD);
+    break;
+  case SQL_EXPR_IS_NULL:
+  case SQL_EXPR_BETWEEN:
+  case SQL_EXPR_IN_LIST:
+  case SQL_EXPR_CASE: break;
+  case SQL_EXPR_FUNCTION: *out = is_symbolic_function(expr); break;
+  default: *out = false;
+  }
+  for (int i = 0; i < expr->nargs && *out; i++) {
+    if (!block_pairable(block, expr->args[i], out)) return false;
+  }
+  return true;
+}
+
+/* Sub-selects that need symbols see the decisions of this block as values: expand those. */
+static bool expand_for_subqueries(Block *block, SqlExpr *expr) {
+  Nature nature;
+  if (expr->select) {
+    if (!block_nature(block, expr, &nature)) return false;
+    if (nature.symbolic) block_expand(block, &nature);
+    return true;
+  }
+  for (int i = 0; i < expr->nargs; i++) {
+    if (!expand_for_subqueries(block, expr->args[i])) return false;
+  }
+  return true;
+}
+
+static bool expand_all(Block *block, SqlExpr *expr) {
+  Nature nature;
+  if (!block_nature(block, expr, &nature)) return false;
+  block_expand(block, &nature);
+  return true;
+}
+
+static bool expand_output(Block *block, SqlExpr *expr) {
+  if (block->select->is_aggregate) return expand_all(block, expr);
+  if (!expand_for_subqueries(block, expr)) return false;
+  Nature nature;
+  bool pairable;
+  if (!block_nature(block, expr, &nature)) return false;
+  if (open_cells(block, &nature) > 1) {
+    if (!block_pairable(block, expr, &pairable)) return false;
+    if (pairable) return true;
+  }
+  block_expand(block, &nature);
+  return true;
+}
+
+/* ---- conditions ----------------------------------------------------------------------------- */
+
+static bool add_condition(Block *block, SqlExpr *expr) {
+  if (!expr) return true;
+  if (expr->kind == SQL_EXPR_BINARY && expr->op == SQL_OP_AND) {
+    return add_condition(block, expr->args[0]) && add_condition(block, expr->args[1]);
+  }
+  Nature nature;
+  if (!block_nature(block, expr, &nature)) return false;
+  block_expand(block, &nature);
+  size_t nconditions = (size_t)block->nconditions, nfilters = (size_t)block->nfilters;
+  if (!array_grow(block->conditions, block->conditions_capacity, nconditions + 1) ||
+      !array_grow(block->filters, block->filters_capacity, nfilters + 1)) {
+    return fault_oom(block->compiler->fault);
+  }
+  if (nature.symbolic) {
+    block->filters[block->nfilters++] = expr;
+  } else {
+    block->conditions[block->nconditions++] = expr;
+  }
+  return true;
+}
+
+static SqlExpr *column_expr(Block *block, SqlSource *source, int column, SqlSpan span) {
+  SqlExpr *expr = arena_alloc(&block->compiler->arena, sizeof *expr);
+  if (!expr) return NULL;
+  expr->kind = SQL_EXPR_COLUMN;
+  expr->span = span;
+  expr->bound = source;
+  expr->column = column;
+  expr->name = source->columns[column].name;
+  return expr;
+}
+
+static int find_column(const SqlSource *source, const char *name) {
+  for (int i = 0; i < source->ncolumns; i++) {
+    if (!strcasecmp(source->columns[i].name, name)) return i;
+  }
+  return -1;
+}
+
+/* a.name = b.name for a column that NATURAL or USING joins. */
+static SqlExpr *using_condition(Block *block, SqlSource *from, SqlSource *source,
+                                const char *name) {
+  int right = find_column(source, name);
+  for (SqlSource *left = from; left && left != source && right >= 0; left = left->next) {
+    int at = find_column(left, name);
+    if (at < 0) continue;
+    SqlExpr *expr = arena_alloc(&block->compiler->arena, sizeof *expr);
+    SqlExpr **args = arena_array(&block->compiler->arena, 2, sizeof *args);
+    if (!expr || !args) return NULL;
+    args[0] = column_expr(block, left, at, source->span);
+    args[1] = column_expr(block, source, right, source->span);
+    *expr = (SqlExpr){.kind = SQL_EXPR_BINARY, .op = SQL_OP_EQ, .args = args, .nargs = 2,
+                      .span = source->span};
+    return args[0] && args[1] ? expr : NULL;
+  }
+  return NULL;
+}
+
+/* The whole ON of a source, NATURAL and USING included; *out NULL when there is none. */
+static bool join_condition(Block *block, SqlSource *from, SqlSource *source, SqlExpr **out) {
+  *out = source->on;
+  int count = source->natural ? source->ncolumns : source->nusing;
+  for (int i = 0; i < count; i++) {
+    if (source->natural && source->columns[i].hidden) continue;
+    const char *name = source->natural ? source->columns[i].name : source->using_names[i];
+    SqlExpr *equal = using_condition(block, from, source, name);
+    if (!equal) {
+      if (source->natural) continue;
+      return fault_oom(block->compiler->fault);
+    }
+    if (!*out) {
+      *out = equal;
+      continue;
+    }
+    SqlExpr *both = arena_alloc(&block->compiler->arena, sizeof *both);
+    SqlExpr **args = arena_array(&block->compiler->arena, 2, sizeof *args);
+    if (!both || !args) return fault_oom(block->compiler->fault);
+    args[0] = *out;
+    args[1] = equal;
+    *both = (SqlExpr){.kind = SQL_EXPR_BINARY, .op = SQL_OP_AND, .args = args, .nargs = 2,
+                      .span = source->span};
+    *out = both;
+  }
+  return true;
+}
+
+/* ---- sources -------------------------------------------------------------------------------- */
+
+typedef struct CellWalk {
+  Block *block;
+  Feed *feed;
+} CellWalk;
+
+static SqlWalk cell_expr(void *ctx, SqlExpr *expr) {
+  CellWalk *walk = ctx;
+  Feed *feed = walk->feed;
+  if (expr->kind == SQL_EXPR_COLUMN && expr->alias_of && !expr->bound) {
+    SqlVisitor visitor = {.ctx = ctx, .expr = cell_expr};
+    sql_walk_expr(expr->alias_of, &visitor);
+    return SQL_WALK_ON;
+  }
+  if (expr->kind != SQL_EXPR_COLUMN || expr->bound != feed->source || expr->column < 0) {
+    return SQL_WALK_ON;
+  }
+  Decision *decision = feed->table->decisions[expr->column];
+  for (int i = 0; i < feed->ncells; i++) {
+    if (feed->cells[i].decision == decision) return SQL_WALK_ON;
+  }
+  if (!decision) return SQL_WALK_ON;
+  if (feed->ncells == MAX_CELLS) {
+    block_refuse(walk->block, expr, "more than %d decided columns of one table in one SELECT",
+                 MAX_CELLS);
+    return SQL_WALK_STOP;
+  }
+  Cell *cell = &feed->cells[feed->ncells++];
+  cell->decision = decision;
+  snprintf(cell->alias, sizeof cell->alias, "w_d%d", walk->block->compiler->aliases++);
+  return SQL_WALK_ON;
+}
+
+static SqlWalk cell_select(void *ctx, SqlSelect *select) {
+  SqlVisitor visitor = {.ctx = ctx, .expr = cell_expr, .select = cell_select};
+  for (int i = 0; i < select->nexpanded && select->expanded != select->results; i++) {
+    sql_walk_expr(select->expanded[i].expr, &visitor);
+  }
+  return SQL_WALK_ON;
+}
+
+/* The decisions of a table that the block reads anywhere. */
+static bool find_cells(Block *block, Feed *feed) {
+  CellWalk walk = {.block = block, .feed = feed};
+  SqlVisitor visitor = {.ctx = &walk, .expr = cell_expr, .select = cell_select};
+  const SqlSelect *select = block->select;
+  for (int i = 0; i < block->noutputs; i++) sql_walk_expr(block->outputs[i], &visitor);
+  for (int i = 0; i < select->ngroup; i++) sql_walk_expr(select->group[i], &visitor);
+  for (SqlSource *source = select->from; source; source = source->next) {
+    sql_walk_expr(source->on, &visitor);
+    for (int i = 0; i < source->nargs; i++) sql_walk_expr(source->args[i], &visitor);
+    for (int i = 0; i < source->nusing; i++) {
+      int column = find_column(feed->source, source->using_names[i]);
+      if (column >= 0) {
+        SqlExpr expr = {.kind = SQL_EXPR_COLUMN, .bound = feed->source, .column = column};
+        cell_expr(&walk, &expr);
+      }
+    }
+  }
+  sql_walk_expr(select->where, &visitor);
+  sql_walk_expr(select->having, &visitor);
+  return block->compiler->fault->code == FAULT_NONE;
+}
+
+static bool identity_map(Block *block, Feed *feed) {
+  feed->nmap = feed->source->ncolumns;
+  feed->map = arena_array(&block->compiler->arena, (size_t)feed->nmap, sizeof *feed->map);
+  if (!feed->map) return fault_oom(block->compiler->fault);
+  for (int i = 0; i < feed->nmap; i++) feed->map[i] = (ColumnMap){feed->source, i, i};
+  return true;
+}
+
+typedef struct WantedWalk {
+  const SqlSource *source;
+  bool *wanted;
+} WantedWalk;
+
+static SqlWalk wanted_expr(void *ctx, SqlExpr *expr) {
+  WantedWalk *walk = ctx;
+  if (expr->kind == SQL_EXPR_COLUMN && expr->bound == walk->source) {
+    walk->wanted[expr->column >= 0 ? expr->column : walk->source->ncolumns] = true;
+  }
+  if (expr->kind == SQL_EXPR_COLUMN && expr->alias_of && !expr->bound) {
+    SqlVisitor visitor = {.ctx = ctx, .expr = wanted_expr};
+    sql_walk_expr(expr->alias_of, &visitor);
+  }
+  return SQL_WALK_ON;
+}
+
+static SqlWalk wanted_select(void *ctx, SqlSelect *select) {
+  SqlVisitor visitor = {.ctx = ctx, .expr = wanted_expr, .select = wanted_select};
+  for (int i = 0; i < select->nexpanded && select->expanded != select->results; i++) {
+    sql_walk_expr(select->expanded[i].expr, &visitor);
+  }
+  return SQL_WALK_ON;
+}
+
+bool *block_wanted(Block *block, const SqlSource *of) {
+  bool *wanted = arena_array(&block->compiler->arena, (size_t)of->ncolumns + 1, sizeof *wanted);
+  if (!wanted) {
+    fault_oom(block->compiler->fault);
+    return NULL;
+  }
+  WantedWalk walk = {.source = of, .wanted = wanted};
+  SqlVisitor visitor = {.ctx = &walk, .expr = wanted_expr, .select = wanted_select};
+  const SqlSelect *select = block->select;
+  for (int i = 0; i < block->noutputs; i++) sql_walk_expr(block->outputs[i], &visitor);
+  for (int i = 0; i < select->ngroup; i++) sql_walk_expr(select->group[i], &visitor);
+  for (SqlSource *source = select->from; source; source = source->next) {
+    sql_walk_expr(source->on, &visitor);
+    for (int i = 0; i < source->nargs; i++) sql_walk_expr(source->args[i], &visitor);
+    for (int i = 0; i < source->nusing; i++) {
+      int column = find_column(of, source->using_names[i]);
+      if (column >= 0) wanted[column] = true;
+    }
+    if (source->natural) {
+      for (int i = 0; i < of->ncolumns; i++) wanted[i] = true;
+    }
+  }
+  sql_walk_expr(select->where, &visitor);
+  sql_walk_expr(select->having, &visitor);
+  return wanted;
+}
+
+/* A view, CTE or sub-select that reads decisions: evaluate it. */
+static bool feed_relation(Block *block, Feed *feed, Table *view, SqlSelect *select) {
+  feed->kind = FEED_VIEW;
+  bool *wanted = block_wanted(block, feed->source);
+  if (!wanted) return false;
+  if (view) {
+    if (!relation_of_view(block->compiler, view, wanted, &feed->relation)) return false;
+  } else {
+    feed->relation = arena_alloc(&block->compiler->arena, sizeof *feed->relation);
+    if (!feed->relation) return fault_oom(block->compiler->fault);
+    if (!relation_of_select(block->compiler, select, NULL, wanted, feed->relation, NULL)) {
+      return false;
+    }
+  }
+  return identity_map(block, feed);
+}
+
+bool block_add_feed(Block *block, SqlSource *source, Feed **out) {
+  if (block->nfeeds == MAX_FEEDS) {
+    return fault_set(block->compiler->fault, FAULT_LIMIT, "more than %d sources in one FROM",
+                     MAX_FEEDS);
+  }
+  Feed *feed = &block->feeds[block->nfeeds++];
+  *feed = (Feed){.source = source, .join = source ? source->join : SQL_JOIN_INNER};
+  snprintf(feed->alias, sizeof feed->alias, "w_s%d", block->compiler->aliases++);
+  *out = feed;
+  return true;
+}
+
+/* Decide how a source is fed. */
+static bool classify(Block *block, Feed *feed) {
+  SqlSource *source = feed->source;
+  bool depends = false;
+  if (source->kind == SQL_SOURCE_SELECT || source->cte) {
+    SqlSelect *select = source->cte ? source->cte->select : source->select;
+    if (source->cte && source->cte->recursive) return true;
+    if (!compile_select_depends(block->compiler, select, &depends)) return false;
+    return !depends || feed_relation(block, feed, NULL, select);
+  }
+  feed->table = source->kind == SQL_SOURCE_TABLE ? source->object : NULL;
+  if (!feed->table) return true;
+  if (feed->table->is_view) {
+    if (!catalog_depends(block->compiler, feed->table, &depends)) return false;
+    return !depends || feed_relation(block, feed, feed->table, NULL);
+  }
+  if (!feed->table->decisions) return true;
+  if (!find_cells(block, feed)) return false;
+  if (feed->ncells) feed->kind = FEED_TABLE;
+  return true;
+}
+
+static bool refuse_join(Block *block, const SqlSource *source, const char *what) {
+  SqlExpr place = {.span = source->span};
+  return block_refuse(block, &place, "%s over decisions is not supported", what);
+}
+
+static bool add_source(Block *block, SqlSource *from, SqlSource *source) {
+  Feed *feed;
+  SqlExpr *on;
+  if (source->join == SQL_JOIN_RIGHT || source->join == SQL_JOIN_FULL) {
+    return refuse_join(block, source, source->join == SQL_JOIN_FULL ? "FULL JOIN" : "RIGHT JOIN");
+  }
+  if (source->kind == SQL_SOURCE_JOIN) {
+    if (source->join == SQL_JOIN_LEFT) return refuse_join(block, source, "LEFT JOIN of a list");
+    for (SqlSource *inner = source->first; inner; inner = inner->next) {
+      if (!add_source(block, source->first, inner)) return false;
+    }
+    return add_condition(block, source->on);
+  }
+  if (!block_add_feed(block, source, &feed) || !classify(block, feed)) return false;
+  if (!join_condition(block, from, source, &on)) return false;
+  if (source->join != SQL_JOIN_LEFT) return add_condition(block, on);
+  Nature nature = {0};
+  if (on && !block_nature(block, on, &nature)) return false;
+  if (feed->kind == FEED_PLAIN && !nature.symbolic) {
+    block->left_on[feed - block->feeds] = on;
+    block_expand(block, &nature);
+    return true;
+  }
+  return join_fold(block, source, on);
+}
+
+bool block_open(Block *block, Compiler *compiler, SqlSelect *arm, SqlSelect *whole,
+                const Feed *outer, SqlExpr *const *outputs, int noutputs) {
+  *block = (Block){.compiler = compiler, .select = arm, .whole = whole, .outputs = outputs,
+                   .noutputs = noutputs};
+  if (outer) {
+    block->feeds[block->nfeeds++] = *outer;
+    block->has_outer = true;
+  }
+  for (SqlSource *source = arm->from; source; source = source->next) {
+    if (!add_source(block, arm->from, source)) return false;
+  }
+  if (!add_condition(block, arm->where)) return false;
+  for (int i = 0; i < arm->ngroup; i++) {
+    if (!expand_all(block, arm->group[i])) return false;
+  }
+  if (arm->having && !expand_all(block, arm->having)) return false;
+  for (int i = 0; i < noutputs; i++) {
+    if (!expand_output(block, outputs[i])) return false;
+  }
+  return true;
+}
+
+void block_close(Block *block) {
+  for (int f = 0; f < block->nfeeds; f++) {
+    Feed *feed = &block->feeds[f];
+    relation_finish(&feed->classes);
+    free(feed->class_first);
+    free(feed->class_rows);
+  }
+  free(block->conditions);
+  free(block->filters);
+  free(block->guards);
+  free(block->leaf_values);
+  free(block->feed_rows);
+}
