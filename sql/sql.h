@@ -91,6 +91,7 @@ struct SqlExpr {
   bool star;          /* count(*) */
   bool has_base, has_else; /* CASE */
   bool quoted;        /* COLUMN: the name was "double quoted": a string if nothing is so named */
+  bool delimited;     /* COLUMN: the name was quoted in any way: true and false are then columns */
   const char *text;   /* literals and variables; NUL-terminated */
   size_t text_length; /* strings may hold NULs only through blobs; kept for exactness */
   const char *schema, *table, *name; /* unquoted; NULL when absent */
@@ -100,6 +101,7 @@ struct SqlExpr {
   SqlSource *source;  /* IN_TABLE (a base table or table function) */
   SqlExpr *filter;    /* FUNCTION */
   SqlWindow *over;    /* FUNCTION */
+  int height;         /* levels of nodes from here down; kept by the parser */
 
   /* Filled by sql_bind. */
   SqlSource *bound;   /* COLUMN: where it comes from; NULL: a string (quoted), a trigger's NEW/OLD,
@@ -107,6 +109,8 @@ struct SqlExpr {
   int column;         /* COLUMN: index in bound's columns; -1: the rowid */
   int depth;          /* COLUMN: how many SELECTs out its source is: 0 is its own */
   SqlExpr *alias_of;  /* COLUMN that names a result column (ORDER BY, GROUP BY, WHERE …) */
+  bool merged;        /* COLUMN joined by FULL JOIN … USING: its value is the first of several columns
+                      ** that is not NULL; bound is the leftmost of them */
   bool is_aggregate;  /* FUNCTION: an aggregate here (no OVER; min/max with one argument) */
   int aggregate_depth; /* FUNCTION aggregate: how many SELECTs out it is computed; 0: here */
 };
@@ -188,6 +192,7 @@ struct SqlSource {
   const char **using_names;
   int nusing;
   SqlSource *next;           /* to the right of this one */
+  int height;                /* as in SqlExpr */
 
   /* Filled by sql_bind. */
   SqlCte *cte;               /* TABLE that names a CTE in scope */
@@ -224,7 +229,8 @@ typedef struct SqlResult {
   SqlExpr *expr;     /* SQL_EXPR_STAR for * and t.* */
   const char *alias; /* NULL: none */
   bool alias_as;
-  const char *name;  /* filled by sql_bind: the column name SQLite would give */
+  const char *written; /* the source text; set by the parser where SQLite may name the column by it */
+  const char *name;    /* filled by sql_bind: the column name SQLite would give */
 } SqlResult;
 
 /* One SELECT or VALUES. A compound is a chain of arms through `next`; WITH, ORDER BY and LIMIT of
@@ -250,6 +256,8 @@ struct SqlSelect {
   SqlOrder *order;
   int norder;
   SqlExpr *limit, *offset;
+  bool offset_first; /* written LIMIT offset, limit; matters only to the numbers of ? */
+  int height;        /* as in SqlExpr */
 
   /* Filled by sql_bind. */
   bool is_aggregate;  /* has GROUP BY, or an aggregate computed here */
@@ -286,6 +294,12 @@ typedef struct SqlStatement {
 
 enum {
   SQL_MAX_DEPTH = 1000,          /* nesting of expressions, as SQLITE_LIMIT_EXPR_DEPTH */
+  SQL_MAX_NESTED_SELECTS = 100,  /* SQLite 3.40's parser stack ends at about 20 */
+  SQL_MAX_COMPOUND = 500,        /* arms, as SQLITE_LIMIT_COMPOUND_SELECT */
+  SQL_MAX_COLUMNS = 2000,        /* of a result, as SQLITE_LIMIT_COLUMN */
+  SQL_MAX_ARGUMENTS = 127,       /* of a function, as SQLITE_LIMIT_FUNCTION_ARG */
+  SQL_MAX_VARIABLE = 250000,     /* ?NNN, as Debian's SQLITE_LIMIT_VARIABLE_NUMBER */
+  SQL_MAX_TABLES = 64,           /* in one join */
   SQL_MAX_LENGTH = 1000 * 1000 * 1000
 };
 
