@@ -3,6 +3,7 @@
 */
 #include "base/text.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,6 +105,15 @@ void text_add_json(Text *text, const char *string, size_t length) {
   text_addc(text, '"');
 }
 
+/* printf follows the host's locale, SQL does not: whatever stands for the point becomes one. */
+static void use_point(char *digits) {
+  char *point = digits + strspn(digits, "-0123456789");
+  if (*point == '\0' || *point == 'e') return;
+  char *fraction = point + strcspn(point, "0123456789");
+  *point = '.';
+  memmove(point + 1, fraction, strlen(fraction) + 1);
+}
+
 void text_add_real(Text *text, double value) {
   if (isnan(value)) {
     text_add(text, "null");
@@ -114,10 +124,12 @@ void text_add_real(Text *text, double value) {
     return;
   }
   char digits[40];
-  for (int precision = 15; precision <= 17; precision++) {
+  /* 15 digits always survive in a normal number; those near zero carry fewer. */
+  for (int precision = fabs(value) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
     snprintf(digits, sizeof digits, "%.*g", precision, value);
     if (strtod(digits, NULL) == value) break;
   }
+  use_point(digits);
   text_add(text, digits);
   if (!strpbrk(digits, ".e")) text_add(text, ".0");
 }
