@@ -1,0 +1,484 @@
+/*
+** Derived variables: folded where the answer is known, shared where the definition exists already.
+**
+** Folding is not an optimization for its own sake: a compiler that turns SQL into models makes many
+** conditions over constants, and every literal that folds is a binary the linear program never
+** sees.
+*/
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver/store.h"
+
+/* ---- the table of definitions */
+
+static uint64_t hash_span(const Model *model, Span span, uint64_t seed) {
+  uint64_t h = seed + span.count * UINT64_C(0x9E3779B97F4A7C15);
+  for (size_t i = 0; i < span.count; i++) {
+    const Term *term = &model->terms[span.start + i];
+    uint64_t bits;
+    memcpy(&bits, &term->coef, sizeof bits);
+    h = (h ^ (uint64_t)(uint32_t)term->var) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ (h >> 32) ^ bits) * UINT64_C(0xc4ceb9fe1a85ec53);
+    h ^= h >> 29;
+  }
+  return h;
+}
+
+static uint64_t hash_definition(const Model *model, const Definition *def) {
+  uint64_t h = hash_bytes(&def->bound, sizeof def->bound, (uint64_t)def->kind);
+  h = hash_bytes(&def->divisor, sizeof def->divisor, h ^ (uint64_t)(uint32_t)def->lit);
+  h = hash_span(model, def->span, h);
+  for (uint32_t i = 0; i < def->nitems; i++) {
+    const Item *item = &model->items[def->first_item + i];
+    h = hash_bytes(&item->constant, sizeof item->constant, h ^ (uint64_t)(uint32_t)item->guard);
+    h = hash_span(model, item->span, h);
+  }
+  return h;
+}
+
+static bool same_span(const Model *model, Span a, Span b) {
+  if (a.count != b.count) return false;
+  for (size_t i = 0; i < a.count; i++) {
+    const Term *x = &model->terms[a.start + i], *y = &model->terms[b.start + i];
+    if (x->var != y->var || x->coef != y->coef) return false;
+  }
+  return true;
+}
+
+static bool same_definition(const Model *model, const Definition *a, const Definition *b) {
+  if (a->hash != b->hash || a->kind != b->kind || a->bound != b->bound || a->lit != b->lit ||
+      a->divisor != b->divisor || a->nitems != b->nitems || !same_span(model, a->span, b->span)) {
+    return false;
+  }
+  for (uint32_t i = 0; i < a->nitems; i++) {
+    const Item *x = &model->items[a->first_item + i], *y = &model->items[b->first_item + i];
+    if (x->constant != y->constant || x->guard != y->guard || !same_span(model, x->span, y->span)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool grow_table(Model *model) {
+  if (model->ndefs < model->table_size / 2) return true;
+  size_t size = model->table_size ? model->table_size * 2 : 64;
+  uint32_t *table = calloc(size, sizeof *table);
+  if (!table) return model_fail(model, FAULT_NOMEM, NULL);
+  for (size_t i = 0; i < model->ndefs; i++) {
+    size_t at = model->defs[i].hash & (size - 1);
+    while (table[at]) at = (at + 1) & (size - 1);
+    table[at] = (uint32_t)i + 1;
+  }
+  free(model->table);
+  model->table = table;
+  model->table_size = size;
+  return true;
+}
+
+/* The variable of `def`, whose terms (from `terms` on) and items (from `items` on) were just
+** appended; they are taken back when an equal definition exists. */
+static Var intern(Model *model, Definition def, size_t terms, size_t items, double lo, double hi,
+                  bool integral) {
+  if (!grow_table(model)) return VAR_ONE;
+  def.hash = hash_definition(model, &def);
+  size_t at = def.hash & (model->table_size - 1);
+  for (; model->table[at]; at = (at + 1) & (model->table_size - 1)) {
+    const Definition *other = &model->defs[model->table[at] - 1];
+    if (!same_definition(model, other, &def)) continue;
+    model->nterms = terms;
+    model->nitems = items;
+    return other->var;
+  }
+  if (!array_grow(model->defs, model->defs_capacity, model->ndefs + 1)) {
+    model_fail(model, FAULT_NOMEM, NULL);
+    return VAR_ONE;
+  }
+  if (!isfinite(lo) || !isfinite(hi)) {
+    model_fail(model, FAULT_INVALID, "an expression overflows");
+    return VAR_ONE;
+  }
+  def.var = model_new_var(model, VAR_DERIVED, lo, hi, integral, (int32_t)model->ndefs);
+  if (def.var == VAR_ONE) return VAR_ONE;
+  model->table[at] = (uint32_t)model->ndefs + 1;
+  model->defs[model->ndefs++] = def;
+  return def.var;
+}
+
+/* ---- and, or */
+
+/* Members of one choice in model->scratch, terms from..to: what an AND of them amounts to.
+** Returns the number of terms left at `from`, or -1 when it is false. */
+static int fold_choice_run(Model *model, const Choice *choice, size_t from, size_t to) {
+  Term *terms = model->scratch.terms;
+  size_t positive = 0, count = to - from;
+  Term chosen = {0};
+  for (size_t i = from; i < to; i++) {
+    if (terms[i].coef <= 0) continue;
+    positive++;
+    chosen = terms[i];
+  }
+  if (positive > 1) return -1;
+  if (positive == 1) { /* implies the negations of the other values */
+    terms[from] = chosen;
+    return 1;
+  }
+  if (count == (size_t)choice->count) return -1;
+  if (count + 1 == (size_t)choice->count) { /* all values but one are excluded */
+    Var left = choice->first;
+    for (size_t i = from; i < to && terms[i].var == left; i++) left++;
+    terms[from] = (Term){left, 1};
+    return 1;
+  }
+  return (int)count;
+}
+
+/* model->scratch: sorted terms +1 / -1 for literals. False when the AND is false. */
+static bool fold_and_members(Model *model) {
+  Lin *lin = &model->scratch;
+  size_t kept = 0;
+  for (size_t i = 0; i < lin->count;) {
+    const VarInfo *info = &model->vars[lin->terms[i].var];
+    size_t end = i + 1;
+    int left = 1;
+    if (info->kind == VAR_VALUE) {
+      while (end < lin->count && model->vars[lin->terms[end].var].kind == VAR_VALUE &&
+             model->vars[lin->terms[end].var].owner == info->owner) {
+        end++;
+      }
+      left = fold_choice_run(model, &model->choices[info->owner], i, end);
+      if (left < 0) return false;
+    }
+    memmove(lin->terms + kept, lin->terms + i, (size_t)left * sizeof *lin->terms);
+    kept += (size_t)left;
+    i = end;
+  }
+  lin->count = kept;
+  return true;
+}
+
+/* The AND of the literals in model->scratch given as coefficients +1 / -1. */
+static Lit and_of_scratch(Model *model) {
+  if (!fold_and_members(model)) return LIT_FALSE;
+  Lin *lin = &model->scratch;
+  if (lin->count == 0) return LIT_TRUE;
+  if (lin->count == 1) {
+    Lit lit = lit_of(lin->terms[0].var);
+    return lin->terms[0].coef > 0 ? lit : lit_not(lit);
+  }
+  size_t terms = model->nterms;
+  Definition def = {.kind = DEF_AND};
+  if (!model_keep(model, &def.span)) return LIT_FALSE;
+  Var var = intern(model, def, terms, model->nitems, 0, 1, true);
+  return var == VAR_ONE ? LIT_FALSE : lit_of(var);
+}
+
+/* The AND of the literals, each negated first when `flip` is 1. */
+static Lit and_of(Model *model, const Lit *lits, size_t count, Lit flip) {
+  Lin *lin = &model->scratch;
+  if (!model_ok(model)) return LIT_FALSE;
+  lin->count = 0;
+  lin->constant = 0;
+  for (size_t i = 0; i < count; i++) {
+    Lit lit = lits[i] ^ flip;
+    if (lits[i] < 0 || (size_t)lit_var(lit) >= model->nvars) {
+      model_fail(model, FAULT_INVALID, "a literal of no variable");
+      return LIT_FALSE;
+    }
+    const VarInfo *info = &model->vars[lit_var(lit)];
+    if (!info->integral || info->lo < 0 || info->hi > 1) {
+      model_fail(model, FAULT_INVALID, "a literal of a variable that is not 0 or 1");
+      return LIT_FALSE;
+    }
+    if (info->lo == info->hi) {
+      if ((info->lo > 0.5) == lit_negative(lit)) return LIT_FALSE;
+      continue;
+    }
+    /* 3 apart, so that a literal, its repetition and its negation stay tell-apart when merged. */
+    lin_add(lin, lit_var(lit), lit_negative(lit) ? -1.0 : 1.0);
+  }
+  if (lin->oom) {
+    lin->oom = false;
+    model_fail(model, FAULT_NOMEM, NULL);
+    return LIT_FALSE;
+  }
+  /* Merging adds up signs: x and not x cancel, so count each variable's occurrences first. */
+  size_t before = lin->count;
+  lin_normalize(lin);
+  double total = 0;
+  for (size_t i = 0; i < lin->count; i++) total += fabs(lin->terms[i].coef);
+  if (total != (double)before) return LIT_FALSE;
+  for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef = lin->terms[i].coef > 0 ? 1 : -1;
+  return and_of_scratch(model);
+}
+
+Lit model_and(Model *model, const Lit *lits, size_t count) {
+  return and_of(model, lits, count, 0);
+}
+
+Lit model_or(Model *model, const Lit *lits, size_t count) {
+  Lit none = and_of(model, lits, count, 1);
+  return model_ok(model) ? lit_not(none) : LIT_FALSE;
+}
+
+/* ---- comparison */
+
+/* Integer terms: divide by the greatest common divisor, first coefficient positive, so that equal
+** comparisons look equal. Returns whether the comparison was turned around. */
+static bool canonical_le(Lin *lin, double *bound) {
+  double gcd = terms_gcd(lin->terms, lin->count);
+  bool flip = lin->terms[0].coef < 0;
+  for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef /= flip ? -gcd : gcd;
+  *bound = floor(*bound / gcd);
+  if (flip) *bound = -*bound - 1; /* -L <= b  is  not (L <= -b - 1) */
+  return flip;
+}
+
+/* A comparison of 0/1 variables that holds only at one extreme is an AND. */
+static bool le_as_and(Model *model, double bound, Lit *out) {
+  Lin *lin = &model->scratch;
+  double least = INFINITY, lo = 0, hi = 0;
+  for (size_t i = 0; i < lin->count; i++) {
+    const VarInfo *info = &model->vars[lin->terms[i].var];
+    double coef = lin->terms[i].coef;
+    if (!info->integral || info->lo != 0 || info->hi != 1) return false;
+    least = fmin(least, fabs(coef));
+    *(coef < 0 ? &lo : &hi) += coef;
+  }
+  bool at_low = bound - lo < least, at_high = hi - bound <= least;
+  if (!at_low && !at_high) return false;
+  for (size_t i = 0; i < lin->count; i++) {
+    double coef = lin->terms[i].coef > 0 ? 1 : -1;
+    lin->terms[i].coef = at_low ? -coef : coef;
+  }
+  Lit all = and_of_scratch(model);
+  *out = at_low || !model_ok(model) ? all : lit_not(all);
+  return true;
+}
+
+static double epsilon_of(const Model *model, const Lin *lin) {
+  double largest = 0;
+  for (size_t i = 0; i < lin->count; i++) {
+    const VarInfo *info = &model->vars[lin->terms[i].var];
+    largest = fmax(largest, fabs(lin->terms[i].coef) * fmax(fabs(info->lo), fabs(info->hi)));
+  }
+  return 1e-9 * (1 + largest);
+}
+
+Lit model_le(Model *model, const Lin *lin, double bound) {
+  if (!model_fold(model, lin)) return LIT_FALSE;
+  Lin *from = &model->scratch;
+  bound -= from->constant;
+  if (isnan(bound)) {
+    model_fail(model, FAULT_INVALID, "a bound is not a number");
+    return LIT_FALSE;
+  }
+  double lo, hi;
+  span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
+  if (hi <= bound) return LIT_TRUE;
+  if (lo > bound) return LIT_FALSE;
+  bool integral = terms_integral(model, from->terms, from->count);
+  bool flip = integral && canonical_le(from, &bound);
+  Lit lit;
+  if (!integral || !le_as_and(model, bound, &lit)) {
+    size_t terms = model->nterms;
+    Definition def = {.kind = DEF_LE, .bound = bound, .step = integral ? 1 : epsilon_of(model, from)};
+    if (!model_keep(model, &def.span)) return LIT_FALSE;
+    lit = lit_of(intern(model, def, terms, model->nitems, 0, 1, true));
+  }
+  if (!model_ok(model)) return LIT_FALSE;
+  return flip ? lit_not(lit) : lit;
+}
+
+/* ---- names for expressions, products, quotients */
+
+/* A variable equal to factor * (model->scratch) under `lit`, else 0. */
+static Var product_of_scratch(Model *model, Lit lit) {
+  Lin *lin = &model->scratch;
+  if (lit == LIT_TRUE && lin->constant == 0 && lin->count == 1 && lin->terms[0].coef == 1) {
+    return lin->terms[0].var;
+  }
+  double lo, hi;
+  span_bounds(model, lin->terms, lin->count, NULL, NULL, &lo, &hi);
+  bool integral = terms_integral(model, lin->terms, lin->count) &&
+                  lin->constant == floor(lin->constant);
+  Definition def = {.kind = DEF_PRODUCT, .lit = lit, .bound = lin->constant};
+  lo += lin->constant;
+  hi += lin->constant;
+  if (lit != LIT_TRUE) {
+    lo = fmin(lo, 0);
+    hi = fmax(hi, 0);
+  }
+  size_t terms = model->nterms;
+  if (!model_keep(model, &def.span)) return VAR_ONE;
+  return intern(model, def, terms, model->nitems, lo, hi, integral);
+}
+
+/* Given that `lit` is true: other values of its choice are 0. */
+static void assume_in_scratch(Model *model, Lit lit) {
+  Lin *lin = &model->scratch;
+  const VarInfo *info = &model->vars[lit_var(lit)];
+  size_t kept = 0;
+  for (size_t i = 0; i < lin->count; i++) {
+    Term term = lin->terms[i];
+    const VarInfo *other = &model->vars[term.var];
+    bool same_choice = info->kind == VAR_VALUE && other->kind == VAR_VALUE &&
+                       other->owner == info->owner && !lit_negative(lit);
+    if (term.var == lit_var(lit)) {
+      if (!lit_negative(lit)) lin->constant += term.coef;
+    } else if (!same_choice) {
+      lin->terms[kept++] = term;
+    }
+  }
+  lin->count = kept;
+}
+
+Var model_product(Model *model, Lit lit, const Lin *lin) {
+  if (!model_fold_lits(model, &lit, 1, 1)) return VAR_ONE;
+  if (model->scratch.count == 0) lit = model->scratch.constant > 0.5 ? LIT_TRUE : LIT_FALSE;
+  if (!model_fold(model, lin)) return VAR_ONE;
+  Lin *from = &model->scratch;
+  if (lit == LIT_FALSE) {
+    from->count = 0;
+    from->constant = 0;
+    lit = LIT_TRUE;
+  }
+  if (lit != LIT_TRUE) assume_in_scratch(model, lit);
+  if (lit != LIT_TRUE && from->count == 0) { /* a constant: the literal itself, scaled */
+    double value = from->constant;
+    from->constant = 0;
+    lin_add_lit(from, lit, value);
+    lin_normalize(from);
+    if (from->oom) {
+      model_fail(model, FAULT_NOMEM, NULL);
+      return VAR_ONE;
+    }
+    lit = LIT_TRUE;
+  }
+  return product_of_scratch(model, lit);
+}
+
+Var model_quotient(Model *model, const Lin *lin, int64_t divisor) {
+  if (!model_fold(model, lin)) return VAR_ONE;
+  Lin *from = &model->scratch;
+  bool integral = terms_integral(model, from->terms, from->count) &&
+                  from->constant == floor(from->constant);
+  if (divisor == 0 || !integral) {
+    model_fail(model, FAULT_INVALID, divisor ? "the quotient of an expression that is not integral"
+                                             : "a quotient by 0");
+    return VAR_ONE;
+  }
+  double by = (double)divisor, lo, hi;
+  if (divisor == 1 || divisor == -1) {
+    lin_scale(from, by);
+    return product_of_scratch(model, LIT_TRUE);
+  }
+  span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
+  double a = trunc((lo + from->constant) / by), b = trunc((hi + from->constant) / by);
+  if (a == b) {
+    from->count = 0;
+    from->constant = a;
+    return product_of_scratch(model, LIT_TRUE);
+  }
+  Definition def = {.kind = DEF_QUOTIENT, .bound = from->constant, .divisor = divisor};
+  size_t terms = model->nterms;
+  if (!model_keep(model, &def.span)) return VAR_ONE;
+  return intern(model, def, terms, model->nitems, fmin(a, b), fmax(a, b), true);
+}
+
+/* ---- the largest and the smallest */
+
+typedef struct Extreme {
+  bool max;
+  double best;     /* what a true guard promises at least (most, for min) */
+  double lo, hi;   /* over all items */
+  bool integral;
+} Extreme;
+
+static bool better(const Extreme *e, double a, double b) { return e->max ? a > b : a < b; }
+
+/* Append one item to the model unless its guard is false. */
+static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
+  Lit guard = from->guard;
+  if (!model_fold_lits(model, &guard, 1, 1)) return false;
+  if (model->scratch.count == 0) guard = model->scratch.constant > 0.5 ? LIT_TRUE : LIT_FALSE;
+  if (guard == LIT_FALSE) return true;
+  if (!model_fold(model, &from->lin)) return false;
+  if (guard != LIT_TRUE) assume_in_scratch(model, guard);
+  Item item = {.constant = model->scratch.constant, .guard = guard};
+  if (!model_keep(model, &item.span)) return false;
+  if (!array_grow(model->items, model->items_capacity, model->nitems + 1)) {
+    return model_fail(model, FAULT_NOMEM, NULL);
+  }
+  model->items[model->nitems++] = item;
+  double lo, hi;
+  const Term *terms = model->terms + item.span.start;
+  span_bounds(model, terms, item.span.count, NULL, NULL, &lo, &hi);
+  lo += item.constant;
+  hi += item.constant;
+  e->lo = fmin(e->lo, lo);
+  e->hi = fmax(e->hi, hi);
+  e->integral = e->integral && terms_integral(model, terms, item.span.count) &&
+                item.constant == floor(item.constant);
+  if (guard == LIT_TRUE && better(e, e->max ? lo : hi, e->best)) e->best = e->max ? lo : hi;
+  return true;
+}
+
+/* An item whose best is beaten by what another promises never decides. */
+static bool dominated(const Model *model, const Item *item, const Extreme *e) {
+  double lo, hi;
+  span_bounds(model, model->terms + item->span.start, item->span.count, NULL, NULL, &lo, &hi);
+  return better(e, e->best, (e->max ? hi : lo) + item->constant);
+}
+
+static Var constant_or_copy(Model *model, const Item *item) {
+  Lin *to = &model->scratch;
+  to->count = 0;
+  to->constant = item ? item->constant : 0;
+  for (size_t i = 0; item && i < item->span.count; i++) {
+    Term term = model->terms[item->span.start + i];
+    lin_add(to, term.var, term.coef);
+  }
+  if (to->oom) {
+    model_fail(model, FAULT_NOMEM, NULL);
+    return VAR_ONE;
+  }
+  return product_of_scratch(model, LIT_TRUE);
+}
+
+static Var extreme(Model *model, const GuardedLin *items, size_t count, bool max) {
+  if (!model_ok(model)) return VAR_ONE;
+  Extreme e = {max, max ? -INFINITY : INFINITY, INFINITY, -INFINITY, true};
+  size_t terms = model->nterms, first = model->nitems;
+  for (size_t i = 0; i < count; i++) {
+    if (!add_item(model, &items[i], &e)) return VAR_ONE;
+  }
+  size_t kept = first;
+  for (size_t i = first; i < model->nitems; i++) {
+    Item item = model->items[i];
+    bool repeated = kept > first && item.guard == model->items[kept - 1].guard &&
+                    item.constant == model->items[kept - 1].constant &&
+                    same_span(model, item.span, model->items[kept - 1].span);
+    if (!repeated && !dominated(model, &item, &e)) model->items[kept++] = item;
+  }
+  model->nitems = kept;
+  if (kept - first <= 1) { /* alone, the guard matters not: without it the value is unspecified */
+    Item only = kept > first ? model->items[first] : (Item){0};
+    model->nitems = first;
+    return constant_or_copy(model, kept > first ? &only : NULL);
+  }
+  double lo = e.lo, hi = e.hi;
+  if (isfinite(e.best)) *(max ? &lo : &hi) = e.best;
+  Definition def = {.kind = max ? DEF_MAX : DEF_MIN, .first_item = first,
+                    .nitems = (uint32_t)(kept - first), .bound = max ? lo : hi};
+  return intern(model, def, terms, first, lo, hi, e.integral);
+}
+
+Var model_max(Model *model, const GuardedLin *items, size_t count) {
+  return extreme(model, items, count, true);
+}
+
+Var model_min(Model *model, const GuardedLin *items, size_t count) {
+  return extreme(model, items, count, false);
+}

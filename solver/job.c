@@ -1,0 +1,151 @@
+/*
+** The bookkeeping of one solve: see job.h.
+*/
+#include "solver/job.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver/encode.h"
+
+enum { TIGHTEN_ROUNDS = 20 };
+
+int64_t job_clock(void) { return clock_now(); }
+
+void job_phase(Job *job, const char *name, int64_t since) {
+  Answer *answer = job->answer;
+  double seconds = (double)(clock_now() - since) / 1e9;
+  int i = 0;
+  while (i < answer->nphases && strcmp(answer->phases[i].name, name) != 0) i++;
+  if (i == SOLVE_MAX_PHASES) return;
+  if (i == answer->nphases) answer->phases[answer->nphases++] = (SolvePhase){name, 0};
+  answer->phases[i].seconds += seconds;
+  if (job->options.progress) {
+    job->options.progress(job->options.progress_ctx, name, answer->phases[i].seconds,
+                          job->have && job->goal >= 0 ? job->value : -INFINITY, job->bound);
+  }
+}
+
+bool job_stop(Job *job) {
+  return stop_now(job->stop) || (job->deadline && clock_now() >= job->deadline);
+}
+
+double job_seconds_left(const Job *job) {
+  double left = stop_seconds_left(job->stop);
+  if (!job->deadline) return left;
+  double own = (double)(job->deadline - clock_now()) / 1e9;
+  return fmax(0, fmin(left, own));
+}
+
+static double gap_of(const Job *job) {
+  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(1e-3, fabs(job->value));
+}
+
+double job_cutoff(const Job *job) {
+  if (job->goal < 0 || !job->have) return -INFINITY;
+  double gap = gap_of(job);
+  if (!job->integral) return job->value + gap;
+  return floor(job->value + 0.5) + fmax(1, ceil(gap - 1e-9));
+}
+
+void job_bound(Job *job, double bound) {
+  if (job->integral) bound = floor(bound + 1e-6);
+  if (bound < job->bound) job->bound = bound;
+  if (job->have && job->bound < job->value) job->bound = job->value; /* rounding */
+}
+
+bool job_proven(const Job *job) {
+  if (job->infeasible) return true;
+  if (job->goal < 0) return job->have;
+  return job->have && job->bound < job_cutoff(job);
+}
+
+bool job_offer(Job *job, double *columns) {
+  net_evaluate(&job->net, columns);
+  if (!net_feasible(&job->net, columns)) return false;
+  double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, columns) : 0;
+  if (job->have && value <= job->value) return false;
+  if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
+  if (!model_holds(job->model, job->trial_values, job->skip)) return false;
+  memcpy(job->values, job->trial_values, model_nvars(job->model) * sizeof *job->values);
+  if (job->net.ncols) {
+    memmove(job->best, columns, (size_t)job->net.ncols * sizeof *job->best);
+  }
+  job->have = true;
+  job->value = value;
+  return true;
+}
+
+bool job_tighten(Job *job) {
+  if (job->infeasible) return false;
+  if (!net_tighten(&job->net, job->lo, job->hi, job->goal, job_cutoff(job), TIGHTEN_ROUNDS)) {
+    job->infeasible = true;
+    return false;
+  }
+  if (job->goal >= 0) {
+    double low, high;
+    net_expr_bounds(&job->net, job->goal, job->lo, job->hi, &low, &high);
+    job_bound(job, high + 1e-9 * (1 + fabs(high)));
+  }
+  return true;
+}
+
+typedef struct Found {
+  Job *job;
+  const Encoding *encoding;
+} Found;
+
+static void on_found(void *ctx, const double *x) {
+  Found *found = ctx;
+  Job *job = found->job;
+  encode_read(found->encoding, x, job->lo, job->hi, job->trial_columns);
+  if (job_offer(job, job->trial_columns)) job_phase(job, "branch", clock_now());
+}
+
+/* What branch and cut said about the problem under job->lo, job->hi. */
+static void conclude(Job *job, const LpResult *result) {
+  double before = job->value;
+  bool had = job->have;
+  if (result->status == LP_INFEASIBLE) {
+    job->infeasible = !had;
+    if (had && job->goal >= 0) job_bound(job, job->value);
+    return;
+  }
+  if (job->goal < 0) return;
+  (void)before;
+  if (isfinite(result->bound)) job_bound(job, fmax(-result->bound, had ? job->value : -INFINITY));
+}
+
+bool job_branch(Job *job) {
+  int64_t since = job_clock();
+  Encoding encoding;
+  LpResult result = {0};
+  const double *keep = job->have ? job->best : NULL;
+  if (!encode(&job->net, job->lo, job->hi, job->goal, keep, &encoding, job->fault)) return false;
+  Found found = {job, &encoding};
+  LpOptions options = {.integer = true, .gap = job->options.gap > 0 ? job->options.gap : 1e-6,
+                       .found = on_found, .found_ctx = &found};
+  double left = job_seconds_left(job);
+  if (!isinf(left)) options.seconds = fmax(left, 1e-3);
+  double *point = calloc((size_t)encoding.lp.ncols + 1, sizeof *point);
+  bool ok = point || fault_oom(job->fault);
+  if (ok && job->have && job->goal >= 0) {
+    encode_point(&encoding, job->best, point);
+    options.point = point;
+  }
+  job->answer->rows = (size_t)encoding.lp.nrows;
+  job->answer->columns = (size_t)encoding.lp.ncols;
+  job->answer->nonzeros = encoding.lp.nterms;
+  ok = ok && lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
+  if (ok) {
+    if (result.x) on_found(&found, result.x);
+    conclude(job, &result);
+    job->answer->nodes += result.nodes;
+  }
+  lp_result_finish(&result);
+  free(point);
+  encode_finish(&encoding);
+  job_phase(job, "branch", since);
+  return ok;
+}

@@ -1,0 +1,72 @@
+/*
+** One solve in progress: what the stages (search, threshold, neighbourhoods, branch and cut) share.
+** Private to solver/.
+*/
+#ifndef TENFOLD_SOLVER_JOB_H
+#define TENFOLD_SOLVER_JOB_H
+
+#include "solver/lp.h"
+#include "solver/net.h"
+
+typedef struct Job {
+  const Model *model;
+  SolveOptions options;
+  Stop *stop;
+  Fault *fault;
+  const uint8_t *skip; /* requirements left out, by tag; NULL: none */
+  Answer *answer; /* phases and sizes are counted here */
+  Net net;
+  uint64_t random;
+
+  /* The level being solved. */
+  size_t level;      /* net.ngoals: any answer will do */
+  int32_t goal;      /* its expr, -1: none */
+  bool integral;     /* the goal takes integer values only */
+  double *lo, *hi;   /* bounds that hold for every better answer */
+  double bound;      /* no answer of this level exceeds it; infinity: unknown */
+  bool infeasible;   /* nothing better (or nothing at all) exists */
+
+  /* The best answer so far: columns (evaluated) and its value at this level. */
+  bool have;
+  double *best;
+  double value;
+  double *values; /* the same answer in the model's variables, checked */
+  double *trial_values, *trial_columns;
+  int64_t deadline; /* of this level, 0: none */
+} Job;
+
+/* Offer primaries as an answer: evaluated, checked by the model itself, kept when better. Returns
+** whether it was kept. `columns` may be modified (derived ones are filled in). */
+bool job_offer(Job *job, double *columns);
+
+/* Improvement a better answer must make: gap, or 1 for integral goals. */
+double job_cutoff(const Job *job);
+
+/* Bound proven: no answer of this level exceeds `bound`. */
+void job_bound(Job *job, double bound);
+bool job_proven(const Job *job);
+bool job_stop(Job *job); /* the deadline of the level, or of all, or somebody asked */
+double job_seconds_left(const Job *job);
+
+/* Run the clock of a phase: elapsed time is added to the answer's entry of that name. */
+int64_t job_clock(void);
+void job_phase(Job *job, const char *name, int64_t since);
+
+/* Draw conclusions from the cut-off into lo, hi. False: nothing better exists (job->infeasible). */
+bool job_tighten(Job *job);
+
+/* Branch and cut on the whole network, with the best answer as a start. */
+bool job_branch(Job *job);
+
+static inline uint64_t random_next(uint64_t *state) {
+  uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+  z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+  return z ^ (z >> 31);
+}
+
+static inline uint32_t random_below(uint64_t *state, uint32_t n) {
+  return (uint32_t)(((random_next(state) >> 32) * n) >> 32);
+}
+
+#endif

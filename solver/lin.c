@@ -1,0 +1,105 @@
+/*
+** Linear expressions: see model.h. A builder appends without looking; normalizing sorts and merges.
+*/
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "solver/model.h"
+
+void lin_add(Lin *lin, Var var, double coef) {
+  if (lin->oom) return;
+  if (var == VAR_ONE) {
+    lin->constant += coef;
+    return;
+  }
+  if (!array_grow(lin->terms, lin->capacity, lin->count + 1)) {
+    lin->oom = true;
+    return;
+  }
+  lin->terms[lin->count++] = (Term){var, coef};
+}
+
+void lin_add_lit(Lin *lin, Lit lit, double coef) {
+  if (lit_negative(lit)) {
+    lin->constant += coef;
+    coef = -coef;
+  }
+  lin_add(lin, lit_var(lit), coef);
+}
+
+void lin_add_lin(Lin *lin, const Lin *other, double factor) {
+  if (other->oom) lin->oom = true;
+  if (lin->oom) return;
+  size_t count = other->count; /* `other` may be `lin` itself */
+  double constant = other->constant;
+  if (count && (count > SIZE_MAX - lin->count ||
+                !array_grow(lin->terms, lin->capacity, lin->count + count))) {
+    lin->oom = true;
+    return;
+  }
+  for (size_t i = 0; i < count; i++) {
+    lin->terms[lin->count++] = (Term){other->terms[i].var, other->terms[i].coef * factor};
+  }
+  lin->constant += constant * factor;
+}
+
+void lin_scale(Lin *lin, double factor) {
+  for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef *= factor;
+  lin->constant *= factor;
+}
+
+static void sift_down(Term *terms, size_t root, size_t count) {
+  for (size_t child; (child = 2 * root + 1) < count; root = child) {
+    if (child + 1 < count && terms[child].var < terms[child + 1].var) child++;
+    if (terms[root].var >= terms[child].var) return;
+    Term swap = terms[root];
+    terms[root] = terms[child];
+    terms[child] = swap;
+  }
+}
+
+/* Heap sort needs no memory that could be refused. Equal variables end up in any order, which can
+** only change the last bit of a merged coefficient. */
+static void sort_terms(Term *terms, size_t count) {
+  for (size_t i = count / 2; i-- > 0;) sift_down(terms, i, count);
+  for (size_t end = count; end-- > 1;) {
+    Term swap = terms[0];
+    terms[0] = terms[end];
+    terms[end] = swap;
+    sift_down(terms, 0, end);
+  }
+}
+
+void lin_normalize(Lin *lin) {
+  bool sorted = true, clean = true;
+  for (size_t i = 0; i < lin->count; i++) {
+    if (lin->terms[i].coef == 0 || lin->terms[i].var == VAR_ONE) clean = false;
+    if (i && lin->terms[i].var <= lin->terms[i - 1].var) sorted = false;
+  }
+  if (sorted && clean) return;
+  if (!sorted) sort_terms(lin->terms, lin->count);
+  size_t kept = 0;
+  for (size_t i = 0; i < lin->count;) {
+    Term term = lin->terms[i++];
+    while (i < lin->count && lin->terms[i].var == term.var) term.coef += lin->terms[i++].coef;
+    if (term.var == VAR_ONE) {
+      lin->constant += term.coef;
+    } else if (term.coef != 0) {
+      lin->terms[kept++] = term;
+    }
+  }
+  lin->count = kept;
+}
+
+void lin_finish(Lin *lin) {
+  free(lin->terms);
+  *lin = (Lin){0};
+}
+
+double model_lin_value(const Lin *lin, const double *values) {
+  double sum = lin->constant;
+  for (size_t i = 0; i < lin->count; i++) sum += lin->terms[i].coef * values[lin->terms[i].var];
+  return sum;
+}

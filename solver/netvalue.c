@@ -1,0 +1,155 @@
+/*
+** Values on a network: evaluation, and the way between columns and the model's variables.
+*/
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver/net.h"
+
+double net_expr_value(const Net *net, int32_t expr, const double *columns) {
+  const NetExpr *e = &net->exprs[expr];
+  return e->constant + terms_value(net->terms + e->span.start, e->span.count, columns);
+}
+
+static bool guard_holds(Guard guard, const double *columns) {
+  return guard.column < 0 || (columns[guard.column] > 0.5) != guard.negative;
+}
+
+static double extreme_value(const Net *net, const NetDef *def, const double *columns) {
+  double best = NAN;
+  for (int32_t i = 0; i < def->nexprs; i++) {
+    int32_t expr = def->first_expr + i;
+    if (!guard_holds(net->exprs[expr].guard, columns)) continue;
+    double value = net_expr_value(net, expr, columns);
+    if (isnan(best) || (def->kind == NET_MAX ? value > best : value < best)) best = value;
+  }
+  return isnan(best) ? def->bound : best;
+}
+
+void net_evaluate(const Net *net, double *columns) {
+  for (size_t i = 0; i < net->ndefs; i++) {
+    const NetDef *def = &net->defs[i];
+    double value = 0;
+    switch (def->kind) {
+    case NET_LE: value = net_expr_value(net, def->first_expr, columns) <= def->bound; break;
+    case NET_MAX:
+    case NET_MIN: value = extreme_value(net, def, columns); break;
+    case NET_PRODUCT:
+      if (guard_holds(net->exprs[def->first_expr].guard, columns)) {
+        value = net_expr_value(net, def->first_expr, columns);
+      }
+      break;
+    case NET_QUOTIENT:
+      value = trunc(net_expr_value(net, def->first_expr, columns) / (double)def->divisor);
+      break;
+    }
+    columns[def->column] = value;
+  }
+}
+
+static double tolerance(double bound) { return isinf(bound) ? 0 : 5e-7 * (1 + fabs(bound)); }
+
+bool net_feasible(const Net *net, const double *columns) {
+  for (int32_t c = 0; c < net->nprimary; c++) {
+    if (!(columns[c] >= net->lo[c] && columns[c] <= net->hi[c])) return false;
+    if (net->integer[c] && columns[c] != floor(columns[c])) return false;
+  }
+  for (int32_t g = 0; g < net->ngroups; g++) {
+    const NetGroup *group = &net->groups[g];
+    double sum = 0;
+    for (int32_t i = 0; i < group->count; i++) sum += columns[group->first + i];
+    if (group->count && sum != group->size) return false;
+  }
+  for (size_t i = 0; i < net->nrows; i++) {
+    const NetRow *row = &net->rows[i];
+    double value = net_expr_value(net, row->expr, columns);
+    if (!(value >= row->lo - tolerance(row->lo) && value <= row->hi + tolerance(row->hi))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* ---- to and from the model */
+
+/* Give the group's members their values: first those who can stay where they are, then the rest in
+** order. `left` counts the columns down. */
+static void deal(const Net *net, const NetGroup *group, double *left, double *values) {
+  const Choice *choices = net->model->choices;
+  const int32_t *members = net->members + group->first_member;
+  Var leader = choices[members[0]].first;
+  for (int32_t m = 0; m < group->size; m++) {
+    const Choice *choice = &choices[members[m]];
+    int32_t c = choice->start >= 0 ? net->column[leader + choice->start] : -1;
+    if (c < 0 || left[c] < 0.5) continue;
+    values[choice->first + choice->start] = 1;
+    left[c]--;
+  }
+  int32_t at = group->first, end = group->first + group->count;
+  for (int32_t m = 0; m < group->size; m++) {
+    const Choice *choice = &choices[members[m]];
+    if (choice->start >= 0 && values[choice->first + choice->start] > 0.5) continue;
+    while (at < end && left[at] < 0.5) at++;
+    if (at == end) return; /* counts do not add up: the check will tell */
+    values[choice->first + (net->var[at] - leader)] = 1;
+    left[at]--;
+  }
+}
+
+bool net_expand(const Net *net, const double *columns, double *values, Fault *fault) {
+  const Model *model = net->model;
+  double *left = malloc(((size_t)net->ncols + 1) * sizeof *left);
+  if (!left) return fault_oom(fault);
+  if (net->ncols) memcpy(left, columns, (size_t)net->ncols * sizeof *left);
+  for (size_t i = 0; i < model->nvars; i++) {
+    int32_t c = net->column[i];
+    if (model->vars[i].kind == VAR_VALUE) {
+      values[i] = net->fixed[i] > 0.5; /* a live value is dealt below */
+    } else {
+      values[i] = c < 0 ? net->fixed[i] : columns[c];
+    }
+  }
+  for (int32_t g = 0; g < net->ngroups; g++) {
+    if (net->groups[g].count) deal(net, &net->groups[g], left, values);
+  }
+  free(left);
+  model_evaluate(model, values);
+  return true;
+}
+
+void net_project(const Net *net, const double *values, double *columns) {
+  const Model *model = net->model;
+  for (int32_t c = 0; c < net->nprimary; c++) {
+    if (net->group[c] < 0) {
+      columns[c] = values[net->var[c]];
+      continue;
+    }
+    const NetGroup *group = &net->groups[net->group[c]];
+    const int32_t *members = net->members + group->first_member;
+    Var offset = net->var[c] - model->choices[members[0]].first;
+    columns[c] = 0;
+    for (int32_t m = 0; m < group->size; m++) {
+      columns[c] += values[model->choices[members[m]].first + offset];
+    }
+  }
+}
+
+void net_start(const Net *net, double *columns) {
+  const Model *model = net->model;
+  for (int32_t c = 0; c < net->nprimary; c++) columns[c] = net->group[c] < 0 ? NAN : 0;
+  for (size_t i = 0; i < model->nstarts; i++) {
+    int32_t c = net->column[model->starts[i].var];
+    if (c >= 0) columns[c] = model->starts[i].value;
+  }
+  for (int32_t g = 0; g < net->ngroups; g++) {
+    const NetGroup *group = &net->groups[g];
+    const int32_t *members = net->members + group->first_member;
+    Var leader = model->choices[members[0]].first;
+    for (int32_t m = 0; m < group->size && group->count; m++) {
+      int32_t start = model->choices[members[m]].start;
+      int32_t c = start >= 0 ? net->column[leader + start] : -1;
+      if (c >= 0) columns[c]++;
+    }
+  }
+}

@@ -1,0 +1,235 @@
+/*
+** Presolve, first half: bounds and reach. The second half (cliques, groups) is in merge.c.
+*/
+#include "solver/presolve.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SWEEPS = 3 };
+
+/* Bounds are moved only by more than rounding explains. */
+static double slack_of(double value) { return 1e-7 + 1e-11 * fabs(value); }
+
+bool presolve_init(Presolve *p, const Model *model, const uint8_t *skip, Fault *fault) {
+  *p = (Presolve){.model = model, .skip = skip};
+  p->lo = malloc(model->nvars * sizeof *p->lo);
+  p->hi = malloc(model->nvars * sizeof *p->hi);
+  p->dropped = calloc(model->nreqs + 1, 1);
+  p->live = calloc(model->ndefs + 1, 1);
+  p->leader = malloc((model->nchoices + 1) * sizeof *p->leader);
+  if (!p->lo || !p->hi || !p->dropped || !p->live || !p->leader) {
+    presolve_finish(p);
+    return fault_oom(fault);
+  }
+  for (size_t i = 0; i < model->nvars; i++) {
+    p->lo[i] = model->vars[i].lo;
+    p->hi[i] = model->vars[i].hi;
+  }
+  for (size_t i = 0; skip && i < model->nreqs; i++) p->dropped[i] = skip[model->reqs[i].tag];
+  return true;
+}
+
+void presolve_finish(Presolve *p) {
+  free(p->lo);
+  free(p->hi);
+  free(p->dropped);
+  free(p->live);
+  free(p->cliques);
+  free(p->clique_spans);
+  free(p->leader);
+  *p = (Presolve){0};
+}
+
+bool presolve_foldable(const Model *model, Var var) {
+  const VarInfo *info = &model->vars[var];
+  if (info->kind != VAR_DERIVED) return true;
+  DefKind kind = model->defs[info->owner].kind;
+  return kind == DEF_AND || kind == DEF_LE;
+}
+
+/* ---- bounds */
+
+/* Move one bound. Returns whether it moved by more than rounding. */
+static bool set_bound(Presolve *p, Var var, bool upper, double value) {
+  const VarInfo *info = &p->model->vars[var];
+  double *lo = &p->lo[var], *hi = &p->hi[var];
+  double slack = slack_of(value);
+  if (info->integral) value = upper ? floor(value + slack) : ceil(value - slack);
+  if (upper ? value >= *hi - (info->integral ? 0 : slack)
+            : value <= *lo + (info->integral ? 0 : slack)) {
+    return false;
+  }
+  if (!info->integral) value += upper ? slack : -slack;
+  *(upper ? hi : lo) = value;
+  if (*lo > *hi) {
+    p->infeasible = true;
+    *lo = *hi = upper ? *lo : *hi;
+  }
+  return true;
+}
+
+/* A value that became certain excludes the others; the last one left is certain. */
+static bool settle_choice(Presolve *p, const Choice *choice) {
+  int left = 0;
+  Var sure = -1, last = -1;
+  for (int32_t v = 0; v < choice->count; v++) {
+    Var var = choice->first + v;
+    if (p->hi[var] < 0.5) continue;
+    left++;
+    last = var;
+    if (p->lo[var] > 0.5) {
+      if (sure >= 0) p->infeasible = true;
+      sure = var;
+    }
+  }
+  if (left == 0) {
+    p->infeasible = true;
+    return false;
+  }
+  if (left == 1) sure = last;
+  if (sure < 0 || (left == 1 && p->lo[sure] > 0.5)) return false;
+  for (int32_t v = 0; v < choice->count; v++) {
+    Var var = choice->first + v;
+    p->lo[var] = p->hi[var] = var == sure;
+  }
+  return true;
+}
+
+/* The least the choice that starts at terms[0] can contribute; *out_count terms belong to it. */
+static double run_least(const Presolve *p, const Term *terms, size_t count, double sign,
+                        size_t *out_count) {
+  const Model *model = p->model;
+  int32_t owner = model->vars[terms[0].var].owner;
+  size_t n = 0;
+  double least = INFINITY, sure = NAN;
+  for (; n < count && model->vars[terms[n].var].kind == VAR_VALUE &&
+         model->vars[terms[n].var].owner == owner;
+       n++) {
+    if (p->lo[terms[n].var] > 0.5) sure = sign * terms[n].coef;
+    if (p->hi[terms[n].var] > 0.5) least = fmin(least, sign * terms[n].coef);
+  }
+  *out_count = n;
+  if (n < (size_t)model->choices[owner].count) least = fmin(least, 0);
+  if (!isnan(sure)) return sure;
+  return isinf(least) ? 0 : least;
+}
+
+/* sign * terms <= bound: tighten each variable by what the others leave. */
+static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sign, double bound) {
+  const Model *model = p->model;
+  double lo, hi;
+  span_bounds(model, terms, count, p->lo, p->hi, &lo, &hi);
+  double least = sign > 0 ? lo : -hi;
+  double slack = slack_of(bound);
+  if (least > bound + 1e-6 * (1 + fabs(bound))) p->infeasible = true;
+  bool changed = false;
+  for (size_t i = 0; i < count;) {
+    Var var = terms[i].var;
+    double coef = sign * terms[i].coef;
+    if (model->vars[var].kind == VAR_VALUE) {
+      size_t n;
+      double rest = bound - (least - run_least(p, terms + i, count - i, sign, &n));
+      for (size_t end = i + n; i < end; i++) {
+        if (p->hi[terms[i].var] > 0.5 && p->lo[terms[i].var] < 0.5 &&
+            sign * terms[i].coef > rest + slack) {
+          p->hi[terms[i].var] = 0;
+          changed = true;
+        }
+      }
+      continue;
+    }
+    double own = coef * (coef > 0 ? p->lo[var] : p->hi[var]);
+    changed |= set_bound(p, var, coef > 0, (bound - (least - own)) / coef);
+    i++;
+  }
+  return changed;
+}
+
+static bool sweep(Presolve *p) {
+  const Model *model = p->model;
+  bool changed = false;
+  for (size_t i = 0; i < model->nreqs && !p->infeasible; i++) {
+    const Requirement *req = &model->reqs[i];
+    const Term *terms = model->terms + req->span.start;
+    if (p->dropped[i]) continue;
+    if (req->sense != MODEL_GE) changed |= tighten_row(p, terms, req->span.count, 1, req->bound);
+    if (req->sense != MODEL_LE) changed |= tighten_row(p, terms, req->span.count, -1, -req->bound);
+  }
+  for (size_t i = 0; i < model->nchoices; i++) changed |= settle_choice(p, &model->choices[i]);
+  return changed;
+}
+
+static bool unit_rows(Presolve *p) {
+  const Model *model = p->model;
+  bool changed = false;
+  for (size_t i = 0; i < model->nreqs; i++) {
+    const Requirement *req = &model->reqs[i];
+    if (p->dropped[i] || req->span.count != 1) continue;
+    const Term *term = &model->terms[req->span.start];
+    double value = req->bound / term->coef;
+    bool upper = (req->sense == MODEL_LE) == (term->coef > 0);
+    if (req->sense == MODEL_EQ) {
+      changed |= set_bound(p, term->var, true, value) | set_bound(p, term->var, false, value);
+    } else {
+      changed |= set_bound(p, term->var, upper, value);
+    }
+    if (presolve_foldable(model, term->var) && p->lo[term->var] == p->hi[term->var]) {
+      p->dropped[i] = 1;
+    }
+  }
+  for (size_t i = 0; i < model->nchoices; i++) changed |= settle_choice(p, &model->choices[i]);
+  return changed;
+}
+
+void presolve_bounds(Presolve *p, const Lit *assume, size_t nassume) {
+  for (size_t i = 0; i < nassume; i++) {
+    bool negative = lit_negative(assume[i]);
+    set_bound(p, lit_var(assume[i]), negative, negative ? 0 : 1);
+  }
+  unit_rows(p);
+  for (int i = 0; i < SWEEPS && !p->infeasible; i++) {
+    if (!sweep(p)) break;
+  }
+}
+
+/* ---- reach */
+
+static void mark_terms(Presolve *p, Span span) {
+  const Model *model = p->model;
+  for (size_t i = 0; i < span.count; i++) {
+    const VarInfo *info = &model->vars[model->terms[span.start + i].var];
+    if (info->kind == VAR_DERIVED) p->live[info->owner] = 1;
+  }
+}
+
+static void mark_lit(Presolve *p, Lit lit) {
+  const VarInfo *info = &p->model->vars[lit_var(lit)];
+  if (info->kind == VAR_DERIVED) p->live[info->owner] = 1;
+}
+
+void presolve_live(Presolve *p) {
+  const Model *model = p->model;
+  for (size_t i = 0; i < model->nreqs; i++) {
+    if (!p->dropped[i]) mark_terms(p, model->reqs[i].span);
+  }
+  for (size_t i = 0; i < model->ngoals; i++) {
+    for (size_t k = 0; k < model->goals[i].lin.count; k++) {
+      mark_lit(p, lit_of(model->goals[i].lin.terms[k].var));
+    }
+  }
+  for (size_t i = model->ndefs; i-- > 0;) {
+    const Definition *def = &model->defs[i];
+    /* A bound moved on a definition is a requirement on what it reads. */
+    const VarInfo *info = &model->vars[def->var];
+    if (p->lo[def->var] > info->lo || p->hi[def->var] < info->hi) p->live[i] = 1;
+    if (!p->live[i]) continue;
+    mark_terms(p, def->span);
+    if (def->kind == DEF_PRODUCT) mark_lit(p, def->lit);
+    for (uint32_t k = 0; k < def->nitems; k++) {
+      mark_terms(p, model->items[def->first_item + k].span);
+      mark_lit(p, model->items[def->first_item + k].guard);
+    }
+  }
+}

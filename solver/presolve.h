@@ -1,0 +1,40 @@
+/*
+** The stages of presolve, on the model's own variables. Private to solver/.
+*/
+#ifndef TENFOLD_SOLVER_PRESOLVE_H
+#define TENFOLD_SOLVER_PRESOLVE_H
+
+#include "solver/store.h"
+
+typedef struct Presolve {
+  const Model *model;
+  const uint8_t *skip; /* by tag, NULL: none */
+  bool infeasible;
+  double *lo, *hi;    /* per variable */
+  uint8_t *dropped;   /* per requirement: implied by the rest */
+  uint8_t *live;      /* per definition: something reads it */
+  Term *cliques;      /* at-most-one rows that replace pairs; coefficients 1 */
+  size_t ncliques, cliques_capacity;
+  Span *clique_spans;
+  size_t nspans, spans_capacity;
+  size_t merged_pairs;
+  int32_t *leader;    /* per choice: the first of its group */
+} Presolve;
+
+/* A variable that may be replaced by its value once its bounds meet. A derived number may not: its
+** definition would be lost; a derived literal turns into a requirement. */
+bool presolve_foldable(const Model *model, Var var);
+
+bool presolve_init(Presolve *p, const Model *model, const uint8_t *skip, Fault *fault);
+void presolve_finish(Presolve *p);
+
+/* Bounds: unit requirements, then a few sweeps of interval reasoning over all requirements. */
+void presolve_bounds(Presolve *p, const Lit *assume, size_t nassume);
+/* Which definitions are read by a requirement or goal that is left. */
+void presolve_live(Presolve *p);
+/* Pairs x + y <= 1 -> larger at-most-one rows (pairwise "different" over n rows is one row). */
+bool presolve_cliques(Presolve *p, Fault *fault);
+/* Choices with equal columns, value by value. Linear in the size of the model. */
+bool presolve_groups(Presolve *p, Fault *fault);
+
+#endif

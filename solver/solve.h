@@ -1,0 +1,16 @@
+/*
+** Between solve.c and core.c. Private to solver/.
+*/
+#ifndef TENFOLD_SOLVER_SOLVE_H
+#define TENFOLD_SOLVER_SOLVE_H
+
+#include "solver/model.h"
+
+/* solver_solve() leaving out the requirements whose tag's entry in `skip` is not 0. */
+bool solve_without(const Model *model, const SolveOptions *options, const uint8_t *skip,
+                   Stop *stop, Answer *out, Fault *fault);
+
+/* -1 without requirements. */
+int model_largest_tag(const Model *model);
+
+#endif

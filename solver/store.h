@@ -1,0 +1,136 @@
+/*
+** How a model is kept: private to solver/.
+**
+** Everything is appended to a few flat arrays: no allocation per row, so that a million literals
+** and five million terms are built at the speed of memcpy. A requirement or definition is a small
+** record that points into the shared term pool.
+*/
+#ifndef TENFOLD_SOLVER_STORE_H
+#define TENFOLD_SOLVER_STORE_H
+
+#include "base/array.h"
+#include "solver/model.h"
+
+typedef enum VarKind { VAR_CONSTANT, VAR_VALUE, VAR_INTEGER, VAR_REAL, VAR_DERIVED } VarKind;
+
+typedef struct VarInfo {
+  double lo, hi;
+  int32_t owner; /* VAR_VALUE: its choice, VAR_DERIVED: its definition, numbers: -1 */
+  uint8_t kind;
+  bool integral;
+} VarInfo;
+
+typedef struct Choice {
+  Var first;
+  int32_t count;
+  int32_t start; /* index of the present value, -1: unknown */
+} Choice;
+
+typedef struct NumberStart {
+  Var var;
+  double value;
+} NumberStart;
+
+/* Terms start..start+count of the pool, sorted by variable, no VAR_ONE, nothing constant. */
+typedef struct Span {
+  size_t start;
+  size_t count;
+} Span;
+
+typedef struct Requirement {
+  Span span;
+  double bound;
+  int tag;
+  uint8_t sense; /* ModelSense */
+} Requirement;
+
+typedef enum DefKind {
+  DEF_AND,     /* of the literals in span (coef 1: var, -1: its negation) */
+  DEF_LE,      /* span <= bound; its negation is span >= bound + step */
+  DEF_MAX,     /* of items */
+  DEF_MIN,     /* of items */
+  DEF_PRODUCT, /* literal * (bound + span); with LIT_TRUE a name for an expression ("copy") */
+  DEF_QUOTIENT /* (bound + span) / divisor, towards zero */
+} DefKind;
+
+typedef struct Item {
+  Span span;
+  double constant;
+  Lit guard;
+} Item;
+
+typedef struct Definition {
+  Span span;
+  size_t first_item;
+  uint32_t nitems;
+  DefKind kind;
+  Var var;
+  Lit lit;
+  double bound; /* the constant of PRODUCT and QUOTIENT; of MAX and MIN: the value when no guard
+                ** is true, at the end of the range that never matters */
+  double step;
+  int64_t divisor;
+  uint64_t hash;
+} Definition;
+
+typedef struct Goal {
+  int level;
+  Lin lin; /* to be maximized: minimized goals are negated on entry */
+} Goal;
+
+struct Model {
+  Fault fault;
+  VarInfo *vars;
+  size_t nvars, vars_capacity;
+  Choice *choices;
+  size_t nchoices, choices_capacity;
+  NumberStart *starts;
+  size_t nstarts, starts_capacity;
+  Term *terms;
+  size_t nterms, terms_capacity;
+  Requirement *reqs;
+  size_t nreqs, reqs_capacity;
+  Definition *defs;
+  size_t ndefs, defs_capacity;
+  Item *items;
+  size_t nitems, items_capacity;
+  uint32_t *table; /* open addressing over definitions: index + 1, 0 free */
+  size_t table_size;
+  Goal *goals; /* ascending by level, one per level */
+  size_t ngoals, goals_capacity;
+  Lin scratch;
+};
+
+/* Record the first fault; always false. */
+bool model_fail(Model *model, FaultCode code, const char *what);
+
+/* Fill model->scratch with `lin` in normal form: sorted, merged, constants and names of expressions
+** replaced. False after recording a fault. Cost: linear when `lin` is sorted. */
+bool model_fold(Model *model, const Lin *lin);
+/* The same for literals, each with the coefficient given. */
+bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef);
+
+/* Copy model->scratch's terms to the pool. */
+bool model_keep(Model *model, Span *out);
+
+/* A new derived variable (definition not yet attached), or VAR_ONE after a fault. */
+Var model_new_var(Model *model, VarKind kind, double lo, double hi, bool integral, int32_t owner);
+
+/* Bounds of sorted terms, aware that exactly one value of a choice is true. lo and hi may be NULL:
+** the variables' own. Else arrays over variables. */
+void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
+                 const double *hi, double *out_lo, double *out_hi);
+bool terms_integral(const Model *model, const Term *terms, size_t count);
+double terms_value(const Term *terms, size_t count, const double *values);
+
+/* Greatest common divisor of integer coefficients, 0 for none. Exact below 2^53. */
+double terms_gcd(const Term *terms, size_t count);
+
+/* model_check() without the requirements whose tag's entry in `skip` (NULL: none) is not 0. */
+bool model_holds(const Model *model, const double *values, const uint8_t *skip);
+
+static inline bool lit_value(Lit lit, const double *values) {
+  return (values[lit_var(lit)] > 0.5) != lit_negative(lit);
+}
+
+#endif
