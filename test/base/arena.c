@@ -20,8 +20,8 @@ static bool all_zero(const unsigned char *bytes, size_t count) {
 
 /* Sizes around every boundary; each piece is zeroed, aligned, and apart from all the others. */
 static void test_pieces(void) {
-  static const size_t sizes[] = {0, 1, ALIGN - 1, ALIGN, ALIGN + 1, 1000, BLOCK - 1, BLOCK,
-                                 BLOCK + 1, 3 * BLOCK, 0, 7};
+  static const size_t sizes[] = {0,         1,     ALIGN - 1, ALIGN,     ALIGN + 1, 1000,
+                                 BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 0,         7};
   enum { COUNT = sizeof sizes / sizeof *sizes };
   unsigned char *pieces[COUNT];
   Arena arena = {0};
@@ -97,7 +97,7 @@ static void test_strings(void) {
   arena_finish(&arena);
 }
 
-/* Every request of a session is refused once: NULL comes back, and the arena stays usable. */
+/* Every request is refused once: NULL comes back, and the arena stays usable. */
 static void test_refused(void) {
   bool ok = true;
   failing_enable(true);

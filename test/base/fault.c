@@ -13,7 +13,11 @@ static bool valid_utf8(const char *text) {
   const unsigned char *s = (const unsigned char *)text;
   while (*s) {
     uint32_t code = *s;
-    int more = code < 0x80 ? 0 : code >> 5 == 6 ? 1 : code >> 4 == 14 ? 2 : code >> 3 == 30 ? 3 : -1;
+    int more = code < 0x80       ? 0
+               : code >> 5 == 6  ? 1
+               : code >> 4 == 14 ? 2
+               : code >> 3 == 30 ? 3
+                                 : -1;
     if (more < 0) return false;
     code &= more == 0 ? 0x7f : more == 1 ? 0x1f : more == 2 ? 0x0f : 0x07;
     for (s++; more > 0; more--, s++) {

@@ -78,10 +78,11 @@ static const struct {
   const char *name;
   void (*deed)(sqlite3 *db);
 } deeds[] = {
-    {"busy", deed_busy},             {"child", deed_child},   {"crash", deed_crash},
-    {"descriptor", deed_descriptor}, {"leak", deed_leak},     {"lost", deed_lost},
-    {"slow", deed_slow},             {"stdout", deed_stdout}, {"thread", deed_thread},
-    {"unchecked", deed_unchecked},
+    {"busy", deed_busy},     {"child", deed_child},
+    {"crash", deed_crash},   {"descriptor", deed_descriptor},
+    {"leak", deed_leak},     {"lost", deed_lost},
+    {"slow", deed_slow},     {"stdout", deed_stdout},
+    {"thread", deed_thread}, {"unchecked", deed_unchecked},
 };
 
 /* misbehave('deed'): does it, answers 1. */
@@ -94,7 +95,8 @@ static void misbehave(sqlite3_context *context, int count, sqlite3_value **value
   sqlite3_result_int(context, 1);
 }
 
-/* misbehave_size(n): n where memory is had, else 0 instead of an error. misbehave_well(n): right. */
+/* misbehave_size(n): n where memory is had, else 0 instead of an error. misbehave_well(n): right.
+ */
 static void size_of(sqlite3_context *context, int count, sqlite3_value **values) {
   void *volatile memory = malloc((size_t)sqlite3_value_int(values[0]));
   (void)count;

@@ -47,29 +47,29 @@ void fixture_close(Fixture *fixture) {
 }
 
 /* Runs the preamble, whose rows nobody compares but which must not fail. */
-static bool prepare(Session *session, const char *preamble, Text *trouble) {
-  bool ok = session_run(session, preamble, false);
-  const char *output = session_output(session);
+static bool prepare(Stage *stage, const char *preamble, Text *trouble) {
+  bool ok = stage_run(stage, preamble, false);
+  const char *output = stage_output(stage);
   if (!ok || script_find(output, "! ")) {
     text_addf(trouble, "before the first case:\n%s", output);
   }
-  session_clear(session);
+  stage_clear(stage);
   return ok;
 }
 
 /* The output of one case, to be freed; troubles are added. */
 static char *answer(const char *preamble, const char *script, Mode mode, const char *folder,
                     Text *trouble) {
-  Session *session = session_open(mode, folder, false);
+  Stage *stage = stage_open(mode, folder, false);
   char *output = NULL;
-  if (!session) return NULL;
-  if (session_prepare(session, script) && prepare(session, preamble, trouble)) {
-    session_run(session, script, false);
-    output = strdup(session_output(session));
+  if (!stage) return NULL;
+  if (stage_prepare(stage, script) && prepare(stage, preamble, trouble)) {
+    stage_run(stage, script, false);
+    output = strdup(stage_output(stage));
     const char *wrong = output ? script_find(output, "? ") : NULL; /* whatever the golden says */
     if (wrong) text_addf(trouble, "%.*s\n", (int)strcspn(wrong, "\n"), wrong);
   }
-  session_close(session, trouble);
+  stage_close(stage, trouble);
   return output;
 }
 

@@ -83,8 +83,8 @@ static void check_block(const Block *block, const char *output, Text *why) {
 ** compared. */
 static void run_page(const char *path, const char *page, Mode mode, const FixtureOptions *options,
                      Text *rewritten) {
-  Session *session = session_open(mode, options->folder, true);
-  if (!session) return;
+  Stage *stage = stage_open(mode, options->folder, true);
+  if (!stage) return;
   Block block;
   const char *at = page, *written = page;
   char name[400];
@@ -93,23 +93,23 @@ static void run_page(const char *path, const char *page, Mode mode, const Fixtur
     snprintf(name, sizeof name, "%s:%d [%s]", path, block.line, mode_names[mode]);
     tap_running(name, 0);
     char *script = copy(block.sql, block.sql_end);
-    if (script) session_run(session, script, false);
+    if (script) stage_run(stage, script, false);
     free(script);
     if (rewritten && block.golden) {
       text_addn(rewritten, written, (size_t)(block.golden - written));
-      text_add(rewritten, session_output(session));
+      text_add(rewritten, stage_output(stage));
       written = block.golden_end;
     } else if (!rewritten) {
-      check_block(&block, session_output(session), &why);
+      check_block(&block, stage_output(stage), &why);
       tap_result(why.length == 0, name, text_get(&why));
     }
-    session_clear(session);
+    stage_clear(stage);
     text_finish(&why);
     at = next_line(block.golden ? block.golden_end : block.sql_end);
   }
   if (rewritten) text_add(rewritten, written);
   Text trouble = {0};
-  session_close(session, &trouble);
+  stage_close(stage, &trouble);
   snprintf(name, sizeof name, "%s closes [%s]", path, mode_names[mode]);
   if (!rewritten || trouble.length) tap_result(!trouble.length, name, text_get(&trouble));
   text_finish(&trouble);

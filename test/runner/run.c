@@ -14,7 +14,7 @@
 #include "base/array.h"
 #include "test/runner/failing.h"
 #include "test/runner/file.h"
-#include "test/runner/session.h"
+#include "test/runner/stage.h"
 
 const char *const mode_names[MODES] = {"plain", "untrusted", "oom"};
 
@@ -22,10 +22,10 @@ enum { MAX_DEPTH = 8 };
 
 /* ---- connections and extensions */
 
-static void load(Session *session, sqlite3 *db, const char *name) {
+static void load(Stage *stage, sqlite3 *db, const char *name) {
   char path[4096];
   char *message = NULL;
-  snprintf(path, sizeof path, "%s/%s.so", session->folder, name);
+  snprintf(path, sizeof path, "%s/%s.so", stage->folder, name);
   /* In memory beforehand, and for good: then a refused allocation meets the extension's own code,
   ** not the loader's, and leak reports have symbols. */
   if (!dlopen(path, RTLD_NOW | RTLD_NOLOAD)) dlopen(path, RTLD_NOW);
@@ -33,110 +33,110 @@ static void load(Session *session, sqlite3 *db, const char *name) {
   failing_resume();
   int rc = sqlite3_load_extension(db, path, NULL, &message);
   failing_pause();
-  if (rc != SQLITE_OK) session_error(session, rc, message);
+  if (rc != SQLITE_OK) stage_error(stage, rc, message);
   sqlite3_free(message);
 }
 
-static void load_words(Session *session, char *words) {
-  sqlite3 *db = session->connections[session->current].db;
+static void load_words(Stage *stage, char *words) {
+  sqlite3 *db = stage->connections[stage->current].db;
   char *rest = NULL;
   for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-    if (session->starved) return;
-    if (session->nloads < MAX_LOADS && strlen(word) < NAME_SIZE) {
-      strcpy(session->loads[session->nloads++], word);
+    if (stage->starved) return;
+    if (stage->nloads < MAX_LOADS && strlen(word) < NAME_SIZE) {
+      strcpy(stage->loads[stage->nloads++], word);
     }
-    load(session, db, word);
+    load(stage, db, word);
   }
 }
 
-static bool complain(Session *session, const char *what, const char *detail) {
-  text_addf(&session->output, "? %s: %s\n", what, detail);
+static bool complain(Stage *stage, const char *what, const char *detail) {
+  text_addf(&stage->output, "? %s: %s\n", what, detail);
   return false;
 }
 
 /* Make the connection of that name the current one, opening it when new. */
-static bool connect_to(Session *session, const char *name) {
-  for (int i = 0; i < session->nconnections; i++) {
-    if (strcmp(session->connections[i].name, name) == 0) {
-      session->current = i;
+static bool connect_to(Stage *stage, const char *name) {
+  for (int i = 0; i < stage->nconnections; i++) {
+    if (strcmp(stage->connections[i].name, name) == 0) {
+      stage->current = i;
       return true;
     }
   }
-  if (session->nconnections == MAX_CONNECTIONS || strlen(name) >= NAME_SIZE) {
-    return complain(session, "too many connections", name);
+  if (stage->nconnections == MAX_CONNECTIONS || strlen(name) >= NAME_SIZE) {
+    return complain(stage, "too many connections", name);
   }
   char path[NAME_SIZE + 16] = ":memory:";
-  if (session->scratch[0]) snprintf(path, sizeof path, "%s/test.db", session->scratch);
+  if (stage->scratch[0]) snprintf(path, sizeof path, "%s/test.db", stage->scratch);
   sqlite3 *db = NULL;
   if (sqlite3_open(path, &db) != SQLITE_OK) {
     sqlite3_close(db);
-    return complain(session, "cannot open", path);
+    return complain(stage, "cannot open", path);
   }
-  if (session->mode == MODE_UNTRUSTED) {
+  if (stage->mode == MODE_UNTRUSTED) {
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   }
-  session->current = session->nconnections++;
-  strcpy(session->connections[session->current].name, name);
-  session->connections[session->current].db = db;
-  for (int i = 0; i < session->nloads && !session->starved; i++) load(session, db, session->loads[i]);
+  stage->current = stage->nconnections++;
+  strcpy(stage->connections[stage->current].name, name);
+  stage->connections[stage->current].db = db;
+  for (int i = 0; i < stage->nloads && !stage->starved; i++) load(stage, db, stage->loads[i]);
   return true;
 }
 
 /* ---- directives */
 
-static bool use_file(Session *session, const char *kind) {
-  if (strcmp(kind, "file") != 0) return complain(session, "unknown kind of database", kind);
-  if (session->scratch[0]) return true;
-  if (session->nconnections) return complain(session, "database", "must come before the first use");
-  strcpy(session->scratch, "/tmp/sqltest-XXXXXX");
-  if (mkdtemp(session->scratch)) return true;
-  session->scratch[0] = '\0';
-  return complain(session, "cannot make a folder in", "/tmp");
+static bool use_file(Stage *stage, const char *kind) {
+  if (strcmp(kind, "file") != 0) return complain(stage, "unknown kind of database", kind);
+  if (stage->scratch[0]) return true;
+  if (stage->nconnections) return complain(stage, "database", "must come before the first use");
+  strcpy(stage->scratch, "/tmp/sqltest-XXXXXX");
+  if (mkdtemp(stage->scratch)) return true;
+  stage->scratch[0] = '\0';
+  return complain(stage, "cannot make a folder in", "/tmp");
 }
 
-static bool add_mask(Session *session, const char *regex) {
-  if (session->nmasks == MAX_MASKS) return complain(session, "too many masks", regex);
-  if (regcomp(&session->masks[session->nmasks], regex, REG_EXTENDED | REG_NEWLINE) != 0) {
-    return complain(session, "not a regular expression", regex);
+static bool add_mask(Stage *stage, const char *regex) {
+  if (stage->nmasks == MAX_MASKS) return complain(stage, "too many masks", regex);
+  if (regcomp(&stage->masks[stage->nmasks], regex, REG_EXTENDED | REG_NEWLINE) != 0) {
+    return complain(stage, "not a regular expression", regex);
   }
-  session->nmasks++;
+  stage->nmasks++;
   return true;
 }
 
-static bool run_script(Session *session, const char *script);
+static bool run_script(Stage *stage, const char *script);
 
-static bool read_script(Session *session, const char *path) {
+static bool read_script(Stage *stage, const char *path) {
   char *script = file_read(path);
-  if (!script || session->depth == MAX_DEPTH) {
+  if (!script || stage->depth == MAX_DEPTH) {
     free(script);
-    return complain(session, "cannot read", path);
+    return complain(stage, "cannot read", path);
   }
-  session->depth++;
-  bool ok = run_script(session, script);
-  session->depth--;
+  stage->depth++;
+  bool ok = run_script(stage, script);
+  stage->depth--;
   free(script);
   return ok;
 }
 
-static bool directive(Session *session, const char *name, char *value) {
-  if (strcmp(name, "database") == 0) return use_file(session, value);
+static bool directive(Stage *stage, const char *name, char *value) {
+  if (strcmp(name, "database") == 0) return use_file(stage, value);
   if (strcmp(name, "mode") == 0) return true; /* see script_modes */
-  if (strcmp(name, "connection") == 0) return connect_to(session, value);
-  if (!session->nconnections && !connect_to(session, "main")) return false;
+  if (strcmp(name, "connection") == 0) return connect_to(stage, value);
+  if (!stage->nconnections && !connect_to(stage, "main")) return false;
   if (strcmp(name, "load") == 0) {
-    load_words(session, value);
+    load_words(stage, value);
   } else if (strcmp(name, "sort") == 0) {
-    session->sort = true;
+    stage->sort = true;
   } else if (strcmp(name, "header") == 0) {
-    session->header = true;
+    stage->header = true;
   } else if (strcmp(name, "mask") == 0) {
-    return add_mask(session, value);
+    return add_mask(stage, value);
   } else if (strcmp(name, "interrupt-after") == 0) {
-    session->interrupt_after = atoi(value);
+    stage->interrupt_after = atoi(value);
   } else if (strcmp(name, "progress-limit") == 0) {
-    session->progress_limit = atoi(value);
+    stage->progress_limit = atoi(value);
   } else {
-    return complain(session, "unknown directive", name);
+    return complain(stage, "unknown directive", name);
   }
   return true;
 }
@@ -159,15 +159,15 @@ static bool parse_directive(char *line, char **name, char **value) {
 }
 
 /* .load and .read, as in the shell. */
-static bool dot_command(Session *session, char *line) {
+static bool dot_command(Stage *stage, char *line) {
   char *name = strtok(line, " ");
   char *value = strtok(NULL, " ");
   if (value && strcmp(name, ".load") == 0) {
     char *slash = strrchr(value, '/');
-    return directive(session, "load", slash ? slash + 1 : value);
+    return directive(stage, "load", slash ? slash + 1 : value);
   }
-  if (value && strcmp(name, ".read") == 0) return read_script(session, value);
-  return complain(session, "unknown command", name);
+  if (value && strcmp(name, ".read") == 0) return read_script(stage, value);
+  return complain(stage, "unknown command", name);
 }
 
 /* ---- scripts */
@@ -193,47 +193,47 @@ static size_t statement_length(char *sql) {
   return strlen(sql);
 }
 
-static bool execute_all(Session *session, char *sql) {
-  if (!session->nconnections && !connect_to(session, "main")) return false;
-  while (!blank(sql) && !session->starved) {
+static bool execute_all(Stage *stage, char *sql) {
+  if (!stage->nconnections && !connect_to(stage, "main")) return false;
+  while (!blank(sql) && !stage->starved) {
     size_t length = statement_length(sql);
-    session_execute(session, sql, length);
+    stage_execute(stage, sql, length);
     sql += length;
   }
   return true;
 }
 
-static bool run_line(Session *session, Text *pending, char *line) {
+static bool run_line(Stage *stage, Text *pending, char *line) {
   char *name, *value;
   if (blank(text_get(pending))) {
-    if (line[0] == '.') return dot_command(session, line);
-    if (parse_directive(line, &name, &value)) return directive(session, name, value);
+    if (line[0] == '.') return dot_command(stage, line);
+    if (parse_directive(line, &name, &value)) return directive(stage, name, value);
   }
   text_addf(pending, "%s\n", line);
   if (!strchr(line, ';') || !sqlite3_complete(text_get(pending))) return true;
-  bool ok = execute_all(session, pending->data);
+  bool ok = execute_all(stage, pending->data);
   text_clear(pending);
   return ok;
 }
 
-static bool run_script(Session *session, const char *script) {
+static bool run_script(Stage *stage, const char *script) {
   Text pending = {0};
   bool ok = true;
-  while (ok && *script && !session->starved) {
+  while (ok && *script && !stage->starved) {
     size_t length = strcspn(script, "\n");
     char *line = strndup(script, length);
-    ok = line && run_line(session, &pending, line);
+    ok = line && run_line(stage, &pending, line);
     free(line);
     script += length + (script[length] == '\n');
   }
-  if (ok && !session->starved && pending.length) ok = execute_all(session, pending.data);
+  if (ok && !stage->starved && pending.length) ok = execute_all(stage, pending.data);
   text_finish(&pending);
   return ok;
 }
 
-bool session_run(Session *session, const char *script, bool counted) {
+bool stage_run(Stage *stage, const char *script, bool counted) {
   failing_enable(counted);
-  bool ok = run_script(session, script);
+  bool ok = run_script(stage, script);
   failing_enable(false);
   return ok;
 }
@@ -246,8 +246,8 @@ const char *script_find(const char *script, const char *start) {
   return NULL;
 }
 
-bool session_prepare(Session *session, const char *script) {
-  return !script_find(script, "-- database: file") || use_file(session, "file");
+bool stage_prepare(Stage *stage, const char *script) {
+  return !script_find(script, "-- database: file") || use_file(stage, "file");
 }
 
 unsigned script_modes(const char *script, unsigned otherwise) {
@@ -269,63 +269,63 @@ unsigned script_modes(const char *script, unsigned otherwise) {
   return modes;
 }
 
-/* ---- life of a session */
+/* ---- life of a stage */
 
-Session *session_open(Mode mode, const char *folder, bool raw) {
-  Session *session = calloc(1, sizeof *session);
-  if (!session) return NULL;
-  session->mode = mode;
-  session->folder = folder;
-  session->raw = raw;
-  session->before = residue_take();
-  return session;
+Stage *stage_open(Mode mode, const char *folder, bool raw) {
+  Stage *stage = calloc(1, sizeof *stage);
+  if (!stage) return NULL;
+  stage->mode = mode;
+  stage->folder = folder;
+  stage->raw = raw;
+  stage->before = residue_take();
+  return stage;
 }
 
-const char *session_output(Session *session) {
-  text_clear(&session->masked);
-  text_add(&session->masked, text_get(&session->output));
-  for (int i = 0; i < session->nmasks; i++) {
+const char *stage_output(Stage *stage) {
+  text_clear(&stage->masked);
+  text_add(&stage->masked, text_get(&stage->output));
+  for (int i = 0; i < stage->nmasks; i++) {
     Text next = {0};
     regmatch_t match;
-    const char *at = text_get(&session->masked);
-    while (regexec(&session->masks[i], at, 1, &match, 0) == 0 && match.rm_eo > match.rm_so) {
+    const char *at = text_get(&stage->masked);
+    while (regexec(&stage->masks[i], at, 1, &match, 0) == 0 && match.rm_eo > match.rm_so) {
       text_addn(&next, at, (size_t)match.rm_so);
       text_add(&next, "*");
       at += match.rm_eo;
     }
     text_add(&next, at);
-    text_finish(&session->masked);
-    session->masked = next;
+    text_finish(&stage->masked);
+    stage->masked = next;
   }
-  return text_get(&session->masked);
+  return text_get(&stage->masked);
 }
 
-bool session_starved(const Session *session) { return session->starved; }
+bool stage_starved(const Stage *stage) { return stage->starved; }
 
-void session_clear(Session *session) { text_clear(&session->output); }
+void stage_clear(Stage *stage) { text_clear(&stage->output); }
 
-static void remove_scratch(const Session *session) {
+static void remove_scratch(const Stage *stage) {
   static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
   char path[NAME_SIZE + 32];
-  if (!session->scratch[0]) return;
+  if (!stage->scratch[0]) return;
   for (size_t i = 0; i < countof(suffixes); i++) {
-    snprintf(path, sizeof path, "%s/test.db%s", session->scratch, suffixes[i]);
+    snprintf(path, sizeof path, "%s/test.db%s", stage->scratch, suffixes[i]);
     unlink(path);
   }
-  rmdir(session->scratch);
+  rmdir(stage->scratch);
 }
 
-void session_close(Session *session, Text *trouble) {
-  for (int i = session->nconnections - 1; i >= 0; i--) {
-    int rc = sqlite3_close(session->connections[i].db);
+void stage_close(Stage *stage, Text *trouble) {
+  for (int i = stage->nconnections - 1; i >= 0; i--) {
+    int rc = sqlite3_close(stage->connections[i].db);
     if (rc == SQLITE_OK) continue;
-    text_addf(trouble, "sqlite3_close() is %d: %s\n", rc, sqlite3_errmsg(session->connections[i].db));
-    sqlite3_close_v2(session->connections[i].db);
+    text_addf(trouble, "sqlite3_close() is %d: %s\n", rc, sqlite3_errmsg(stage->connections[i].db));
+    sqlite3_close_v2(stage->connections[i].db);
   }
-  remove_scratch(session);
-  for (int i = 0; i < session->nmasks; i++) regfree(&session->masks[i]);
-  residue_compare(&session->before, trouble);
-  text_finish(&session->output);
-  text_finish(&session->masked);
-  free(session);
+  remove_scratch(stage);
+  for (int i = 0; i < stage->nmasks; i++) regfree(&stage->masks[i]);
+  residue_compare(&stage->before, trouble);
+  text_finish(&stage->output);
+  text_finish(&stage->masked);
+  free(stage);
 }

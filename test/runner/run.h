@@ -34,29 +34,30 @@ unsigned script_modes(const char *script, unsigned otherwise);
 /* The first line of the script that begins so; NULL: none. */
 const char *script_find(const char *script, const char *start);
 
-typedef struct Session Session;
+typedef struct Stage Stage;
 
-/* An empty session; extensions come from `folder`. `raw` prints text unquoted, as pages of
-** documentation do. The strings must outlive it. NULL when out of memory. */
-Session *session_open(Mode mode, const char *folder, bool raw);
+/* A stage is where scripts are played: connections, what they load, what came out. Extensions come
+** from `folder`. `raw` prints text unquoted, as pages of documentation do. The strings must outlive
+** the stage. NULL when out of memory. */
+Stage *stage_open(Mode mode, const char *folder, bool raw);
 
 /* Heed a later script's wish for a database in a file, before anything else is run. */
-bool session_prepare(Session *session, const char *script);
+bool stage_prepare(Stage *stage, const char *script);
 
-/* Run a script, appending to the session's output. `counted`: let the failing allocator count and
+/* Run a script, appending to the stage's output. `counted`: let the failing allocator count and
 ** refuse meanwhile. False when the script itself is wrong (unknown directive, missing file), which
 ** is then said in the output as `? MESSAGE`. */
-bool session_run(Session *session, const char *script, bool counted);
+bool stage_run(Stage *stage, const char *script, bool counted);
 
-/* The output so far, masked; owned by the session. Whether an answer was "out of memory", after
+/* The output so far, masked; owned by the stage. Whether an answer was "out of memory", after
 ** which nothing more was run. */
-const char *session_output(Session *session);
-bool session_starved(const Session *session);
+const char *stage_output(Stage *stage);
+bool stage_starved(const Stage *stage);
 
 /* Forget the output so far. */
-void session_clear(Session *session);
+void stage_clear(Stage *stage);
 
 /* Close everything. What does not go away properly is added to `trouble`, a line each. */
-void session_close(Session *session, Text *trouble);
+void stage_close(Stage *stage, Text *trouble);
 
 #endif

@@ -16,22 +16,22 @@ static const int64_t sample_time = INT64_C(2000000000); /* ns */
 /* One run with that allocation refused, judged. */
 static void starve_once(const char *preamble, const char *script, const char *expected,
                         const char *folder, long victim, Text *why) {
-  Session *session = session_open(MODE_OOM, folder, false);
-  if (!session) return;
-  session_prepare(session, script);
-  session_run(session, preamble, false);
-  session_clear(session);
+  Stage *stage = stage_open(MODE_OOM, folder, false);
+  if (!stage) return;
+  stage_prepare(stage, script);
+  stage_run(stage, preamble, false);
+  stage_clear(stage);
   failing_start(victim);
-  bool ok = session_run(session, script, true);
-  const char *output = session_output(session);
-  bool starved = session_starved(session);
+  bool ok = stage_run(stage, script, true);
+  const char *output = stage_output(stage);
+  bool starved = stage_starved(stage);
   if (!ok) {
     text_add(why, output);
   } else {
     judge_starved(expected, output, starved, why);
   }
   if (starved && !failing_refused()) text_add(why, "out of memory, but none was refused\n");
-  session_close(session, why);
+  stage_close(stage, why);
 }
 
 static unsigned next_random(unsigned *state) {

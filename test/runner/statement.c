@@ -10,7 +10,7 @@
 #include "base/stop.h"
 #include "test/runner/failing.h"
 #include "test/runner/print.h"
-#include "test/runner/session.h"
+#include "test/runner/stage.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { PATIENCE_MS = 2500 };
@@ -41,12 +41,12 @@ static void *interrupt_later(void *ctx) {
 
 static int late(void *ctx) { return clock_now() >= ((Alarm *)ctx)->at; }
 
-static void alarm_start(Alarm *alarm, Session *session, sqlite3 *db) {
+static void alarm_start(Alarm *alarm, Stage *stage, sqlite3 *db) {
   *alarm = (Alarm){.db = db};
-  int ms = session->interrupt_after ? session->interrupt_after : session->progress_limit;
+  int ms = stage->interrupt_after ? stage->interrupt_after : stage->progress_limit;
   if (!ms) return;
   alarm->at = clock_now() + (int64_t)ms * 1000000;
-  if (!session->interrupt_after) {
+  if (!stage->interrupt_after) {
     sqlite3_progress_handler(db, 1000, late, alarm);
     return;
   }
@@ -59,11 +59,11 @@ static void alarm_start(Alarm *alarm, Session *session, sqlite3 *db) {
   alarm->interrupts = pthread_create(&alarm->thread, NULL, interrupt_later, alarm) == 0;
 }
 
-static void alarm_end(Alarm *alarm, Session *session) {
+static void alarm_end(Alarm *alarm, Stage *stage) {
   if (!alarm->at) return;
   int64_t over = (clock_now() - alarm->at) / 1000000;
   if (over > PATIENCE_MS) {
-    text_addf(&session->output, "? ended %lld ms after it was told to\n", (long long)over);
+    text_addf(&stage->output, "? ended %lld ms after it was told to\n", (long long)over);
   }
   if (alarm->interrupts) {
     pthread_mutex_lock(&alarm->mutex);
@@ -75,7 +75,7 @@ static void alarm_end(Alarm *alarm, Session *session) {
     pthread_mutex_destroy(&alarm->mutex);
   }
   sqlite3_progress_handler(alarm->db, 0, NULL, NULL);
-  session->interrupt_after = session->progress_limit = 0;
+  stage->interrupt_after = stage->progress_limit = 0;
 }
 
 /* An entry point that answers SQLITE_NOMEM without a text gives the last of these. */
@@ -84,10 +84,10 @@ static bool says_starved(int code, const char *message) {
          strcmp(message, "error during initialization: ") == 0;
 }
 
-void session_error(Session *session, int code, const char *message) {
+void stage_error(Stage *stage, int code, const char *message) {
   if (!message) message = sqlite3_errstr(code);
-  if (says_starved(code, message)) session->starved = true;
-  text_addf(&session->output, "! %d %s\n", code & 0xff, message);
+  if (says_starved(code, message)) stage->starved = true;
+  text_addf(&stage->output, "! %d %s\n", code & 0xff, message);
 }
 
 typedef struct Rows {
@@ -108,15 +108,15 @@ static void rows_finish(Rows *rows, bool print, Text *out) {
   free(rows->lines);
 }
 
-static bool take_row(Session *session, Rows *rows, sqlite3_stmt *statement) {
+static bool take_row(Stage *stage, Rows *rows, sqlite3_stmt *statement) {
   Text line = {0};
-  bool ok = print_row(&line, statement, session->raw);
-  if (ok && session->sort && array_grow(rows->lines, rows->capacity, rows->count + 1)) {
+  bool ok = print_row(&line, statement, stage->raw);
+  if (ok && stage->sort && array_grow(rows->lines, rows->capacity, rows->count + 1)) {
     rows->lines[rows->count++] = strdup(text_get(&line));
   } else if (ok) {
-    text_addf(&session->output, "%s\n", text_get(&line));
+    text_addf(&stage->output, "%s\n", text_get(&line));
   } else {
-    session_error(session, SQLITE_NOMEM, NULL);
+    stage_error(stage, SQLITE_NOMEM, NULL);
   }
   text_finish(&line);
   return ok;
@@ -124,33 +124,33 @@ static bool take_row(Session *session, Rows *rows, sqlite3_stmt *statement) {
 
 enum { TOLD = -1 }; /* not a result code: the error is in the output already */
 
-void session_execute(Session *session, const char *sql, size_t length) {
-  sqlite3 *db = session->connections[session->current].db;
+void stage_execute(Stage *stage, const char *sql, size_t length) {
+  sqlite3 *db = stage->connections[stage->current].db;
   sqlite3_stmt *statement = NULL;
   Alarm alarm;
   Rows rows = {0};
-  alarm_start(&alarm, session, db);
+  alarm_start(&alarm, stage, db);
   failing_resume();
   int rc = sqlite3_prepare_v2(db, sql, (int)length, &statement, NULL);
   failing_pause();
   if (rc == SQLITE_OK && !statement) { /* a comment */
-    alarm_end(&alarm, session);
+    alarm_end(&alarm, stage);
     return;
   }
-  if (rc == SQLITE_OK && session->header) print_header(&session->output, statement);
+  if (rc == SQLITE_OK && stage->header) print_header(&stage->output, statement);
   while (rc == SQLITE_OK) {
     failing_resume();
     rc = sqlite3_step(statement);
     failing_pause();
     if (rc != SQLITE_ROW) break;
-    rc = take_row(session, &rows, statement) ? SQLITE_OK : TOLD;
+    rc = take_row(stage, &rows, statement) ? SQLITE_OK : TOLD;
   }
-  rows_finish(&rows, rc == SQLITE_DONE, &session->output); /* a part, sorted, means nothing */
+  rows_finish(&rows, rc == SQLITE_DONE, &stage->output); /* a part, sorted, means nothing */
   if (rc != SQLITE_DONE && rc != TOLD) {
-    session_error(session, sqlite3_extended_errcode(db), sqlite3_errmsg(db));
+    stage_error(stage, sqlite3_extended_errcode(db), sqlite3_errmsg(db));
   }
   failing_resume();
   sqlite3_finalize(statement);
   failing_pause();
-  alarm_end(&alarm, session);
+  alarm_end(&alarm, stage);
 }

@@ -29,8 +29,9 @@ static void on_signal(int signal_number) {
   static const char digits[] = "0123456789";
   char line[400];
   size_t length = 0;
-  const char *parts[] = {"not ok ", NULL, " - ", running,
-                         signal_number == SIGALRM ? ": hangs" : ": crashes", " at step ", NULL, "\n"};
+  const char *parts[] = {
+      "not ok ",   NULL, " - ", running, signal_number == SIGALRM ? ": hangs" : ": crashes",
+      " at step ", NULL, "\n"};
   long numbers[] = {done + 1, running_step};
   for (size_t i = 0, n = 0; i < sizeof parts / sizeof *parts; i++) {
     char number[24];

@@ -1,8 +1,8 @@
 /*
-** The inside of a session, shared by run.c (scripts) and statement.c (one statement).
+** The inside of a stage, shared by run.c (scripts) and statement.c (one statement).
 */
-#ifndef TENFOLD_TEST_RUNNER_SESSION_H
-#define TENFOLD_TEST_RUNNER_SESSION_H
+#ifndef TENFOLD_TEST_RUNNER_STAGE_H
+#define TENFOLD_TEST_RUNNER_STAGE_H
 
 #include <regex.h>
 #include <sqlite3.h>
@@ -14,7 +14,7 @@
 
 enum { MAX_CONNECTIONS = 4, MAX_LOADS = 16, MAX_MASKS = 8, NAME_SIZE = 64 };
 
-struct Session {
+struct Stage {
   Mode mode;
   const char *folder; /* of the extensions */
   bool raw;
@@ -37,9 +37,9 @@ struct Session {
 };
 
 /* Append `! CODE MESSAGE` and notice when it is for want of memory. */
-void session_error(Session *session, int code, const char *message);
+void stage_error(Stage *stage, int code, const char *message);
 
 /* Run one statement and print its rows or error. */
-void session_execute(Session *session, const char *sql, size_t length);
+void stage_execute(Stage *stage, const char *sql, size_t length);
 
 #endif
