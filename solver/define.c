@@ -266,6 +266,46 @@ static double epsilon_of(const Model *model, const Lin *lin) {
   return 1e-9 * (1 + largest);
 }
 
+static bool variables_integral(const Model *model, const Lin *lin) {
+  for (size_t i = 0; i < lin->count; i++) {
+    if (!model->vars[lin->terms[i].var].integral) return false;
+  }
+  return true;
+}
+
+/* Coefficients like 0.25 become integers when scaled by a power of two, without any rounding. */
+static void scale_binary(Lin *lin, double *bound) {
+  double factor = 1;
+  for (size_t i = 0; i < lin->count; i++) {
+    double coef = lin->terms[i].coef;
+    if (fabs(coef) > 1e9) return;
+    while (coef * factor != floor(coef * factor) && factor <= 1048576) factor *= 2;
+  }
+  if (factor > 1048576 || factor == 1) return;
+  for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef *= factor;
+  *bound *= factor;
+}
+
+/* Coefficients like 0.1 of integers: values are (nearly) multiples of this step; 0 when they are
+** not. So "not <=" can be told from "<=" by much more than an epsilon. */
+static double decimal_step(const Lin *lin) {
+  for (double scale = 10; scale <= 1e6; scale *= 10) {
+    double gcd = 0;
+    bool fits = true;
+    for (size_t i = 0; i < lin->count && fits; i++) {
+      double scaled = fabs(lin->terms[i].coef) * scale, a = round(scaled);
+      fits = fabs(scaled - a) < 1e-9 * (1 + a) && a < 1e12;
+      while (fits && a != 0) {
+        double rest = fmod(gcd, a);
+        gcd = a;
+        a = rest;
+      }
+    }
+    if (fits && gcd > 0) return gcd / scale;
+  }
+  return 0;
+}
+
 Lit model_le(Model *model, const Lin *lin, double bound) {
   if (!model_fold(model, lin)) return LIT_FALSE;
   Lin *from = &model->scratch;
@@ -278,12 +318,16 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
   span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
   if (hi <= bound) return LIT_TRUE;
   if (lo > bound) return LIT_FALSE;
+  bool discrete = variables_integral(model, from);
+  if (discrete) scale_binary(from, &bound);
   bool integral = terms_integral(model, from->terms, from->count);
   bool flip = integral && canonical_le(from, &bound);
   Lit lit;
   if (!integral || !le_as_and(model, bound, &lit)) {
     size_t terms = model->nterms;
-    Definition def = {.kind = DEF_LE, .bound = bound, .step = integral ? 1 : epsilon_of(model, from)};
+    double step = integral ? 1 : discrete ? decimal_step(from) : 0;
+    Definition def = {.kind = DEF_LE, .bound = bound};
+    def.step = fmax(step, epsilon_of(model, from));
     if (!model_keep(model, &def.span)) return LIT_FALSE;
     lit = lit_of(intern(model, def, terms, model->nitems, 0, 1, true));
   }

@@ -233,6 +233,31 @@ static void emit_rows(Encoder *e) {
 
 /* ---- definitions */
 
+/* One group's share of emit_forced(): terms from..to are its run. */
+static void force_run(Encoder *e, const Term *terms, size_t count, double sign, Guard literal) {
+  const NetGroup *group = &e->net->groups[e->net->group[terms[0].var]];
+  bool others = count < (size_t)group->count; /* values outside of the expression: 0 */
+  double least = others ? 0 : INFINITY, room = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (e->hi[terms[i].var] > 0) least = fmin(least, sign * terms[i].coef);
+  }
+  bool inside = others && least < 0; /* all must be among the cheapest, else none among the rest */
+  begin(e);
+  for (size_t i = 0; i < count; i++) {
+    if ((sign * terms[i].coef <= least) != inside) continue;
+    put_column(e, terms[i].var, 1);
+    room += e->hi[terms[i].var];
+  }
+  if (inside) {
+    put_guard(e, literal, -group->size);
+    emit(e, 0, INFINITY);
+    return;
+  }
+  room = fmin(room, group->size);
+  put_guard(e, literal, room);
+  if (e->count) emit(e, -INFINITY, room);
+}
+
 /* When the literal (`column` true if `when`) holds, sign * expr sits at its least: every run of
 ** terms on its own, which is much tighter than one row with a big M. */
 static void emit_forced(Encoder *e, const NetDef *def, double sign, bool when) {
@@ -241,31 +266,18 @@ static void emit_forced(Encoder *e, const NetDef *def, double sign, bool when) {
   const Term *terms = net->terms + from->span.start;
   Guard literal = {def->column, !when};
   for (size_t i = 0, n; i < from->span.count; i += n) {
-    int32_t g = net->group[terms[i].var];
+    int32_t c = terms[i].var;
     n = 1;
-    if (g < 0) {
-      double coef = sign * terms[i].coef, range = e->hi[terms[i].var] - e->lo[terms[i].var];
-      begin(e); /* |x - bound| <= range * (1 - literal) */
-      put_column(e, terms[i].var, coef > 0 ? 1 : -1);
-      put_guard(e, literal, range);
-      emit(e, -INFINITY, (coef > 0 ? e->lo[terms[i].var] : -e->hi[terms[i].var]) + range);
+    if (net->group[c] >= 0) {
+      while (i + n < from->span.count && net->group[terms[i + n].var] == net->group[c]) n++;
+      force_run(e, terms + i, n, sign, literal);
       continue;
     }
-    double least = INFINITY, room = 0;
-    while (i + n < from->span.count && net->group[terms[i + n].var] == g) n++;
-    for (size_t k = i; k < i + n; k++) {
-      if (e->hi[terms[k].var] > 0) least = fmin(least, sign * terms[k].coef);
-    }
-    if (n < (size_t)net->groups[g].count) least = fmin(least, 0);
-    begin(e);
-    for (size_t k = i; k < i + n; k++) {
-      if (sign * terms[k].coef <= least) continue;
-      put_column(e, terms[k].var, 1);
-      room += e->hi[terms[k].var];
-    }
-    room = fmin(room, net->groups[g].size);
-    put_guard(e, literal, room);
-    if (e->count) emit(e, -INFINITY, room);
+    double up = sign * terms[i].coef > 0 ? 1 : -1, range = e->hi[c] - e->lo[c];
+    begin(e); /* |x - bound| <= range * (1 - literal) */
+    put_column(e, c, up);
+    put_guard(e, literal, range);
+    emit(e, -INFINITY, (up > 0 ? e->lo[c] : -e->hi[c]) + range);
   }
 }
 

@@ -170,8 +170,6 @@ double model_level_value(const Model *model, size_t i, const double *values) {
 
 /* ---- checking */
 
-static const double TOLERANCE = 1e-6;
-
 static bool primaries_valid(const Model *model, const double *values) {
   for (size_t i = 0; i < model->nchoices; i++) {
     const Choice *choice = &model->choices[i];
@@ -195,9 +193,8 @@ static bool primaries_valid(const Model *model, const double *values) {
 
 static bool requirement_holds(const Model *model, const Requirement *req, const double *values) {
   double value = span_value(model, req->span, values);
-  double slack = TOLERANCE * (1 + fabs(req->bound));
-  if (req->sense != MODEL_LE && !(value >= req->bound - slack)) return false;
-  return req->sense == MODEL_GE || value <= req->bound + slack;
+  if (req->sense != MODEL_LE && !(value >= req->bound - req->slack)) return false;
+  return req->sense == MODEL_GE || value <= req->bound + req->slack;
 }
 
 bool model_holds(const Model *model, const double *values, const uint8_t *skip) {

@@ -39,7 +39,7 @@ double job_seconds_left(const Job *job) {
 }
 
 static double gap_of(const Job *job) {
-  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(1e-3, fabs(job->value));
+  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(0.1, fabs(job->value));
 }
 
 double job_cutoff(const Job *job) {
@@ -58,7 +58,7 @@ void job_bound(Job *job, double bound) {
 bool job_proven(const Job *job) {
   if (job->infeasible) return true;
   if (job->goal < 0) return job->have;
-  return job->have && job->bound < job_cutoff(job);
+  return job->have && job->bound < job_cutoff(job) + 1e-8 * (1 + fabs(job->value)) * !job->integral;
 }
 
 bool job_offer(Job *job, double *columns) {

@@ -264,7 +264,10 @@ static void post(Model *model, ModelSense sense, double bound, int tag) {
     return;
   }
   if (holds_always(model, sense, bound)) return;
+  bool exact = bound == floor(bound) &&
+               terms_integral(model, model->scratch.terms, model->scratch.count);
   Requirement req = {.bound = bound, .tag = tag, .sense = (uint8_t)sense};
+  req.slack = exact ? 0 : 1e-6 * (1 + fabs(bound));
   if (!model_keep(model, &req.span)) return;
   if (!array_grow(model->reqs, model->reqs_capacity, model->nreqs + 1)) {
     model_fail(model, FAULT_NOMEM, NULL);
@@ -315,7 +318,8 @@ void model_require_lit(Model *model, Lit lit, int tag) {
   bool negative = lit_negative(lit);
   if (def && def->kind == DEF_AND) {
     require_and(model, def->span, negative, tag);
-  } else if (def && def->kind == DEF_LE) {
+  } else if (def && def->kind == DEF_LE && (!negative || def->step > 1e-5 * (1 + fabs(def->bound)))) {
+    /* A strict comparison of reals stays a literal: it is evaluated exactly, a row is not. */
     double bound = negative ? def->bound + def->step : def->bound;
     Lin from = {.terms = model->terms + def->span.start, .count = def->span.count};
     model_require(model, &from, negative ? MODEL_GE : MODEL_LE, bound, tag);

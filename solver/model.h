@@ -99,8 +99,9 @@ void model_start_number(Model *model, Var var, double value);
 
 Lit model_and(Model *model, const Lit *lits, size_t count); /* of none: true */
 Lit model_or(Model *model, const Lit *lits, size_t count);  /* of none: false */
-/* lin <= bound, as a literal. When all variables are integral and all coefficients are integers
-** the negation is lin >= bound + 1 (gcd-tightened); otherwise lin > bound is read as
+/* lin <= bound, as a literal. When all variables are integral and all coefficients are integers (or
+** become so by a power of two) the negation is lin >= bound + 1 (gcd-tightened); integers with
+** decimal coefficients have a step of that decimal; otherwise lin > bound is read as
 ** lin >= bound + epsilon with epsilon = 1e-9 * (1 + largest |coefficient * bound of variable|),
 ** and evaluation is exact. */
 Lit model_le(Model *model, const Lin *lin, double bound);
@@ -148,8 +149,8 @@ int model_level(const Model *model, size_t i); /* their numbers, ascending */
 ** arithmetic in definition order. */
 void model_evaluate(const Model *model, double *values);
 double model_lin_value(const Lin *lin, const double *values);
-/* The first requirement the values break by more than 1e-6 * (1 + |bound|), or -1; *out_tag is
-** its tag. Also checks domains and integrality of primaries. */
+/* The first requirement the values break by more than 1e-6 * (1 + |bound|), or at all when it is
+** over integers, or -1; *out_tag is its tag. Also checks domains and integrality of primaries. */
 int64_t model_check(const Model *model, const double *values, int *out_tag);
 double model_level_value(const Model *model, size_t i, const double *values);
 

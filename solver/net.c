@@ -190,10 +190,9 @@ static Guard guard_of(const Builder *b, Lit lit, bool *out_false) {
 
 /* ---- rows */
 
-static bool keep_row(Builder *b, double lo, double hi) {
+static bool keep_row(Builder *b, double lo, double hi, double slack) {
   Net *net = b->net;
   Lin *lin = &b->lin;
-  double slack = 1e-6 * (1 + fmax(isinf(lo) ? 0 : fabs(lo), isinf(hi) ? 0 : fabs(hi)));
   if (lin->count == 0) {
     if (lin->constant < lo - slack || lin->constant > hi + slack) net->infeasible = true;
     return true;
@@ -203,7 +202,7 @@ static bool keep_row(Builder *b, double lo, double hi) {
   lin->constant = 0;
   int32_t expr = keep_expr(net, lin, OWNER_ROW, (int32_t)net->nrows);
   if (expr < 0) return false;
-  net->rows[net->nrows++] = (NetRow){expr, lo - constant, hi - constant};
+  net->rows[net->nrows++] = (NetRow){expr, lo - constant, hi - constant, slack};
   return true;
 }
 
@@ -215,12 +214,12 @@ static bool add_rows(Builder *b) {
     if (!translate(b, model->terms + req->span.start, req->span.count, 0, 1)) return false;
     double lo = req->sense == MODEL_LE ? -INFINITY : req->bound;
     double hi = req->sense == MODEL_GE ? INFINITY : req->bound;
-    if (!keep_row(b, lo, hi)) return false;
+    if (!keep_row(b, lo, hi, req->slack)) return false;
   }
   for (size_t i = 0; i < b->p->nspans; i++) {
     Span span = b->p->clique_spans[i];
     if (!translate(b, b->p->cliques + span.start, span.count, 0, 1)) return false;
-    if (!keep_row(b, -INFINITY, 1)) return false;
+    if (!keep_row(b, -INFINITY, 1, 0)) return false;
   }
   return true;
 }
@@ -245,7 +244,7 @@ static bool add_le(Builder *b, const Definition *def, int32_t column) {
   if (!translate(b, terms, def->span.count, 0, is_and ? -1 : 1)) return false;
   if (column < 0) { /* its value is known: a requirement */
     bool holds = b->p->lo[def->var] > 0.5;
-    return keep_row(b, holds ? -INFINITY : bound + step, holds ? bound : INFINITY);
+    return keep_row(b, holds ? -INFINITY : bound + step, holds ? bound : INFINITY, 0);
   }
   int32_t expr = keep_expr(net, &b->lin, OWNER_DEF, (int32_t)net->ndefs);
   if (expr < 0) return false;
@@ -367,12 +366,12 @@ bool net_index(Net *net) {
   return true;
 }
 
-bool net_add_row(Net *net, const Term *terms, size_t count, double lo, double hi) {
+bool net_add_row(Net *net, const Term *terms, size_t count, double lo, double hi, double slack) {
   Lin lin = {.terms = (Term *)(uintptr_t)terms, .count = count}; /* only read */
   if (!array_grow(net->rows, net->rows_capacity, net->nrows + 1)) return false;
   int32_t expr = keep_expr(net, &lin, OWNER_ROW, (int32_t)net->nrows);
   if (expr < 0) return false;
-  net->rows[net->nrows++] = (NetRow){expr, lo, hi};
+  net->rows[net->nrows++] = (NetRow){expr, lo, hi, slack};
   return true;
 }
 

@@ -41,6 +41,7 @@ typedef struct NetExpr {
 typedef struct NetRow {
   int32_t expr;
   double lo, hi;
+  double slack; /* what rounding may cost */
 } NetRow;
 
 typedef struct NetDef {
@@ -109,7 +110,7 @@ bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint
 void net_finish(Net *net);
 
 /* Add a row lo <= expr <= hi (rebuild the index with net_index() afterwards). */
-bool net_add_row(Net *net, const Term *terms, size_t count, double lo, double hi);
+bool net_add_row(Net *net, const Term *terms, size_t count, double lo, double hi, double slack);
 bool net_index(Net *net);
 
 /* A value for every column -> a value for every variable of the model, exactly evaluated. Members
@@ -123,7 +124,7 @@ void net_start(const Net *net, double *columns);
 /* Derived columns from primary ones. */
 void net_evaluate(const Net *net, double *columns);
 double net_expr_value(const Net *net, int32_t expr, const double *columns);
-/* Every row and bound holds (to 1e-7 relative). */
+/* Every row and bound holds, up to its slack. */
 bool net_feasible(const Net *net, const double *columns);
 
 /* Bounds of an expression, aware of the sizes of groups. */

@@ -48,8 +48,6 @@ void net_evaluate(const Net *net, double *columns) {
   }
 }
 
-static double tolerance(double bound) { return isinf(bound) ? 0 : 5e-7 * (1 + fabs(bound)); }
-
 bool net_feasible(const Net *net, const double *columns) {
   for (int32_t c = 0; c < net->nprimary; c++) {
     if (!(columns[c] >= net->lo[c] && columns[c] <= net->hi[c])) return false;
@@ -64,9 +62,7 @@ bool net_feasible(const Net *net, const double *columns) {
   for (size_t i = 0; i < net->nrows; i++) {
     const NetRow *row = &net->rows[i];
     double value = net_expr_value(net, row->expr, columns);
-    if (!(value >= row->lo - tolerance(row->lo) && value <= row->hi + tolerance(row->hi))) {
-      return false;
-    }
+    if (!(value >= row->lo - row->slack && value <= row->hi + row->slack)) return false;
   }
   return true;
 }

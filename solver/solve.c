@@ -79,13 +79,14 @@ static void begin_level(Job *job, size_t level) {
 static bool fix_level(Job *job) {
   Net *net = &job->net;
   const NetExpr *e = &net->exprs[job->goal];
-  double least = job->integral ? job->value : job->value - 1e-9 * (1 + fabs(job->value));
+  double slack = job->integral ? 0 : 1e-9 * (1 + fabs(job->value)), least = job->value - slack;
   if (!e->span.count) return true;
   Term *terms = malloc(e->span.count * sizeof *terms); /* the pool may move while it grows */
   bool ok = terms != NULL;
   if (ok) {
     memcpy(terms, net->terms + e->span.start, e->span.count * sizeof *terms);
-    ok = net_add_row(net, terms, e->span.count, least - e->constant, INFINITY) && net_index(net);
+    ok = net_add_row(net, terms, e->span.count, least - e->constant, INFINITY, slack) &&
+         net_index(net);
   }
   free(terms);
   return ok || fault_oom(job->fault);

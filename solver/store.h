@@ -39,7 +39,7 @@ typedef struct Span {
 
 typedef struct Requirement {
   Span span;
-  double bound;
+  double bound, slack; /* slack: what rounding may cost; 0 for integers */
   int tag;
   uint8_t sense; /* ModelSense */
 } Requirement;

@@ -147,7 +147,8 @@ static void tighten_le(Bounds *b, const NetDef *def) {
   int32_t c = def->column;
   net_expr_bounds(b->net, def->first_expr, b->lo, b->hi, &lo, &hi);
   /* The evaluation is exact, so only a clear distance decides; integers leave half a step. */
-  double clear = def->step >= 1 ? 0.5 : 1e-6 * (1 + fabs(def->bound));
+  bool grid = def->step > 1e-5 * (1 + fabs(def->bound));
+  double clear = grid ? def->step / 2 : 1e-6 * (1 + fabs(def->bound));
   if (hi < def->bound + (def->step >= 1 ? clear : -clear)) move(b, c, false, 1);
   if (lo > def->bound + clear) move(b, c, true, 0);
   if (b->lo[c] > 0.5) at_most(b, def->first_expr, 1, def->bound);

@@ -11,7 +11,7 @@
 
 #include "solver/model.h"
 
-enum { MAX_NODES = 220, MAX_ARGS = 12, MAX_PRIMARIES = 8, MAX_ROWS = 60, MAX_LEVELS = 3 };
+enum { MAX_NODES = 220, MAX_ARGS = 24, MAX_PRIMARIES = 8, MAX_ROWS = 60, MAX_LEVELS = 3 };
 
 typedef enum Kind { VALUE, INTEGER, AND, OR, LE, MAX, MIN, PRODUCT, QUOTIENT, ONE } Kind;
 
