@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- arguments ----------------------------------------------------------------------------------- */
+/* ---- arguments
+ * ----------------------------------------------------------------------------------- */
 
 static bool refuse(VtTab *tab, int col, const char *wanted, sqlite3_value *value) {
   const char *name = tab->cols[col].name;
@@ -28,8 +29,7 @@ static bool refuse(VtTab *tab, int col, const char *wanted, sqlite3_value *value
   return false;
 }
 
-bool vt_arg_int(VtTab *tab, const VtPlan *plan, int col, sqlite3_int64 preset,
-                sqlite3_int64 *out) {
+bool vt_arg_int(VtTab *tab, const VtPlan *plan, int col, sqlite3_int64 preset, sqlite3_int64 *out) {
   sqlite3_value *value = vt_arg(plan, col);
   if (!value) {
     *out = preset;
@@ -79,7 +79,8 @@ void *vt_arg_pointer(const VtPlan *plan, int col, const char *type) {
   return value ? sqlite3_value_pointer(value, type) : NULL;
 }
 
-/* ---- integer ranges ------------------------------------------------------------------------------ */
+/* ---- integer ranges
+ * ------------------------------------------------------------------------------ */
 
 typedef struct Range {
   sqlite3_int64 lo, hi;
@@ -100,8 +101,12 @@ static void meet_integer(Range *range, VtOp op, sqlite3_int64 x) {
     at_least(range, x);
     at_most(range, x);
     break;
-  case VT_OP_LE: at_most(range, x); break;
-  case VT_OP_GE: at_least(range, x); break;
+  case VT_OP_LE:
+    at_most(range, x);
+    break;
+  case VT_OP_GE:
+    at_least(range, x);
+    break;
   case VT_OP_LT:
     if (x == INT64_MIN) {
       range->empty = true;
@@ -116,7 +121,8 @@ static void meet_integer(Range *range, VtOp op, sqlite3_int64 x) {
       at_least(range, x + 1);
     }
     break;
-  default: break;
+  default:
+    break;
   }
 }
 
@@ -148,12 +154,17 @@ bool vt_int_range(const VtPlan *plan, int col, sqlite3_int64 *lo, sqlite3_int64 
     const VtTerm *term = &plan->terms[i];
     if (term->col != col || !term->value) continue;
     switch (sqlite3_value_numeric_type(term->value)) {
-    case SQLITE_INTEGER: meet_integer(&range, term->op, sqlite3_value_int64(term->value)); break;
-    case SQLITE_FLOAT: meet_real(&range, term->op, sqlite3_value_double(term->value)); break;
+    case SQLITE_INTEGER:
+      meet_integer(&range, term->op, sqlite3_value_int64(term->value));
+      break;
+    case SQLITE_FLOAT:
+      meet_real(&range, term->op, sqlite3_value_double(term->value));
+      break;
     case SQLITE_NULL:
       if (term->op != VT_OP_IN) range.empty = true;
       break;
-    default: meet_outside(&range, term->op, true); /* text and blobs sort after all numbers */
+    default:
+      meet_outside(&range, term->op, true); /* text and blobs sort after all numbers */
     }
   }
   *lo = range.lo;

@@ -66,8 +66,7 @@ static bool check_table(const VtExtension *extension, const VtTable *table, Faul
   return true;
 }
 
-static bool check_function(const VtExtension *extension, const VtFunction *function,
-                           Fault *fault) {
+static bool check_function(const VtExtension *extension, const VtFunction *function, Fault *fault) {
   if (!begins_with(function->name, extension->name)) {
     return fail(fault, extension->name, "a function's name does not begin with the extension's");
   }

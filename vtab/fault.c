@@ -7,20 +7,31 @@
 
 int vt_fault_code(const Fault *fault) {
   switch (fault->code) {
-  case FAULT_NONE: return SQLITE_OK;
+  case FAULT_NONE:
+    return SQLITE_OK;
   case FAULT_INVALID:
   case FAULT_UNSUPPORTED:
-  case FAULT_NOTFOUND: return SQLITE_ERROR;
-  case FAULT_NOMEM: return SQLITE_NOMEM;
-  case FAULT_LIMIT: return SQLITE_TOOBIG;
-  case FAULT_INTERRUPT: return SQLITE_INTERRUPT;
+  case FAULT_NOTFOUND:
+    return SQLITE_ERROR;
+  case FAULT_NOMEM:
+    return SQLITE_NOMEM;
+  case FAULT_LIMIT:
+    return SQLITE_TOOBIG;
+  case FAULT_INTERRUPT:
+    return SQLITE_INTERRUPT;
   /* Not SQLITE_INTERRUPT: nobody pressed Ctrl-C, and that code rolls back a write transaction. */
-  case FAULT_TIMEOUT: return SQLITE_ABORT;
-  case FAULT_BUSY: return SQLITE_BUSY;
-  case FAULT_IO: return SQLITE_IOERR;
-  case FAULT_DENIED: return SQLITE_AUTH;
-  case FAULT_CORRUPT: return SQLITE_CORRUPT_VTAB;
-  case FAULT_INTERNAL: return SQLITE_INTERNAL;
+  case FAULT_TIMEOUT:
+    return SQLITE_ABORT;
+  case FAULT_BUSY:
+    return SQLITE_BUSY;
+  case FAULT_IO:
+    return SQLITE_IOERR;
+  case FAULT_DENIED:
+    return SQLITE_AUTH;
+  case FAULT_CORRUPT:
+    return SQLITE_CORRUPT_VTAB;
+  case FAULT_INTERNAL:
+    return SQLITE_INTERNAL;
   }
   return SQLITE_INTERNAL;
 }

@@ -6,9 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-VtConn *vt_conn(sqlite3_context *ctx) {
-  return ((const VtBinding *)sqlite3_user_data(ctx))->conn;
-}
+VtConn *vt_conn(sqlite3_context *ctx) { return ((const VtBinding *)sqlite3_user_data(ctx))->conn; }
 
 const char *func_text(sqlite3_context *ctx, sqlite3_value *value, int *length) {
   bool null = sqlite3_value_type(value) == SQLITE_NULL;

@@ -32,10 +32,10 @@ typedef struct VtArgument {
 
 typedef struct VtFunction {
   const char *name;
-  const char *args; /* as in a signature: "label, value [, width]" */
-  int nargs;        /* required arguments; -1: any number */
-  int optional;     /* that many more may follow */
-  unsigned flags;   /* VT_PURE, VT_READS or VT_EFFECT, and VT_JSON */
+  const char *args;    /* as in a signature: "label, value [, width]" */
+  int nargs;           /* required arguments; -1: any number */
+  int optional;        /* that many more may follow */
+  unsigned flags;      /* VT_PURE, VT_READS or VT_EFFECT, and VT_JSON */
   const char *returns; /* type of the result */
   const char *doc;     /* one line */
   const VtArgument *arguments;

@@ -14,7 +14,8 @@
 
 SQLITE_EXTENSION_INIT1
 
-/* ---- hub ----------------------------------------------------------------------------------------- */
+/* ---- hub
+ * ----------------------------------------------------------------------------------------- */
 
 static void hub_release(void *pointer) {
   VtHub *hub = pointer;
@@ -69,7 +70,8 @@ static bool hub_make(sqlite3 *db, const char *who, VtHub **out, Fault *fault) {
   return hub_find(db, who, out, fault);
 }
 
-/* ---- one extension in one connection -------------------------------------------------------------- */
+/* ---- one extension in one connection
+ * -------------------------------------------------------------- */
 
 void vt_conn_release(VtConn *conn) {
   if (--conn->refs > 0) return;
@@ -86,9 +88,7 @@ void vt_conn_release(VtConn *conn) {
   hub_release(hub);
 }
 
-static void binding_release(void *pointer) {
-  vt_conn_release(((VtBinding *)pointer)->conn);
-}
+static void binding_release(void *pointer) { vt_conn_release(((VtBinding *)pointer)->conn); }
 
 static void fill_bindings(VtConn *conn) {
   const VtExtension *extension = conn->extension;
@@ -137,7 +137,8 @@ static VtConn *conn_make(VtHub *hub, const VtExtension *extension) {
   return conn;
 }
 
-/* ---- registration ---------------------------------------------------------------------------------- */
+/* ---- registration
+ * ---------------------------------------------------------------------------------- */
 
 /* Each call takes a reference; SQLite gives it back through binding_release, on failure too. */
 static int register_arity(sqlite3 *db, VtBinding *binding, int nargs) {
@@ -151,17 +152,15 @@ static int register_arity(sqlite3 *db, VtBinding *binding, int nargs) {
                                           function->step, function->final, function->value,
                                           function->inverse, binding_release);
   }
-  return sqlite3_create_function_v2(db, binding->name, nargs, (int)flags, binding,
-                                    function->scalar, function->step, function->final,
-                                    binding_release);
+  return sqlite3_create_function_v2(db, binding->name, nargs, (int)flags, binding, function->scalar,
+                                    function->step, function->final, binding_release);
 }
 
 static int register_binding(sqlite3 *db, VtBinding *binding) {
   if (binding->table) {
     vt_module_fill(&binding->module, binding->table);
     binding->conn->refs++;
-    return sqlite3_create_module_v2(db, binding->name, &binding->module, binding,
-                                    binding_release);
+    return sqlite3_create_module_v2(db, binding->name, &binding->module, binding, binding_release);
   }
   int rc = SQLITE_OK, nargs = binding->function->nargs;
   for (int i = 0; rc == SQLITE_OK && i <= binding->function->optional; i++) {
@@ -208,15 +207,15 @@ static bool register_all(VtConn *conn, Fault *fault) {
   return true;
 }
 
-/* ---- entry ----------------------------------------------------------------------------------------- */
+/* ---- entry
+ * ----------------------------------------------------------------------------------------- */
 
 static bool open_state(VtConn *conn, Fault *fault) {
   if (conn->extension->open) {
     int rc = conn->extension->open(conn, conn->state, fault);
     if (rc == SQLITE_NOMEM) return fault_oom(fault);
     if (rc != SQLITE_OK) {
-      return fault_set(fault, FAULT_INTERNAL, "%s: %s", conn->extension->name,
-                       sqlite3_errstr(rc));
+      return fault_set(fault, FAULT_INTERNAL, "%s: %s", conn->extension->name, sqlite3_errstr(rc));
     }
   }
   conn->opened = true;
@@ -269,8 +268,8 @@ int vt_load(sqlite3 *db, char **err, const sqlite3_api_routines *api,
     hub->refs++;
     ok = load_into(hub, extension, &fault);
     /* A hub without extensions would point into a library that is about to be unmapped. */
-    if (!hub->first && sqlite3_create_function_v2(db, VT_HUB_NAME, 1, SQLITE_UTF8, NULL, NULL,
-                                                  NULL, NULL, NULL) != SQLITE_OK) {
+    if (!hub->first && sqlite3_create_function_v2(db, VT_HUB_NAME, 1, SQLITE_UTF8, NULL, NULL, NULL,
+                                                  NULL, NULL) != SQLITE_OK) {
       pin_library();
     }
     hub_release(hub);
@@ -287,7 +286,8 @@ int vt_load(sqlite3 *db, char **err, const sqlite3_api_routines *api,
   return fault.code == FAULT_NOMEM ? SQLITE_NOMEM : SQLITE_ERROR;
 }
 
-/* ---- the connection, for authors --------------------------------------------------------------------- */
+/* ---- the connection, for authors
+ * --------------------------------------------------------------------- */
 
 sqlite3 *vt_db(const VtConn *conn) { return conn->hub->db; }
 

@@ -14,8 +14,8 @@
 #include <string.h>
 
 static const char *const op_text[] = {
-    [VT_OP_EQ] = "=?",  [VT_OP_IN] = " in(?)", [VT_OP_LT] = "<?",        [VT_OP_LE] = "<=?",
-    [VT_OP_GT] = ">?",  [VT_OP_GE] = ">=?",    [VT_OP_GLOB] = " glob ?", [VT_OP_LIKE] = " like ?",
+    [VT_OP_EQ] = "=?", [VT_OP_IN] = " in(?)", [VT_OP_LT] = "<?",        [VT_OP_LE] = "<=?",
+    [VT_OP_GT] = ">?", [VT_OP_GE] = ">=?",    [VT_OP_GLOB] = " glob ?", [VT_OP_LIKE] = " like ?",
 };
 enum { NOPS = VT_OP_LIKE + 1 };
 
@@ -27,21 +27,37 @@ typedef struct Draft {
   int source[VT_MAX_TERMS]; /* index of the constraint behind each term */
 } Draft;
 
-/* ---- which terms ------------------------------------------------------------------------------ */
+/* ---- which terms ------------------------------------------------------------------------------
+ */
 
 static int column_of(const VtTab *tab, int col) { return col < 0 ? tab->rowid_col : col; }
 
 /* Which operator a constraint is, and the column flag that asks for it; 0 flag: never passed. */
 static unsigned operator_of(int op, VtOp *out) {
   switch (op) {
-  case SQLITE_INDEX_CONSTRAINT_EQ: *out = VT_OP_EQ; return VT_EQ;
-  case SQLITE_INDEX_CONSTRAINT_LT: *out = VT_OP_LT; return VT_RANGE;
-  case SQLITE_INDEX_CONSTRAINT_LE: *out = VT_OP_LE; return VT_RANGE;
-  case SQLITE_INDEX_CONSTRAINT_GT: *out = VT_OP_GT; return VT_RANGE;
-  case SQLITE_INDEX_CONSTRAINT_GE: *out = VT_OP_GE; return VT_RANGE;
-  case SQLITE_INDEX_CONSTRAINT_GLOB: *out = VT_OP_GLOB; return VT_GLOB;
-  case SQLITE_INDEX_CONSTRAINT_LIKE: *out = VT_OP_LIKE; return VT_LIKE;
-  default: return 0;
+  case SQLITE_INDEX_CONSTRAINT_EQ:
+    *out = VT_OP_EQ;
+    return VT_EQ;
+  case SQLITE_INDEX_CONSTRAINT_LT:
+    *out = VT_OP_LT;
+    return VT_RANGE;
+  case SQLITE_INDEX_CONSTRAINT_LE:
+    *out = VT_OP_LE;
+    return VT_RANGE;
+  case SQLITE_INDEX_CONSTRAINT_GT:
+    *out = VT_OP_GT;
+    return VT_RANGE;
+  case SQLITE_INDEX_CONSTRAINT_GE:
+    *out = VT_OP_GE;
+    return VT_RANGE;
+  case SQLITE_INDEX_CONSTRAINT_GLOB:
+    *out = VT_OP_GLOB;
+    return VT_GLOB;
+  case SQLITE_INDEX_CONSTRAINT_LIKE:
+    *out = VT_OP_LIKE;
+    return VT_LIKE;
+  default:
+    return 0;
   }
 }
 
@@ -107,7 +123,8 @@ static int take_terms(Draft *draft) {
   return SQLITE_OK;
 }
 
-/* ---- order, limit ------------------------------------------------------------------------------ */
+/* ---- order, limit ------------------------------------------------------------------------------
+ */
 
 static bool order_matches(const Draft *draft, bool backwards) {
   const VtTable *table = draft->tab->desc;
@@ -152,7 +169,8 @@ static void take_limit(Draft *draft) {
   info->aConstraintUsage[offset].argvIndex = draft->plan.nterms + 2;
 }
 
-/* ---- cost -------------------------------------------------------------------------------------- */
+/* ---- cost --------------------------------------------------------------------------------------
+ */
 
 static double term_rows(const Draft *draft, const VtTerm *term, double rows, double all) {
   const VtColumn *column = &draft->tab->cols[term->col];
@@ -185,7 +203,8 @@ static void set_cost(Draft *draft) {
   if (one) info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
 }
 
-/* ---- text --------------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------------------
+ */
 
 static bool is_word(const char *name) {
   if (!isalpha((unsigned char)*name) && *name != '_') return false;
@@ -240,7 +259,8 @@ int vt_best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
   return set_index(&draft);
 }
 
-/* ---- and back ----------------------------------------------------------------------------------- */
+/* ---- and back -----------------------------------------------------------------------------------
+ */
 
 /* After the name at the start of `text`, or NULL when another name stands there. */
 static const char *skip_name(const char *text, const char *name) {
@@ -319,7 +339,8 @@ bool vt_plan_read(const VtTab *tab, const char *text, VtPlan *plan) {
   return read_tail(text, plan);
 }
 
-/* ---- for seek() --------------------------------------------------------------------------------- */
+/* ---- for seek() ---------------------------------------------------------------------------------
+ */
 
 const VtTerm *vt_term(const VtPlan *plan, int col, VtOp op) {
   for (int i = 0; i < plan->nterms; i++) {

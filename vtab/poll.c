@@ -10,11 +10,9 @@ static const int64_t POLL_NS = 20 * 1000 * 1000;
 /* About 4,000 steps. A progress handler for every N steps counts the steps of each statement by
 ** itself, so a tiny statement, or a fresh one at every poll, would never reach N. */
 const char vt_poll_sql[] = "WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i FROM c "
-                               "LIMIT 270) SELECT count(*) FROM c";
+                           "LIMIT 270) SELECT count(*) FROM c";
 
-VtPoll vt_poll_begin(VtConn *conn) {
-  return (VtPoll){.conn = conn, .due = clock_now() + POLL_NS};
-}
+VtPoll vt_poll_begin(VtConn *conn) { return (VtPoll){.conn = conn, .due = clock_now() + POLL_NS}; }
 
 void vt_poll_end(VtPoll *poll) {
   sqlite3_finalize(poll->stmt);

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* ---- connect ----------------------------------------------------------------------------------- */
+/* ---- connect -----------------------------------------------------------------------------------
+ */
 
 static void add_type(Text *sql, const char *type) {
   /* A type decided at run time may come from a user: only what cannot end the column. */
@@ -109,8 +110,12 @@ static int tab_open(sqlite3 *db, void *aux, int argc, const char *const *argv, b
   tab->cols = table->cols;
   tab->ncols = table->ncols;
   tab->top = tab->written = -1;
-  const VtCreate args = {.create = create, .module = argv[0], .schema = argv[1], .name = argv[2],
-                         .nargs = argc - 3, .args = argv + 3};
+  const VtCreate args = {.create = create,
+                         .module = argv[0],
+                         .schema = argv[1],
+                         .name = argv[2],
+                         .nargs = argc - 3,
+                         .args = argv + 3};
   int rc = tab_connect(tab, &args);
   if (rc == SQLITE_OK && create) rc = vt_writer_begin(&tab->base);
   if (rc != SQLITE_OK) {
@@ -150,9 +155,11 @@ static int module_rename(sqlite3_vtab *base, const char *name) {
   return tab->desc->rename ? tab->desc->rename(tab, name) : SQLITE_OK;
 }
 
-/* ---- given arguments, readable as columns ------------------------------------------------------- */
+/* ---- given arguments, readable as columns -------------------------------------------------------
+ */
 
-/* Numbers are kept in place: a join that calls a table a million times shall not malloc for them. */
+/* Numbers are kept in place: a join that calls a table a million times shall not malloc for them.
+ */
 struct VtKept {
   int type;
   sqlite3_int64 integer;
@@ -172,10 +179,16 @@ static int keep_argument(VtCursor *cur, const VtTerm *term) {
   struct VtKept *kept = &cur->kept[term->col - cur->tab->first_arg];
   kept->type = sqlite3_value_type(term->value);
   switch (kept->type) {
-  case SQLITE_INTEGER: kept->integer = sqlite3_value_int64(term->value); return SQLITE_OK;
-  case SQLITE_FLOAT: kept->real = sqlite3_value_double(term->value); return SQLITE_OK;
-  case SQLITE_NULL: return SQLITE_OK;
-  default: break;
+  case SQLITE_INTEGER:
+    kept->integer = sqlite3_value_int64(term->value);
+    return SQLITE_OK;
+  case SQLITE_FLOAT:
+    kept->real = sqlite3_value_double(term->value);
+    return SQLITE_OK;
+  case SQLITE_NULL:
+    return SQLITE_OK;
+  default:
+    break;
   }
   kept->copy = sqlite3_value_dup(term->value);
   return kept->copy ? SQLITE_OK : SQLITE_NOMEM;
@@ -184,15 +197,22 @@ static int keep_argument(VtCursor *cur, const VtTerm *term) {
 static int argument_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const struct VtKept *kept = &cur->kept[col - cur->tab->first_arg];
   switch (kept->type) {
-  case SQLITE_INTEGER: sqlite3_result_int64(ctx, kept->integer); break;
-  case SQLITE_FLOAT: sqlite3_result_double(ctx, kept->real); break;
-  case SQLITE_NULL: break;
-  default: sqlite3_result_value(ctx, kept->copy);
+  case SQLITE_INTEGER:
+    sqlite3_result_int64(ctx, kept->integer);
+    break;
+  case SQLITE_FLOAT:
+    sqlite3_result_double(ctx, kept->real);
+    break;
+  case SQLITE_NULL:
+    break;
+  default:
+    sqlite3_result_value(ctx, kept->copy);
   }
   return SQLITE_OK;
 }
 
-/* ---- cursor -------------------------------------------------------------------------------------- */
+/* ---- cursor
+ * -------------------------------------------------------------------------------------- */
 
 static void cursor_free(VtCursor *cur) {
   vt_poll_end(&cur->poll);
@@ -321,7 +341,8 @@ static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
   return SQLITE_OK;
 }
 
-/* ---- modules ------------------------------------------------------------------------------------- */
+/* ---- modules
+ * ------------------------------------------------------------------------------------- */
 
 /* Reads as a function: exists in every connection, cannot be created, cannot be written. */
 static const sqlite3_module read_module = {

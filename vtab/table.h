@@ -34,14 +34,15 @@ typedef struct VtTab VtTab;
 typedef struct VtCursor VtCursor;
 typedef struct VtBinding VtBinding;
 
-/* ---- columns ---------------------------------------------------------------------------------- */
+/* ---- columns ----------------------------------------------------------------------------------
+ */
 
 typedef enum VtColumnFlag {
-  VT_OUT = 0,           /* produced, never pushed down */
-  VT_EQ = 1 << 0,       /* column = value reaches seek() */
-  VT_RANGE = 1 << 1,    /* < <= > >= (BETWEEN is two of them) */
-  VT_IN = 1 << 2,       /* an IN list arrives whole: vt_in_next(). Without: one seek per element */
-  VT_GLOB = 1 << 3,     /* GLOB; VT_LIKE: LIKE */
+  VT_OUT = 0,        /* produced, never pushed down */
+  VT_EQ = 1 << 0,    /* column = value reaches seek() */
+  VT_RANGE = 1 << 1, /* < <= > >= (BETWEEN is two of them) */
+  VT_IN = 1 << 2,    /* an IN list arrives whole: vt_in_next(). Without: one seek per element */
+  VT_GLOB = 1 << 3,  /* GLOB; VT_LIKE: LIKE */
   VT_LIKE = 1 << 4,
   VT_EXACT = 1 << 5,    /* seek() applies what it gets exactly as SQLite would; no second test */
   VT_UNIQUE = 1 << 6,   /* at most one row has a given value */
@@ -63,10 +64,19 @@ typedef struct VtColumn {
   const char *doc;  /* one line; for an argument with a default, say it */
 } VtColumn;
 
-/* ---- plans ------------------------------------------------------------------------------------ */
+/* ---- plans ------------------------------------------------------------------------------------
+ */
 
-typedef enum VtOp { VT_OP_EQ, VT_OP_IN, VT_OP_LT, VT_OP_LE, VT_OP_GT, VT_OP_GE, VT_OP_GLOB,
-                    VT_OP_LIKE } VtOp;
+typedef enum VtOp {
+  VT_OP_EQ,
+  VT_OP_IN,
+  VT_OP_LT,
+  VT_OP_LE,
+  VT_OP_GT,
+  VT_OP_GE,
+  VT_OP_GLOB,
+  VT_OP_LIKE
+} VtOp;
 
 typedef struct VtTerm {
   int col;
@@ -81,10 +91,10 @@ enum { VT_MAX_TERMS = 32 };
 typedef struct VtPlan {
   int nterms;
   VtTerm terms[VT_MAX_TERMS];
-  bool ordered;         /* rows must come as .order says, because SQLite will not sort them */
-  bool reverse;         /* ... in the opposite direction, all of it */
-  sqlite3_int64 limit;  /* no more rows will be read; INT64_MAX: not known */
-  sqlite3_uint64 used;  /* columns that may be read (bit 63: all from 63 on), see .wants_used */
+  bool ordered;        /* rows must come as .order says, because SQLite will not sort them */
+  bool reverse;        /* ... in the opposite direction, all of it */
+  sqlite3_int64 limit; /* no more rows will be read; INT64_MAX: not known */
+  sqlite3_uint64 used; /* columns that may be read (bit 63: all from 63 on), see .wants_used */
   bool has_limit, has_offset; /* the kit's: values after those of the terms */
 } VtPlan;
 
@@ -103,7 +113,8 @@ sqlite3_value *vt_in_next(const VtTerm *term, bool *started, int *rc);
 ** fits. VT_IN terms are not looked at. Exact, so such columns may be VT_EXACT. */
 bool vt_int_range(const VtPlan *plan, int col, sqlite3_int64 *lo, sqlite3_int64 *hi);
 
-/* ---- tables ----------------------------------------------------------------------------------- */
+/* ---- tables -----------------------------------------------------------------------------------
+ */
 
 /* A table in a connection. Authors embed it as the first member; `table_size` says how large. */
 struct VtTab {
@@ -188,15 +199,15 @@ struct VtTable {
 
   const VtColumn *cols;
   int ncols;
-  double rows;           /* expected without any constraint */
-  double row_cost;       /* of one row, in units of a row of an ordinary table; 0: 1 */
-  double seek_cost;      /* of one seek, in the same unit */
-  const VtOrder *order;  /* rows come in this order when plan->ordered, NULL: none */
+  double rows;          /* expected without any constraint */
+  double row_cost;      /* of one row, in units of a row of an ordinary table; 0: 1 */
+  double seek_cost;     /* of one seek, in the same unit */
+  const VtOrder *order; /* rows come in this order when plan->ordered, NULL: none */
   int norder;
-  bool reversible;       /* ... and backwards when plan->reverse */
-  bool wants_limit;      /* seek() makes use of plan->limit */
-  bool wants_used;       /* seek() makes use of plan->used; it is then part of the plan's text */
-  bool without_rowid;    /* VT_KEY columns are the key; exactly one when writable */
+  bool reversible;    /* ... and backwards when plan->reverse */
+  bool wants_limit;   /* seek() makes use of plan->limit */
+  bool wants_used;    /* seek() makes use of plan->used; it is then part of the plan's text */
+  bool without_rowid; /* VT_KEY columns are the key; exactly one when writable */
 
   size_t table_size, cursor_size; /* 0: nothing beyond VtTab, VtCursor */
 

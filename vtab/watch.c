@@ -33,7 +33,8 @@ struct VtWatch {
   int elapsed;
 };
 
-/* ---- dispatch ---------------------------------------------------------------------------------------- */
+/* ---- dispatch
+ * ---------------------------------------------------------------------------------------- */
 
 static void enter(VtSlot *slot) {
   slot->running++;
@@ -110,7 +111,8 @@ static int on_progress(void *pointer) {
   return stop;
 }
 
-/* ---- preupdate: outside the loadable API --------------------------------------------------------------- */
+/* ---- preupdate: outside the loadable API
+ * --------------------------------------------------------------- */
 
 typedef void PreupdateHook(void *, sqlite3 *, int, char const *, char const *, sqlite3_int64,
                            sqlite3_int64);
@@ -168,7 +170,8 @@ static void on_preupdate(void *pointer, sqlite3 *db, int op, char const *databas
   leave(slot);
 }
 
-/* ---- in and out ------------------------------------------------------------------------------------------ */
+/* ---- in and out
+ * ------------------------------------------------------------------------------------------ */
 
 /* Statements always, because vt_watch_alive() needs an event that it can cause. */
 static unsigned trace_mask(const VtSlot *slot) {
@@ -203,13 +206,14 @@ static int install(VtHub *hub, VtWatchKind kind) {
     found.set(hub->db, on ? on_preupdate : NULL, on ? hub : NULL);
     break;
   case VT_WATCH_TRACE:
-    rc = sqlite3_trace_v2(hub->db, on ? trace_mask(slot) : 0, on ? on_trace : NULL, on ? hub : NULL);
+    rc =
+        sqlite3_trace_v2(hub->db, on ? trace_mask(slot) : 0, on ? on_trace : NULL, on ? hub : NULL);
     break;
   case VT_WATCH_PROGRESS:
-    sqlite3_progress_handler(hub->db, least_steps(slot), on ? on_progress : NULL,
-                             on ? hub : NULL);
+    sqlite3_progress_handler(hub->db, least_steps(slot), on ? on_progress : NULL, on ? hub : NULL);
     break;
-  case VT_WATCH_KINDS: break;
+  case VT_WATCH_KINDS:
+    break;
   }
   return rc;
 }
@@ -248,10 +252,8 @@ int vt_watch_trace(VtConn *conn, unsigned mask, Trace *call, void *ctx, VtWatch 
 }
 
 int vt_watch_progress(VtConn *conn, int steps, Progress *call, void *ctx, VtWatch **out) {
-  VtWatch model = {.kind = VT_WATCH_PROGRESS,
-                   .ctx = ctx,
-                   .steps = steps > 0 ? steps : 1,
-                   .call.progress = call};
+  VtWatch model = {
+      .kind = VT_WATCH_PROGRESS, .ctx = ctx, .steps = steps > 0 ? steps : 1, .call.progress = call};
   return subscribe(conn, model, out);
 }
 
@@ -276,7 +278,8 @@ void vt_watch_drop(VtConn *conn) {
   }
 }
 
-/* ---- still there? ------------------------------------------------------------------------------------------ */
+/* ---- still there?
+ * ------------------------------------------------------------------------------------------ */
 
 bool vt_watch_alive(VtConn *conn, VtWatchKind kind) {
   VtHub *hub = conn->hub;

@@ -14,8 +14,7 @@ static void note_write(VtTab *tab) {
 
 /* SQLite's argument vector: old key, new key, columns. Only the old key: a delete. No old key: an
 ** insert. */
-static int writer_update(sqlite3_vtab *base, int argc, sqlite3_value **argv,
-                         sqlite3_int64 *rowid) {
+static int writer_update(sqlite3_vtab *base, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
   VtTab *tab = (VtTab *)base;
   const VtWriter *writer = tab->desc->writer;
   int rc;

@@ -33,7 +33,8 @@ typedef struct Flame {
   size_t hidden;
 } Flame;
 
-/* ---- rows in --------------------------------------------------------------------------------------- */
+/* ---- rows in
+ * --------------------------------------------------------------------------------------- */
 
 static int64_t add_node(Flame *flame, int64_t parent, int64_t name, int depth) {
   int64_t key[2] = {parent, name};
@@ -91,7 +92,8 @@ void viz_flame_step(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   }
 }
 
-/* ---- layout ---------------------------------------------------------------------------------------- */
+/* ---- layout
+ * ---------------------------------------------------------------------------------------- */
 
 /* What is sorted: qsort has no context, so each entry brings its keys along. */
 typedef struct Entry {
@@ -133,7 +135,8 @@ static bool arrange(Flame *flame) {
   return true;
 }
 
-/* ---- drawing --------------------------------------------------------------------------------------- */
+/* ---- drawing
+ * --------------------------------------------------------------------------------------- */
 
 static void add_share(Text *out, double part, double whole) {
   svg_number(out, part);
@@ -184,7 +187,8 @@ static void draw(Text *out, Flame *flame) {
   Text legend = {0};
   text_add(&legend, "Width: share of ");
   svg_number(&legend, flame->nodes[0].total);
-  text_add(&legend, ". A frame stands on its caller; neighbours are in order of name, not of time.");
+  text_add(&legend,
+           ". A frame stands on its caller; neighbours are in order of name, not of time.");
   if (flame->hidden > 0) {
     text_addf(&legend, " %zu too narrow to draw, with what they call.", flame->hidden);
   }

@@ -63,7 +63,8 @@ void viz_heat_step(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   }
 }
 
-/* ---- drawing --------------------------------------------------------------------------------------- */
+/* ---- drawing
+ * --------------------------------------------------------------------------------------- */
 
 typedef struct Frame {
   double left, top, width, height; /* of the cells */
@@ -72,7 +73,9 @@ typedef struct Frame {
   bool diverging, upright; /* column labels stand */
 } Frame;
 
-static double clamp(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+static double clamp(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
 
 static Frame plan_frame(const Heat *heat) {
   Frame frame = {.low = INFINITY, .high = -INFINITY};

@@ -65,8 +65,8 @@ static const VtError flame_errors[] = {
     {0}};
 
 static const VtError trace_errors[] = {
-    {"args must be JSON; write json_object(...) or json(...) here",
-     "text without the JSON subtype", "json(column)"},
+    {"args must be JSON; write json_object(...) or json(...) here", "text without the JSON subtype",
+     "json(column)"},
     {"\"x\" ends at b, its start is a", "end < start", "swap or filter them"},
     {0}};
 
@@ -141,10 +141,11 @@ static const VtExtension viz = {
     .name = "viz",
     .version = VT_VERSION,
     .doc = "Pictures out of rows: text bars, heat maps, timelines, flame graphs, traces.",
-    .guide = "Aggregates that draw the rows they are given. SVG output has no scripts, is valid XML\n"
-             "whatever the labels contain, and shows details when the mouse rests on a shape. Rows\n"
-             "with a NULL are left out; no rows give NULL. In the shell, write a picture to a file\n"
-             "with `SELECT writefile('heat.svg', viz_heat(...)) ...`.",
+    .guide =
+        "Aggregates that draw the rows they are given. SVG output has no scripts, is valid XML\n"
+        "whatever the labels contain, and shows details when the mouse rests on a shape. Rows\n"
+        "with a NULL are left out; no rows give NULL. In the shell, write a picture to a file\n"
+        "with `SELECT writefile('heat.svg', viz_heat(...)) ...`.",
     .functions = functions,
     .nfunctions = (int)countof(functions),
 };

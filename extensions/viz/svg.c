@@ -9,7 +9,8 @@
 
 #include "base/array.h"
 
-/* ---- text ------------------------------------------------------------------------------------------ */
+/* ---- text
+ * ------------------------------------------------------------------------------------------ */
 
 /* Bytes of the character at `s` that XML accepts, 0 when there is none. */
 static size_t character(const unsigned char *s, size_t left) {
@@ -38,15 +39,28 @@ size_t svg_length(const char *bytes, size_t length) {
 
 static void add_character(Text *out, const char *at, size_t n) {
   switch (n ? *at : 0) {
-  case 0: text_add(out, "\xEF\xBF\xBD"); break;
-  case '&': text_add(out, "&amp;"); break;
-  case '<': text_add(out, "&lt;"); break;
-  case '>': text_add(out, "&gt;"); break;
-  case '"': text_add(out, "&quot;"); break;
+  case 0:
+    text_add(out, "\xEF\xBF\xBD");
+    break;
+  case '&':
+    text_add(out, "&amp;");
+    break;
+  case '<':
+    text_add(out, "&lt;");
+    break;
+  case '>':
+    text_add(out, "&gt;");
+    break;
+  case '"':
+    text_add(out, "&quot;");
+    break;
   case '\t':
   case '\n':
-  case '\r': text_addc(out, ' '); break;
-  default: text_addn(out, at, n);
+  case '\r':
+    text_addc(out, ' ');
+    break;
+  default:
+    text_addn(out, at, n);
   }
 }
 
@@ -95,7 +109,8 @@ void svg_number(Text *out, double value) {
   add_fixed(out, value, decimals);
 }
 
-/* ---- shapes ---------------------------------------------------------------------------------------- */
+/* ---- shapes
+ * ---------------------------------------------------------------------------------------- */
 
 static void attribute(Text *out, const char *name, double value) {
   text_addf(out, " %s=\"", name);
@@ -153,7 +168,8 @@ void svg_line(Text *out, double x1, double y1, double x2, double y2, unsigned co
   text_addf(out, " stroke=\"#%06x\"/>\n", colour);
 }
 
-/* ---- colours --------------------------------------------------------------------------------------- */
+/* ---- colours
+ * --------------------------------------------------------------------------------------- */
 
 static unsigned blend(unsigned a, unsigned b, double share) {
   unsigned colour = 0;

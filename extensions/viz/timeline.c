@@ -3,7 +3,8 @@
 **
 **   SELECT viz_timeline(starts, ends, person, shift) FROM roster
 **
-** Times are numbers, or ISO-8601 texts. With a unit ('ns', 'us', 'ms', 's') the axis counts from the
+** Times are numbers, or ISO-8601 texts. With a unit ('ns', 'us', 'ms', 's') the axis counts from
+*the
 ** first start. Spans of a lane that overlap are stacked. An end of NULL is open: drawn to the edge.
 */
 #include "extensions/viz/viz.h"
@@ -27,11 +28,12 @@ typedef struct Timeline {
   Span *spans;
   size_t count, capacity;
   WhenKind kind;
-  double scale;          /* to ns, for durations */
-  sqlite3_int64 origin;  /* taken from integers before they become doubles */
+  double scale;         /* to ns, for durations */
+  sqlite3_int64 origin; /* taken from integers before they become doubles */
 } Timeline;
 
-/* ---- rows in --------------------------------------------------------------------------------------- */
+/* ---- rows in
+ * --------------------------------------------------------------------------------------- */
 
 static bool read_unit(sqlite3_context *ctx, int argc, sqlite3_value **argv, Timeline *line) {
   static const struct {
@@ -50,7 +52,8 @@ static bool read_unit(sqlite3_context *ctx, int argc, sqlite3_value **argv, Time
     line->scale = units[i].scale;
     if (!text) return true;
   }
-  func_fail(ctx, SQLITE_ERROR, "unit '%.40s' is not one of ns, us, ms, s for times that are numbers",
+  func_fail(ctx, SQLITE_ERROR,
+            "unit '%.40s' is not one of ns, us, ms, s for times that are numbers",
             unit ? unit : "");
   return false;
 }
@@ -68,8 +71,8 @@ static bool read_moment(sqlite3_context *ctx, sqlite3_value *value, const char *
   if (!viz_number(ctx, value, name, out)) return false;
   if (sqlite3_value_type(value) == SQLITE_INTEGER) {
     sqlite3_int64 whole = sqlite3_value_int64(value);
-    bool fits = line->origin >= 0 ? whole >= INT64_MIN + line->origin
-                                  : whole <= INT64_MAX + line->origin;
+    bool fits =
+        line->origin >= 0 ? whole >= INT64_MIN + line->origin : whole <= INT64_MAX + line->origin;
     if (fits) {
       *out = (double)(whole - line->origin) * line->scale;
       return true;
@@ -125,7 +128,8 @@ void viz_timeline_step(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   line->spans[line->count++] = span;
 }
 
-/* ---- layout ---------------------------------------------------------------------------------------- */
+/* ---- layout
+ * ---------------------------------------------------------------------------------------- */
 
 static int compare_spans(const void *left, const void *right) {
   const Span *a = left, *b = right;
@@ -196,7 +200,8 @@ static double place(const Chart *chart, double at) {
   return chart->left + (at - chart->axis.low) / (chart->axis.high - chart->axis.low) * CHART;
 }
 
-/* ---- drawing --------------------------------------------------------------------------------------- */
+/* ---- drawing
+ * --------------------------------------------------------------------------------------- */
 
 static void draw_axis(Text *out, const Chart *chart) {
   double bottom = chart->top + chart->row * chart->rows;
@@ -236,7 +241,8 @@ static void draw_span(Text *out, const Timeline *line, const Chart *chart, const
   unsigned colour = svg_palette((size_t)span->label);
   svg_box(out, x, y + 1, width, chart->row - 2, colour);
   if (chart->row >= 12) text_add(out, " rx=\"2\"");
-  if (span->open) text_add(out, " fill-opacity=\"0.6\" stroke=\"#57606a\" stroke-dasharray=\"3 2\"");
+  if (span->open)
+    text_add(out, " fill-opacity=\"0.6\" stroke=\"#57606a\" stroke-dasharray=\"3 2\"");
   svg_tip_begin(out);
   svg_escape(out, label->text, label->length, 0);
   text_add(out, ": ");

@@ -52,8 +52,8 @@ static bool read_args(sqlite3_context *ctx, int argc, sqlite3_value **argv, Labe
   return false;
 }
 
-static void add_event(Trace *trace, sqlite3_int64 start, sqlite3_int64 end, bool open,
-                      int64_t lane, const Label *label, const Label *args) {
+static void add_event(Trace *trace, sqlite3_int64 start, sqlite3_int64 end, bool open, int64_t lane,
+                      const Label *label, const Label *args) {
   Text *out = &trace->events;
   text_add(out, ",\n{\"name\":");
   text_add_json(out, label->text, label->length);
@@ -95,9 +95,10 @@ void viz_trace_final(sqlite3_context *ctx) {
   Text out = {0};
   text_add(&out, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[");
   for (size_t i = 0; i < trace->lanes.count; i++) {
-    text_addf(&out,
-              "%s\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%zu,\"args\":{\"name\":",
-              i > 0 ? "," : "", i + 1);
+    text_addf(
+        &out,
+        "%s\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%zu,\"args\":{\"name\":",
+        i > 0 ? "," : "", i + 1);
     text_add_json(&out, trace->lanes.at[i].text, trace->lanes.at[i].length);
     text_add(&out, "}}");
   }

@@ -9,7 +9,8 @@
 #include "base/array.h"
 #include "extensions/viz/svg.h"
 
-/* ---- dates ----------------------------------------------------------------------------------------- */
+/* ---- dates
+ * ----------------------------------------------------------------------------------------- */
 
 /* Days since 1970-01-01 in the Gregorian calendar, by counting years from March. */
 static int64_t days_from_date(int64_t year, int month, int day) {
@@ -92,7 +93,8 @@ static void add_clock(Text *out, double seconds, bool with_seconds) {
   if (with_seconds) text_addf(out, ":%02d", of_day % 60);
 }
 
-/* ---- durations ------------------------------------------------------------------------------------- */
+/* ---- durations
+ * ------------------------------------------------------------------------------------- */
 
 static void add_duration(Text *out, double ns, double scale) {
   static const struct {
@@ -109,12 +111,13 @@ static void add_duration(Text *out, double ns, double scale) {
   text_add(out, " ns");
 }
 
-/* ---- axes ------------------------------------------------------------------------------------------ */
+/* ---- axes
+ * ------------------------------------------------------------------------------------------ */
 
 static double date_step(double span, int most) {
-  static const double steps[] = {1,     2,     5,     15,     30,     60,     300,     900,    1800,
-                                 3600,  7200,  10800, 21600,  43200,  86400,  172800,  604800, 1209600,
-                                 2592000, 7776000, 31536000};
+  static const double steps[] = {1,     2,      5,      15,      30,      60,      300,
+                                 900,   1800,   3600,   7200,    10800,   21600,   43200,
+                                 86400, 172800, 604800, 1209600, 2592000, 7776000, 31536000};
   for (size_t i = 0; i < countof(steps); i++) {
     if (span / steps[i] <= most) return steps[i];
   }
@@ -130,8 +133,12 @@ WhenAxis when_axis(WhenKind kind, double low, double high, int most) {
 
 void when_label(Text *out, const WhenAxis *axis, double at, bool first) {
   switch (axis->kind) {
-  case WHEN_PLAIN: svg_number(out, at); break;
-  case WHEN_DURATION: add_duration(out, at - axis->low, axis->high - axis->low); break;
+  case WHEN_PLAIN:
+    svg_number(out, at);
+    break;
+  case WHEN_DURATION:
+    add_duration(out, at - axis->low, axis->high - axis->low);
+    break;
   case WHEN_DATE:
     if (axis->step >= 86400) {
       add_date(out, at);

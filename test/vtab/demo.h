@@ -18,7 +18,8 @@
 #include "base/array.h"
 #include "base/stop.h"
 
-/* ---- demo_steps(stop [, start [, by]]): a table called like a function --------------------------- */
+/* ---- demo_steps(stop [, start [, by]]): a table called like a function
+ * --------------------------- */
 
 enum { STEP_VALUE, STEP_SQUARE, STEP_STOP, STEP_START, STEP_BY, STEP_NCOL };
 
@@ -95,7 +96,8 @@ static const VtTable step_table = {
     .rowid = step_rowid,
 };
 
-/* ---- demo_words: a plain table ---------------------------------------------------------------------- */
+/* ---- demo_words: a plain table
+ * ---------------------------------------------------------------------- */
 
 enum { WORD_ID, WORD_TEXT, WORD_SIZE, WORD_NCOL };
 
@@ -124,11 +126,16 @@ static unsigned match_word(const VtTerm *term, sqlite3_value *value, int i) {
   if (term->op == VT_OP_GLOB) return sqlite3_strglob(text, words[i]) == 0;
   int order = strcmp(words[i], text);
   switch (term->op) {
-  case VT_OP_LT: return order < 0;
-  case VT_OP_LE: return order <= 0;
-  case VT_OP_GT: return order > 0;
-  case VT_OP_GE: return order >= 0;
-  default: return order == 0;
+  case VT_OP_LT:
+    return order < 0;
+  case VT_OP_LE:
+    return order <= 0;
+  case VT_OP_GT:
+    return order > 0;
+  case VT_OP_GE:
+    return order >= 0;
+  default:
+    return order == 0;
   }
 }
 
@@ -176,9 +183,14 @@ static int word_seek(VtCursor *base, const VtPlan *plan) {
 static int word_column(VtCursor *base, sqlite3_context *ctx, int col) {
   int at = ((WordCursor *)base)->at;
   switch (col) {
-  case WORD_ID: sqlite3_result_int(ctx, at); break;
-  case WORD_TEXT: sqlite3_result_text(ctx, words[at], -1, SQLITE_STATIC); break;
-  default: sqlite3_result_int(ctx, (int)strlen(words[at]));
+  case WORD_ID:
+    sqlite3_result_int(ctx, at);
+    break;
+  case WORD_TEXT:
+    sqlite3_result_text(ctx, words[at], -1, SQLITE_STATIC);
+    break;
+  default:
+    sqlite3_result_int(ctx, (int)strlen(words[at]));
   }
   return SQLITE_OK;
 }
@@ -206,7 +218,8 @@ static const VtTable word_table = {
     .done = word_done,
 };
 
-/* ---- functions ----------------------------------------------------------------------------------------- */
+/* ---- functions
+ * ----------------------------------------------------------------------------------------- */
 
 static void demo_twice(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   sqlite3_int64 times = argc > 1 ? sqlite3_value_int64(argv[1]) : 2;
@@ -279,21 +292,50 @@ static void total_value(sqlite3_context *ctx) {
 }
 
 static const VtFunction demo_functions[] = {
-    {.name = "demo_twice", .args = "x [, times]", .nargs = 1, .optional = 1, .flags = VT_PURE,
-     .doc = "Twice its argument.", .scalar = demo_twice},
-    {.name = "demo_pair", .args = "text", .nargs = 1, .flags = VT_PURE | VT_JSON,
-     .doc = "An object.", .scalar = demo_pair},
-    {.name = "demo_fail", .args = "code", .nargs = 1, .flags = VT_EFFECT,
-     .doc = "Fails.", .scalar = demo_fail},
-    {.name = "demo_work", .args = "ms", .nargs = 1, .flags = VT_EFFECT,
-     .doc = "Keeps busy.", .scalar = demo_work},
-    {.name = "demo_calls", .args = "", .nargs = 0, .flags = VT_READS,
-     .doc = "Calls so far in this connection.", .scalar = demo_calls},
-    {.name = "demo_total", .args = "x", .nargs = 1, .flags = VT_PURE, .doc = "Sum.",
-     .step = total_step, .final = total_value, .value = total_value, .inverse = total_inverse},
+    {.name = "demo_twice",
+     .args = "x [, times]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_PURE,
+     .doc = "Twice its argument.",
+     .scalar = demo_twice},
+    {.name = "demo_pair",
+     .args = "text",
+     .nargs = 1,
+     .flags = VT_PURE | VT_JSON,
+     .doc = "An object.",
+     .scalar = demo_pair},
+    {.name = "demo_fail",
+     .args = "code",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .doc = "Fails.",
+     .scalar = demo_fail},
+    {.name = "demo_work",
+     .args = "ms",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .doc = "Keeps busy.",
+     .scalar = demo_work},
+    {.name = "demo_calls",
+     .args = "",
+     .nargs = 0,
+     .flags = VT_READS,
+     .doc = "Calls so far in this connection.",
+     .scalar = demo_calls},
+    {.name = "demo_total",
+     .args = "x",
+     .nargs = 1,
+     .flags = VT_PURE,
+     .doc = "Sum.",
+     .step = total_step,
+     .final = total_value,
+     .value = total_value,
+     .inverse = total_inverse},
 };
 
-/* ---- the extension --------------------------------------------------------------------------------------- */
+/* ---- the extension
+ * --------------------------------------------------------------------------------------- */
 
 static int demo_open(VtConn *conn, void *state, Fault *fault) {
   (void)conn, (void)state;
