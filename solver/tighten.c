@@ -67,7 +67,7 @@ void net_expr_bounds(const Net *net, int32_t expr, const double *lo, const doubl
 
 /* ---- moving bounds */
 
-static double slack_of(double value) { return 1e-7 + 1e-11 * fabs(value); }
+static double slack_of(double value) { return 1e-9 + 1e-11 * fabs(value); }
 
 static void move(Bounds *b, int32_t c, bool upper, double value) {
   bool integer = b->net->integer[c];
@@ -149,7 +149,7 @@ static void tighten_le(Bounds *b, const NetDef *def) {
   /* The evaluation is exact, so only a clear distance decides; integers leave half a step. */
   bool grid = def->step > 1e-5 * (1 + fabs(def->bound));
   double clear = grid ? def->step / 2 : 1e-6 * (1 + fabs(def->bound));
-  if (hi < def->bound + (def->step >= 1 ? clear : -clear)) move(b, c, false, 1);
+  if (hi < def->bound + (grid && def->step >= 1 ? clear : -clear)) move(b, c, false, 1);
   if (lo > def->bound + clear) move(b, c, true, 0);
   if (b->lo[c] > 0.5) at_most(b, def->first_expr, 1, def->bound);
   if (b->hi[c] < 0.5) at_most(b, def->first_expr, -1, -(def->bound + def->step));
