@@ -1,0 +1,2 @@
+-- expect: 1
+SELECT count(*) > 0 FROM tenfold_status;
