@@ -241,7 +241,7 @@ static bool load_into(VtHub *hub, const VtExtension *extension, Fault *fault) {
 
 static bool check_host(const sqlite3_api_routines *api, const char *who, Fault *fault) {
 #if defined(SQLITE_CORE)
-  (void)api;
+  (void)api, (void)who, (void)fault;
 #else
   if (sqlite3_api && sqlite3_api != api) {
     return fault_set(fault, FAULT_INVALID,
