@@ -181,7 +181,7 @@ static void draw_tree(Text *out, Flame *flame, const Node *node, double x) {
 }
 
 static void draw(Text *out, Flame *flame) {
-  double height = 30 + (double)(flame->deepest + 1) * ROW + 30;
+  double height = 30 + (double)(flame->deepest + 1) * ROW + 10;
   svg_begin(out, CHART + 2 * MARGIN, height, "Flame graph");
   draw_tree(out, flame, &flame->nodes[0], MARGIN);
   Text legend = {0};

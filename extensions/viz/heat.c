@@ -165,25 +165,18 @@ static void draw_cell(Text *out, const Heat *heat, const Frame *frame, const Cel
 }
 
 static void draw_legend(Text *out, const Frame *frame, double y) {
-  enum { STEPS = 48, WIDTH = 192 };
+  enum { WIDTH = 192 };
+  static const SvgAnchor anchors[] = {SVG_START, SVG_MIDDLE, SVG_END};
   double most = fmax(-frame->low, frame->high);
   double low = frame->diverging ? -most : 0, high = frame->diverging ? most : frame->high;
-  for (int i = 0; i < STEPS; i++) {
-    double value = low + (high - low) * ((double)i + 0.5) / STEPS;
-    svg_box(out, frame->left + (double)i * WIDTH / STEPS, y, (double)WIDTH / STEPS + 0.5, 10,
-            colour_of(frame, value));
-    text_add(out, "/>\n");
-  }
+  svg_scale(out, frame->left, y, WIDTH, 10, frame->diverging);
   Text number = {0};
   for (int i = 0; i <= 2; i++) {
     text_clear(&number);
     svg_number(&number, low + (high - low) * i / 2);
     if (number.oom) out->oom = true;
-    svg_label(out, frame->left + (double)WIDTH * i / 2, y + 24,
-              i == 0   ? SVG_START
-              : i == 1 ? SVG_MIDDLE
-                       : SVG_END,
-              SVG_PALE, number.data ? number.data : "", number.length, 0);
+    svg_label(out, frame->left + WIDTH * i / 2.0, y + 24, anchors[i], SVG_PALE,
+              number.data ? number.data : "", number.length, 0);
   }
   text_finish(&number);
 }

@@ -188,14 +188,28 @@ static unsigned along(const unsigned *stops, int count, double share) {
   return blend(stops[i], stops[i + 1], place - i);
 }
 
-unsigned svg_ramp(double share) {
-  static const unsigned stops[] = {0xf7fcdc, 0xc7e9b4, 0x5fc1c0, 0x2c7fb8, 0x1f3d8c};
-  return along(stops, (int)countof(stops), share);
-}
+enum { STOPS = 5 };
+static const unsigned ramp[STOPS] = {0xf7fcdc, 0xc7e9b4, 0x5fc1c0, 0x2c7fb8, 0x1f3d8c};
+static const unsigned divergence[STOPS] = {0xb2182b, 0xf4a582, 0xf7f7f7, 0x92c5de, 0x2166ac};
 
-unsigned svg_diverge(double share) {
-  static const unsigned stops[] = {0xb2182b, 0xf4a582, 0xf7f7f7, 0x92c5de, 0x2166ac};
-  return along(stops, (int)countof(stops), (share + 1) / 2);
+unsigned svg_ramp(double share) { return along(ramp, STOPS, share); }
+
+unsigned svg_diverge(double share) { return along(divergence, STOPS, (share + 1) / 2); }
+
+/* Pictures in one page share identifiers, so the same name has to mean the same colours. */
+void svg_scale(Text *out, double x, double y, double width, double height, bool diverging) {
+  const char *name = diverging ? "viz-diverge" : "viz-ramp";
+  text_addf(out, "<linearGradient id=\"%s\">", name);
+  for (int i = 0; i < STOPS; i++) {
+    text_addf(out, "<stop offset=\"%d%%\" stop-color=\"#%06x\"/>", i * 100 / (STOPS - 1),
+              diverging ? divergence[i] : ramp[i]);
+  }
+  text_add(out, "</linearGradient>\n<rect");
+  attribute(out, "x", x);
+  attribute(out, "y", y);
+  attribute(out, "width", width);
+  attribute(out, "height", height);
+  text_addf(out, " fill=\"url(#%s)\"/>\n", name);
 }
 
 unsigned svg_palette(size_t i) {
@@ -211,9 +225,20 @@ unsigned svg_warm(const char *bytes, size_t length) {
   return blend(blend(0xf2b44b, 0xe0653a, a), 0xf6d98a, b * 0.45);
 }
 
+/* Relative luminance, as the Web Content Accessibility Guidelines define it. */
+static double luminance(unsigned colour) {
+  static const double weights[] = {0.0722, 0.7152, 0.2126};
+  double sum = 0;
+  for (int i = 0; i < 3; i++) {
+    double c = (double)(colour >> 8 * i & 0xFF) / 255;
+    sum += weights[i] * (c <= 0.03928 ? c / 12.92 : pow((c + 0.055) / 1.055, 2.4));
+  }
+  return sum;
+}
+
 unsigned svg_ink_on(unsigned colour) {
-  double light = 0.299 * (colour >> 16) + 0.587 * (colour >> 8 & 0xFF) + 0.114 * (colour & 0xFF);
-  return light > 140 ? SVG_INK : 0xffffff;
+  double light = luminance(colour) + 0.05;
+  return light / (luminance(SVG_INK) + 0.05) >= 1.05 / light ? SVG_INK : 0xffffff;
 }
 
 double svg_step(double span, int most) {

@@ -53,13 +53,16 @@ enum { SVG_INK = 0x24292f, SVG_PALE = 0x57606a, SVG_GRID = 0xd8dee4, SVG_EMPTY =
 unsigned svg_ramp(double share);
 unsigned svg_diverge(double share);
 
+/* A box filled with all of those colours, from left to right. */
+void svg_scale(Text *out, double x, double y, double width, double height, bool diverging);
+
 /* The i-th of many things: eight colours, then the same ones paler. */
 unsigned svg_palette(size_t i);
 
 /* A warm colour that depends on the name alone, for flame graphs. */
 unsigned svg_warm(const char *bytes, size_t length);
 
-/* Black or white, whichever reads better on the colour. */
+/* Dark or white, whichever has more contrast with the colour. */
 unsigned svg_ink_on(unsigned colour);
 
 /* A round step (1, 2 or 5 times a power of ten) giving at most `most` steps over the span. */

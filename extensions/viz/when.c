@@ -98,11 +98,16 @@ static void add_clock(Text *out, double seconds, bool with_seconds) {
 
 static void add_duration(Text *out, double ns, double scale) {
   static const struct {
-    double size;
+    double from, size;
     const char *name;
-  } units[] = {{6e10, "min"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "µs"}};
+  } units[] = {{48 * 3.6e12, 24 * 3.6e12, "d"},
+               {2 * 3.6e12, 3.6e12, "h"},
+               {6e11, 6e10, "min"},
+               {1e9, 1e9, "s"},
+               {1e6, 1e6, "ms"},
+               {1e3, 1e3, "µs"}};
   for (size_t i = 0; i < countof(units); i++) {
-    if (scale < units[i].size * (i == 0 ? 10 : 1)) continue;
+    if (scale < units[i].from) continue;
     svg_number(out, ns / units[i].size);
     text_addf(out, " %s", units[i].name);
     return;
