@@ -1,10 +1,11 @@
 #!/bin/sh
-# Prints every source, golden and page, sorted: what there is to build and to test, so that a new
-# file needs no entry in any list. `./run build` configures again when the answer has changed.
+# Prints every source, golden and page with SQL in it, sorted: what there is to build and to test, so
+# that a new file needs no entry in any list. `./run build` configures again when the answer changes.
 set -eu
 cd "$(dirname "$0")/.."
-for room in base sql vtab solver replay remote extensions test bench fixtures docs README.md; do
-  [ -e "$room" ] || continue
-  find "$room" -name node_modules -prune -o -type f \
-    \( -name '*.c' -o -name '*.expected' -o -name '*.md' \) -print
-done | LC_ALL=C sort
+{
+  for room in base sql vtab solver replay remote extensions test bench fixtures; do
+    [ ! -d "$room" ] || find "$room" -type f \( -name '*.c' -o -name '*.expected' \)
+  done
+  find docs ./*.md -type f -name '*.md' -exec grep -l '^```sql' {} + | sed 's,^\./,,'
+} | LC_ALL=C sort
