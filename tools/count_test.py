@@ -20,7 +20,9 @@ CASES = {
         [entry("a", "OK", "1000 statements: fine\n")], "ok - f\n", "2 passed, 0 failed", 0, ""),
     "a failed case": (
         [entry("a", "FAIL", "ok 1 - x\nnot ok 2 - y\n# why\n1..2\n", 1)], "ok - f\n",
-        "2 passed, 1 failed", 1, "FAILED: build: a: 2 - y"),
+        "2 passed, 1 failed", 1, "FAILED: build: a: y"),
+    "a failed case in a program that ends well": (
+        [entry("a", "OK", "not ok 1 - x\n")], "ok - f\n", "1 passed, 1 failed", 1, "a: x"),
     "a failed program without TAP": (
         [entry("a", "FAIL", "oops\n", 3)], "ok - f\n", "1 passed, 1 failed", 1, "fail, status 3"),
     "a crash after good cases": (
