@@ -40,6 +40,7 @@ bool fault_set(Fault *fault, FaultCode code, const char *format, ...) {
 bool fault_oom(Fault *fault) { return fault_set(fault, FAULT_NOMEM, "out of memory"); }
 
 void fault_clear(Fault *fault) {
+  if (!fault) return;
   fault->code = FAULT_NONE;
   fault->text[0] = '\0';
 }
