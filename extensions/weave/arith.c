@@ -91,6 +91,7 @@ static bool map_choice(const Algebra *algebra, SqlOp op, const Sym *choice, cons
   }
   *out = *choice;
   out->choices = choices;
+  out->domain = NULL;
   return true;
 }
 
@@ -174,6 +175,7 @@ static bool scale_lin(const Algebra *algebra, const Sym *a, double factor, bool 
   if (!kept) return false;
   *out = *a;
   out->lin = kept;
+  out->distinct = NULL;
   out->integral = integral;
   out->at_empty = a->at_empty * factor;
   return true;
@@ -387,7 +389,7 @@ bool sym_coalesce(const Algebra *algebra, const Sym *args, int count, Sym *out) 
   /* coalesce(sum(x), 0): the sum over nothing is that 0 already. */
   if (first->kind == SYM_LIN && first->null_if_empty && first->null == LIT_FALSE &&
       args[1].kind == SYM_CONST && value_is_number(&args[1].value) &&
-      value_number(&args[1].value) == first->at_empty) {
+      value_number(&args[1].value) == first->at_empty) { /* never when that is NaN */
     *out = *first;
     out->null_if_empty = false;
     out->integral &= value_is_integral(&args[1].value);
@@ -442,6 +444,7 @@ bool sym_abs(const Algebra *algebra, const Sym *a, Sym *out) {
     }
     *out = *a;
     out->choices = choices;
+    out->domain = NULL;
     return true;
   }
   both[0] = *a;

@@ -80,21 +80,34 @@ typedef struct Node {
   int nkids;
 } Node;
 
+/* A sub-select that needs symbols, evaluated for all distinct rows of what it reads outside. */
 typedef struct Subquery {
-  SqlExpr *expr;
+  SqlExpr *expr;    /* EXISTS, IN (SELECT), (SELECT); NULL: a scalar made by the compiler */
   SqlSelect *select;
-  Node **columns;     /* leaves: outer columns it reads, in the order of `map` */
-  ColumnMap *map;
+  ColumnMap *map;   /* outer columns it reads … */
+  int *leaves;      /* … and the leaves that hold them */
   int ncolumns;
-  Node *left;         /* IN: the left side, a leaf */
-  uint32_t *row_of;   /* per tuple: its distinct outer row */
-  Sym *values;        /* per outer row (IN: per outer row with the left side) */
+  int left;         /* IN: leaf of the left side */
+  uint32_t *row_of; /* per tuple: which distinct outer row */
+  size_t nrows;
+  Sym *values;      /* EXISTS and scalars: per outer row */
+  /* IN: literals of the inner rows by (outer row, value), and of those that are NULL */
+  Map buckets;
+  struct LitList *lists;
+  size_t nlists, lists_capacity;
 } Subquery;
+
+typedef struct LitList {
+  Lit *lits;
+  size_t count, capacity;
+  bool known;
+  Lit any; /* their OR, once known */
+} LitList;
 
 typedef struct Aggregate {
   SqlExpr *expr;
   Node *arg;    /* NULL: count(*) */
-  Node *filter; /* FILTER (WHERE …), a leaf, or NULL */
+  Node *filter; /* FILTER (WHERE …), or NULL */
 } Aggregate;
 
 struct Block {
@@ -113,7 +126,9 @@ struct Block {
   int nfilters;
   size_t filters_capacity;
   SqlExpr *left_on[MAX_FEEDS]; /* per feed: ON of a LEFT JOIN kept in SQL */
+  bool rows_apart;    /* no classes: every tuple has a guard of one literal */
   SqlExpr *violation; /* only tuples where this is false are wanted (a must), or NULL */
+  bool has_must;      /* the last output is a must */
 
   SqlExpr **leaves;
   int nleaves, leaves_capacity;
@@ -141,6 +156,7 @@ void block_close(Block *block);
 bool block_nature(Block *block, SqlExpr *expr, Nature *out);
 bool block_pairable(Block *block, SqlExpr *expr, bool *out); /* a symbol over several cells works */
 bool block_add_feed(Block *block, SqlSource *source, Feed **out);
+bool block_add_condition(Block *block, SqlExpr *expr); /* to conditions or filters */
 /* Which columns of a source the block reads anywhere: flags per column, the rowid's last; arena. */
 bool *block_wanted(Block *block, const SqlSource *of);
 Feed *block_feed(Block *block, const SqlExpr *column, int *out_at); /* whose column it is */
@@ -157,6 +173,9 @@ bool join_fold(Block *block, SqlSource *source, SqlExpr *on);
 
 /* enumerate.c */
 bool enumerate_run(Block *block);
+/* One more tuple per outer row (or one, without) under a guard that is never true: what the leaves
+** are when an aggregate without GROUP BY has no rows. */
+bool enumerate_stand_ins(Block *block);
 int enumerate_leaf(Block *block, SqlExpr *expr); /* column of the tuple; -1: a fault */
 static inline const Value *block_leaf(const Block *block, size_t tuple, int leaf) {
   return &block->leaf_values[tuple * (size_t)block->nleaves + (size_t)leaf];
@@ -166,35 +185,72 @@ static inline uint32_t block_row(const Block *block, size_t tuple, int feed) {
 }
 
 /* evaluate.c */
-Node *evaluate_plan(Block *block, SqlExpr *expr, bool in_aggregate);
+Node *evaluate_plan(Block *block, SqlExpr *expr); /* NULL: a fault */
 typedef struct Frame { /* what a node is evaluated for */
   Block *block;
-  size_t tuple;           /* any tuple of the group */
-  const Sym *aggregates;  /* of the group, or NULL */
+  size_t tuple;          /* any tuple of the group */
+  const Sym *aggregates; /* of the group, or NULL */
 } Frame;
 bool evaluate(const Frame *frame, const Node *node, Sym *out);
+Comparison evaluate_comparison(const SqlExpr *left, const SqlExpr *right);
 
 /* subquery.c */
 int subquery_plan(Block *block, SqlExpr *expr); /* index, -1: a fault */
+int subquery_plan_mapped(Block *block, SqlExpr *expr); /* a function of one decision, by SQLite */
 bool subquery_run(Block *block, Subquery *subquery);
-bool subquery_value(Block *block, const Subquery *subquery, size_t tuple, Sym *out);
+bool subquery_value(Block *block, Subquery *subquery, size_t tuple, Sym *out);
+void subquery_finish(Subquery *subquery);
 
 /* group.c: tuples to groups, aggregates to symbols */
 typedef struct Group {
   size_t *tuples;
   size_t ntuples;
-  GuardSet *set;
-  bool exists; /* no GROUP BY, or sure to have a tuple */
+  uint32_t outer;
+  GuardSet *set; /* always: no GROUP BY, or sure to have a tuple */
 } Group;
-bool group_tuples(Block *block, Node *const *keys, int nkeys, Group **out, size_t *out_count);
+bool group_tuples(Block *block, Node *const *keys, int nkeys, size_t nouter, Group **out,
+                  size_t *out_count);
 bool group_aggregates(Block *block, const Group *group, Sym *out); /* out[naggregates] */
+bool group_constant(Block *block, const Group *group, const Node *node);
 
 /* block.c */
-bool relation_of_select(Compiler *compiler, SqlSelect *select, Feed *outer, const bool *wanted,
-                        SymRelation *out, uint32_t **out_outer_rows);
+
+/* One row of an arm: a tuple (guard set) or a group (group set), with its outputs. */
+typedef struct Row {
+  Block *block;
+  const Guard *guard;    /* NULL: a group */
+  const GuardSet *group; /* NULL: a tuple */
+  Lit having;            /* of a group: HAVING is true */
+  uint32_t outer;        /* row of the outer feed */
+  size_t tuple;          /* its (first) tuple */
+  const Sym *outputs;
+  const Sym *must;       /* NULL when the row is handed over because `must` is false in it */
+} Row;
+typedef bool (*RowSink)(void *ctx, const Row *row);
+
+/* Plan the outputs, enumerate, evaluate sub-selects, apply the symbolic conditions. */
+bool block_run(Block *block, Node **nodes);
+
+/* Evaluate an arm and hand over its rows. With `must` (NULL: none): its value too; when SQLite can
+** compute it, only the rows where it is false, which is what makes most rules cheap. */
+bool block_evaluate(Compiler *compiler, SqlSelect *arm, SqlSelect *whole, const Feed *outer,
+                    SqlExpr *const *outputs, int noutputs, SqlExpr *must, RowSink sink,
+                    void *ctx);
+bool relation_of_select(Compiler *compiler, SqlSelect *select, const Feed *outer,
+                        const bool *wanted, SymRelation *out, uint32_t **out_outer_rows);
 bool relation_of_view(Compiler *compiler, Table *view, const bool *wanted, SymRelation **out);
+void relation_init(SymRelation *relation, int ncolumns);
+bool relation_ready(Compiler *compiler, SymRelation *relation); /* usable even without a tuple */
+/* Append a tuple; `values` holds ncolumns symbols. */
+bool relation_append(Compiler *compiler, SymRelation *relation, const Guard *guard,
+                     const Sym *values);
+
+/* enumerate.c: presence */
 Lit guard_literal(Compiler *compiler, const Guard *guard, uint32_t i);
 uint32_t guard_copies(const Guard *guard);
 Guard guard_true(void);
+bool guard_is_true(const Guard *guard);
+bool guard_cross(Compiler *compiler, const Guard *a, const Guard *b, Guard *out);
+bool guard_of_literal(Compiler *compiler, Lit lit, Guard *out);
 
 #endif

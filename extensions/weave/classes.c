@@ -99,7 +99,7 @@ out:
 
 bool classes_build(Block *block, Feed *feed) {
   const Table *table = feed->table;
-  feed->by_row = false;
+  feed->by_row = block->rows_apart;
   for (int c = 0; c < feed->ncells; c++) feed->by_row |= !feed->cells[c].expanded;
   feed->classes.ncolumns = 1 + table->nkeys + feed->ncells;
   uint32_t *class_of = malloc((table->nrows + 1) * sizeof *class_of);

@@ -108,6 +108,7 @@ static bool unify_choices(const Algebra *algebra, Sym *sym, const Comparison *ho
     }
   }
   sym->choices = choices;
+  sym->domain = NULL;
   return true;
 }
 
@@ -139,6 +140,7 @@ static bool rank_choices(const Algebra *algebra, const Sym *a, const Sym *b, Sym
     }
     *out = *sym;
     out->choices = choices;
+    out->domain = NULL;
   }
   return true;
 }
@@ -222,11 +224,40 @@ static bool with_nulls(const Algebra *algebra, Lit lit, Lit null, const GuardSet
     no = model_and(algebra->model, (Lit[]){no, lit_not(null)}, 2);
   }
   *out = sym_bool(yes, no);
-  if (group && at_empty >= 0) {
+  if (group && (at_empty >= 0 || null_if_empty)) {
     out->group = group;
     bool maybe_null = null != LIT_FALSE;
     out->yes_at_empty = null_if_empty || at_empty == 0 ? 0 : maybe_null ? -1 : 1;
     out->no_at_empty = null_if_empty || at_empty == 1 ? 0 : maybe_null ? -1 : 1;
+  }
+  return true;
+}
+
+static bool same_lin(const Lin *a, const Lin *b) {
+  if (a->count != b->count || a->constant != b->constant) return false;
+  for (size_t i = 0; i < a->count; i++) {
+    if (a->terms[i].var != b->terms[i].var || a->terms[i].coef != b->terms[i].coef) return false;
+  }
+  return true;
+}
+
+/* count(DISTINCT x) = count(*): at most one tuple for every value. */
+static bool all_different(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b,
+                          Sym *out) {
+  const DistinctSet *set = a->distinct;
+  bool applies = set && (op == SQL_OP_EQ || op == SQL_OP_NE) && b->null == LIT_FALSE &&
+                 !b->null_if_empty && same_lin(set->total, b->lin);
+  Lit *lits = applies ? arena_array(algebra->arena, set->count, sizeof *lits) : NULL;
+  if (!lits) return false;
+  for (size_t i = 0; i < set->count; i++) {
+    lits[i] = model_le(algebra->model, &set->per_value[i], 1);
+  }
+  Lit all = model_and(algebra->model, lits, set->count);
+  *out = op == SQL_OP_EQ ? sym_bool(all, lit_not(all)) : sym_bool(lit_not(all), all);
+  if (a->group && a->group == b->group) {
+    out->group = a->group;
+    out->yes_at_empty = op == SQL_OP_EQ;
+    out->no_at_empty = op == SQL_OP_NE;
   }
   return true;
 }
@@ -239,9 +270,10 @@ static bool compare_lins(const Algebra *algebra, SqlOp op, const Sym *a, const S
     Comparison how = {.collation = COLLATION_BINARY};
     return sym_compare(algebra, op, &difference, &zero, &how, out);
   }
+  if (all_different(algebra, op, a, b, out) || all_different(algebra, op, b, a, out)) return true;
   double at = difference.at_empty;
   int at_empty = -1;
-  if (difference.group) at_empty = holds(op, at < 0 ? -1 : at > 0);
+  if (difference.group && !isnan(at)) at_empty = holds(op, at < 0 ? -1 : at > 0);
   return with_nulls(algebra, compare_to_zero(algebra, op, difference.lin), difference.null,
                     difference.group, difference.null_if_empty, at_empty, out);
 }

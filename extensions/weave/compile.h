@@ -83,6 +83,7 @@ struct Decision {
   size_t ndomains, domains_capacity;
   Relation candidates; /* (domain, index, value): for SQLite */
   Value *present;      /* value per row now */
+  Sym **symbols;       /* per row: its choice as a symbol, made at the first need */
 };
 
 /* A list of candidate values; NULL, when allowed, is the last. */
@@ -104,7 +105,7 @@ typedef struct Guard {
 /* What a SELECT gives: tuples with guards and columns. Column values are constants where they can
 ** be; `symbols` holds the others. */
 struct SymRelation {
-  SymRelation *next; /* of the same view, with other columns */
+  SymRelation *all_next; /* all of the compiler */
   int ncolumns;
   size_t ntuples, capacity;
   Guard *guards;
@@ -120,20 +121,19 @@ struct SymRelation {
 
 /* One rule view, or a constraint of the schema turned into one. */
 typedef struct Rule {
-  const char *name;  /* "r_capacity", or "pod.node UNIQUE" */
-  const char *select_sql; /* SELECT … of the view */
-  Table *view;       /* NULL for schema constraints */
+  const char *name; /* "r_capacity", or "UNIQUE pod(node)" */
+  Table *view;      /* NULL for a constraint of the schema */
+  const char *text; /* SQL that `select` was parsed from */
   SqlSelect *select;
-  int must, goal;    /* columns, -1: none */
-  bool maximize;
-  int level;
+  int must, maximize, minimize; /* columns, -1: none */
+  int level;        /* of its goals */
 } Rule;
 
 /* Where a requirement comes from: tags of the model index this. */
 typedef struct Origin {
   int rule;
-  const char *key;    /* JSON array of the tuple's constant columns, NULL when not recorded */
-  const char *detail; /* both sides in words, NULL */
+  const char *key;    /* JSON object of the row's constant columns, NULL when not recorded */
+  const char *detail; /* the condition with its numbers, NULL */
 } Origin;
 
 struct Compiler {
@@ -145,6 +145,7 @@ struct Compiler {
   Model *model;
   Algebra algebra;
   SqlSchema schema;
+  const char *text;      /* SQL being compiled: the places in messages are in it */
   const char *resolving; /* schema in which unqualified names are looked up first; NULL: any */
   Table *tables;
   Decision *decisions;
@@ -157,6 +158,7 @@ struct Compiler {
   Decision **owner;    /* per variable of a choice: whose it is … */
   uint32_t *owner_row; /* … and which row's */
   size_t owners, owners_capacity, owner_rows_capacity;
+  SymRelation *relations; /* for compiler_finish() */
   int aliases;         /* counter for unique names in generated SQL */
   /* figures for weave_status */
   int64_t tuples;      /* rows enumerated by SQLite */
@@ -170,10 +172,10 @@ bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool re
              Stop *stop, Fault *fault);
 void compiler_finish(Compiler *compiler);
 
-/* A fault about a piece of a rule: prefixed later with the rule's name; adds the place in the
-** view's text. Returns false. */
-bool compile_refuse(Compiler *compiler, const char *text, const SqlExpr *expr, const char *format,
-                    ...) __attribute__((format(printf, 4, 5)));
+/* FAULT_UNSUPPORTED about a piece of a rule, with its text and place; prefixed later with the
+** rule's name. Returns false. */
+bool compile_refuse(Compiler *compiler, const SqlExpr *expr, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* catalog.c */
 Table *catalog_table(Compiler *compiler, const char *schema, const char *name);
@@ -194,7 +196,20 @@ bool domain_constraints(Compiler *compiler); /* UNIQUE, CHECK, FOREIGN KEY as ru
 
 /* rule.c */
 bool rule_load(Compiler *compiler);
+bool rule_add(Compiler *compiler, const Rule *rule);
 bool rule_compile(Compiler *compiler, size_t rule);
+
+/* pairs.c: rules that two decisions differ, gathered into cliques */
+typedef struct Pairs Pairs;
+Pairs *pairs_create(void);
+bool pairs_add(Compiler *compiler, Pairs *pairs, const Sym *left, const Sym *right, int tag);
+bool pairs_post(Compiler *compiler, Pairs *pairs); /* requirements, then forgets */
+void pairs_destroy(Pairs *pairs);
+
+/* Report a stop (interrupt or deadline), a model that refused something. Both return false, the
+** second true when all is well. */
+bool compile_stopped(Compiler *compiler);
+bool model_ok_or_fault(Compiler *compiler);
 
 /* A copy in the compiler's arena, with out-of-memory reported. */
 char *compile_strdup(Compiler *compiler, const char *text);

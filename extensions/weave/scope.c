@@ -14,7 +14,7 @@ bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...) {
   va_start(args, format);
   vsnprintf(what, sizeof what, format, args);
   va_end(args);
-  return compile_refuse(block->compiler, NULL, expr, "%s", what);
+  return compile_refuse(block->compiler, expr, "%s", what);
 }
 
 /* ---- whose column --------------------------------------------------------------------------- */
@@ -227,10 +227,10 @@ static bool expand_output(Block *block, SqlExpr *expr) {
 
 /* ---- conditions ----------------------------------------------------------------------------- */
 
-static bool add_condition(Block *block, SqlExpr *expr) {
+bool block_add_condition(Block *block, SqlExpr *expr) {
   if (!expr) return true;
   if (expr->kind == SQL_EXPR_BINARY && expr->op == SQL_OP_AND) {
-    return add_condition(block, expr->args[0]) && add_condition(block, expr->args[1]);
+    return block_add_condition(block, expr->args[0]) && block_add_condition(block, expr->args[1]);
   }
   Nature nature;
   if (!block_nature(block, expr, &nature)) return false;
@@ -505,11 +505,11 @@ static bool add_source(Block *block, SqlSource *from, SqlSource *source) {
     for (SqlSource *inner = source->first; inner; inner = inner->next) {
       if (!add_source(block, source->first, inner)) return false;
     }
-    return add_condition(block, source->on);
+    return block_add_condition(block, source->on);
   }
   if (!block_add_feed(block, source, &feed) || !classify(block, feed)) return false;
   if (!join_condition(block, from, source, &on)) return false;
-  if (source->join != SQL_JOIN_LEFT) return add_condition(block, on);
+  if (source->join != SQL_JOIN_LEFT) return block_add_condition(block, on);
   Nature nature = {0};
   if (on && !block_nature(block, on, &nature)) return false;
   if (feed->kind == FEED_PLAIN && !nature.symbolic) {
@@ -531,7 +531,7 @@ bool block_open(Block *block, Compiler *compiler, SqlSelect *arm, SqlSelect *who
   for (SqlSource *source = arm->from; source; source = source->next) {
     if (!add_source(block, arm->from, source)) return false;
   }
-  if (!add_condition(block, arm->where)) return false;
+  if (!block_add_condition(block, arm->where)) return false;
   for (int i = 0; i < arm->ngroup; i++) {
     if (!expand_all(block, arm->group[i])) return false;
   }
@@ -549,6 +549,10 @@ void block_close(Block *block) {
     free(feed->class_first);
     free(feed->class_rows);
   }
+  for (int i = 0; i < block->nsubqueries; i++) subquery_finish(&block->subqueries[i]);
+  free(block->subqueries);
+  free(block->aggregates);
+  free(block->leaves);
   free(block->conditions);
   free(block->filters);
   free(block->guards);

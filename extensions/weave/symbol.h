@@ -47,7 +47,8 @@ struct Sym {
   ** Knowing that spares the literal "the group exists" in most rules. */
   const GuardSet *group; /* NULL: not of a group */
   bool null_if_empty;    /* LIN: NULL when the group is empty, whatever `null` says */
-  double at_empty;       /* LIN: the value of `lin` then */
+  double at_empty;       /* LIN: the value of `lin` then; NaN: not known */
+  const struct DistinctSet *distinct; /* LIN that is count(DISTINCT …), untouched */
   signed char yes_at_empty, no_at_empty; /* BOOL: 0, 1, or -1 unknown */
 
   /* BOOL: surely true, surely false. While `left` is set they are not made yet: the comparison of
@@ -60,8 +61,17 @@ struct Sym {
   const Choice *choices;
   size_t nchoices;
   bool exhaustive; /* exactly one guard is true, always */
+  const void *domain; /* the decision itself, unchanged: what its values are; NULL: computed */
   Collation collation;
 };
+
+/* The tuples that count(DISTINCT x) counts, by value. count(DISTINCT x) = count(*) says that no value
+** comes twice: one sharp row per value, instead of the counting. */
+typedef struct DistinctSet {
+  const Lin *per_value; /* sum of the literals of the tuples with that value */
+  size_t count;
+  const Lin *total; /* all tuples */
+} DistinctSet;
 
 /* What the operations need. */
 typedef struct Algebra {

@@ -1,0 +1,96 @@
+/*
+** The compiler's life, and what its parts share. See compile.h.
+*/
+#include "extensions/weave/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *compile_strdup(Compiler *compiler, const char *text) {
+  char *copy = arena_strdup(&compiler->arena, text ? text : "");
+  if (!copy) fault_oom(compiler->fault);
+  return copy;
+}
+
+char *compile_text(Compiler *compiler, Text *text) {
+  char *copy = text->oom ? NULL : arena_strdup(&compiler->arena, text_get(text));
+  text_finish(text);
+  if (!copy) fault_oom(compiler->fault);
+  return copy;
+}
+
+bool compile_refuse(Compiler *compiler, const SqlExpr *expr, const char *format, ...) {
+  char what[FAULT_TEXT];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(what, sizeof what, format, args);
+  va_end(args);
+  const char *text = compiler->text;
+  if (!text || expr->span.length == 0 || expr->span.at + expr->span.length > strlen(text)) {
+    return fault_set(compiler->fault, FAULT_UNSUPPORTED, "%s", what);
+  }
+  int line, column;
+  uint32_t length = expr->span.length < 60 ? expr->span.length : 60;
+  sql_position(text, expr->span.at, &line, &column);
+  return fault_set(compiler->fault, FAULT_UNSUPPORTED, "%s (at \"%.*s%s\", line %d, column %d)",
+                   what, (int)length, text + expr->span.at,
+                   length < expr->span.length ? "…" : "", line, column);
+}
+
+bool compile_stopped(Compiler *compiler) {
+  bool asked = stop_asked(compiler->stop);
+  return fault_set(compiler->fault, asked ? FAULT_INTERRUPT : FAULT_TIMEOUT,
+                   asked ? "interrupted" : "the time limit passed while the rules were read");
+}
+
+bool model_ok_or_fault(Compiler *compiler) {
+  const Fault *fault = model_fault(compiler->model);
+  if (model_ok(compiler->model)) return true;
+  return fault_set(compiler->fault, fault->code, "%s", fault->text);
+}
+
+bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool record_origins,
+             Stop *stop, Fault *fault) {
+  *out = (Compiler){.db = db, .declaration = declaration, .fault = fault, .stop = stop,
+                    .record_origins = record_origins};
+  out->model = model_create();
+  if (!out->model) return fault_oom(fault);
+  out->algebra = (Algebra){out->model, &out->arena, fault};
+  catalog_schema(out);
+  int64_t start = clock_now();
+  if (!domain_load(out)) return false;
+  int64_t loaded = clock_now();
+  out->seconds_domain = (double)(loaded - start) / 1e9;
+  if (!rule_load(out)) return false;
+  for (size_t i = 0; i < out->nrules; i++) {
+    if (!rule_compile(out, i)) return false;
+  }
+  out->seconds_rules = (double)(clock_now() - loaded) / 1e9;
+  return model_ok_or_fault(out);
+}
+
+void compiler_finish(Compiler *compiler) {
+  for (SymRelation *r = compiler->relations; r; r = r->all_next) {
+    for (int i = 0; i < r->ncolumns; i++) free(r->symbols[i]);
+    free(r->guards);
+    relation_finish(&r->rows);
+  }
+  for (size_t i = 0; i < compiler->ndecisions; i++) {
+    Decision *decision = &compiler->decisions[i];
+    free(decision->domains);
+    free(decision->present);
+    relation_finish(&decision->candidates);
+  }
+  for (Table *table = compiler->tables; table; table = table->next) {
+    free(table->row_keys);
+    free(table->row_labels);
+  }
+  free(compiler->rules);
+  free(compiler->origins);
+  free(compiler->owner);
+  free(compiler->owner_row);
+  model_destroy(compiler->model);
+  arena_finish(&compiler->arena);
+  *compiler = (Compiler){0};
+}

@@ -1,0 +1,443 @@
+/*
+** Groups of tuples, and aggregates over them as symbols. See block.h.
+*/
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "extensions/weave/block.h"
+
+/* ---- groups --------------------------------------------------------------------------------- */
+
+static bool add_group_key(Block *block, Node *const *keys, int nkeys, size_t tuple, Text *key) {
+  uint32_t outer = block->has_outer ? block_row(block, tuple, 0) : 0;
+  text_addn(key, (const char *)&outer, sizeof outer);
+  for (int i = 0; i < nkeys; i++) {
+    if (keys[i]->kind != NODE_LEAF) {
+      return block_refuse(block, keys[i]->expr,
+                          "GROUP BY a value that depends on several decisions");
+    }
+    Collation collation = collation_named(sql_expr_collation(keys[i]->expr));
+    if (collation == COLLATION_OTHER) {
+      return block_refuse(block, keys[i]->expr,
+                          "GROUP BY under a collation other than BINARY, NOCASE, RTRIM");
+    }
+    value_add_key(key, block_leaf(block, tuple, keys[i]->index), collation);
+  }
+  return !key->oom || fault_oom(block->compiler->fault);
+}
+
+static int compare_lits(const void *a, const void *b) {
+  Lit x = *(const Lit *)a, y = *(const Lit *)b;
+  return (x > y) - (x < y);
+}
+
+/* Are all literals of the made-up row's guard among the group's own? Then the group always has a
+** tuple: one that matched, or the one that LEFT JOIN makes up. */
+static bool covers(const Lit *sorted, size_t count, const Guard *guard) {
+  for (uint32_t i = 0; i < guard->count; i++) {
+    if (!bsearch(&guard->lits[i], sorted, count, sizeof *sorted, compare_lits)) return false;
+  }
+  return true;
+}
+
+static bool make_set(Block *block, Group *group) {
+  Compiler *compiler = block->compiler;
+  GuardSet *set = arena_alloc(&compiler->arena, sizeof *set);
+  size_t total = 0, n = 0;
+  bool made_up = false;
+  for (size_t i = 0; i < group->ntuples; i++) {
+    total += guard_copies(&block->guards[group->tuples[i]]);
+  }
+  Lit *lits = arena_array(&compiler->arena, total + 1, sizeof *lits);
+  if (!set || !lits) return fault_oom(compiler->fault);
+  for (size_t i = 0; i < group->ntuples; i++) {
+    const Guard *guard = &block->guards[group->tuples[i]];
+    made_up |= guard->none_of;
+    if (guard->none_of) continue;
+    for (uint32_t j = 0; j < guard->count; j++) {
+      set->always |= guard->lits[j] == LIT_TRUE;
+      lits[n++] = guard->lits[j];
+    }
+  }
+  if (made_up && !set->always) {
+    qsort(lits, n, sizeof *lits, compare_lits);
+    size_t sorted = n;
+    for (size_t i = 0; i < group->ntuples; i++) {
+      const Guard *guard = &block->guards[group->tuples[i]];
+      if (!guard->none_of) continue;
+      set->always |= covers(lits, sorted, guard);
+      if (!set->always) lits[n++] = guard_literal(compiler, guard, 0);
+    }
+  }
+  set->lits = lits;
+  set->count = n;
+  group->set = set;
+  return true;
+}
+
+/* Without GROUP BY there is one group per outer row, whether or not it has tuples. */
+static bool fixed_groups(Block *block, size_t count, Group *groups) {
+  for (size_t g = 0; g < count; g++) {
+    groups[g].outer = (uint32_t)g;
+    groups[g].set = arena_alloc(&block->compiler->arena, sizeof *groups[g].set);
+    if (!groups[g].set) return fault_oom(block->compiler->fault);
+    groups[g].set->always = true;
+  }
+  return true;
+}
+
+bool group_tuples(Block *block, Node *const *keys, int nkeys, size_t nouter, Group **out,
+                  size_t *out_count) {
+  Compiler *compiler = block->compiler;
+  bool grouped = block->select->ngroup > 0, ok = false;
+  size_t count = grouped ? 0 : nouter, *sizes = NULL, *group_of = NULL, capacity = 0;
+  Map map = {0};
+  Text key = {0};
+  group_of = malloc((block->ntuples + 1) * sizeof *group_of);
+  if (!group_of) goto oom;
+  if (!grouped && !array_grow(sizes, capacity, count)) goto oom;
+  for (size_t t = 0; t < block->ntuples; t++) {
+    size_t g = block->has_outer ? block_row(block, t, 0) : 0;
+    if (grouped) {
+      bool added;
+      text_clear(&key);
+      if (!add_group_key(block, keys, nkeys, t, &key)) goto out;
+      int64_t *at = map_put(&map, key.data, key.length, (int64_t)count, &added);
+      if (!at) goto oom;
+      g = (size_t)*at;
+      count += added;
+      if (!array_grow(sizes, capacity, count)) goto oom;
+    }
+    group_of[t] = g;
+    sizes[g]++;
+  }
+  Group *groups = arena_array(&compiler->arena, count, sizeof *groups);
+  size_t *tuples = arena_array(&compiler->arena, block->ntuples, sizeof *tuples);
+  if (!groups || !tuples) goto oom;
+  size_t at = 0;
+  for (size_t g = 0; g < count; g++) {
+    groups[g].tuples = tuples + at;
+    at += sizes[g];
+  }
+  for (size_t t = 0; t < block->ntuples; t++) {
+    Group *group = &groups[group_of[t]];
+    group->tuples[group->ntuples++] = t;
+    if (block->has_outer) group->outer = block_row(block, t, 0);
+  }
+  ok = grouped || fixed_groups(block, count, groups);
+  for (size_t g = 0; ok && grouped && g < count; g++) ok = make_set(block, &groups[g]);
+  *out = groups;
+  *out_count = count;
+  goto out;
+oom:
+  fault_oom(compiler->fault);
+out:
+  free(group_of);
+  free(sizes);
+  map_finish(&map);
+  text_finish(&key);
+  return ok;
+}
+
+bool group_constant(Block *block, const Group *group, const Node *node) {
+  if (node->kind == NODE_LEAF) {
+    for (size_t i = 1; i < group->ntuples; i++) {
+      /* The stand-in for an empty group is last, with a guard that is never true. */
+      if (guard_copies(&block->guards[group->tuples[i]]) == 0) continue;
+      const Value *a = block_leaf(block, group->tuples[0], node->index);
+      const Value *b = block_leaf(block, group->tuples[i], node->index);
+      bool same = a->type == b->type && (value_is_null(a) ||
+                                         value_compare(a, b, COLLATION_BINARY) == 0);
+      if (!same) {
+        return block_refuse(block, node->expr,
+                            "this is not the same for all rows of its group, and which row "
+                            "SQLite takes would depend on decisions");
+      }
+    }
+  }
+  for (int i = 0; node->kind == NODE_OPERATOR && i < node->nkids; i++) {
+    if (!group_constant(block, group, node->kids[i])) return false;
+  }
+  return true;
+}
+
+/* ---- aggregates ----------------------------------------------------------------------------- */
+
+/* One value that takes part when its guard is true. */
+typedef struct Part {
+  Lit guard;
+  Sym value;
+} Part;
+
+typedef struct Parts {
+  Part *items; /* NULLs left out */
+  size_t count;
+  GuardSet *set; /* of the parts */
+} Parts;
+
+/* guard AND NOT null(value), where that is not plain. */
+static bool part_guard(const Algebra *algebra, const Sym *value, Lit *guard) {
+  Lit null;
+  if (value->kind == SYM_CONST) return true;
+  if (!sym_null_lit(algebra, value, &null)) return false;
+  if (null != LIT_FALSE) *guard = model_and(algebra->model, (Lit[]){*guard, lit_not(null)}, 2);
+  return true;
+}
+
+static bool filter_part(const Frame *frame, const Node *filter, Lit *guard) {
+  const Algebra *algebra = &frame->block->compiler->algebra;
+  Sym condition, truth;
+  if (!filter) return true;
+  if (!evaluate(frame, filter, &condition) || !sym_to_bool(algebra, &condition, &truth)) {
+    return false;
+  }
+  *guard = model_and(algebra->model, (Lit[]){*guard, truth.yes}, 2);
+  return true;
+}
+
+static bool collect_parts(Block *block, const Group *group, const Aggregate *aggregate,
+                          Parts *out) {
+  Compiler *compiler = block->compiler;
+  size_t total = 0;
+  for (size_t i = 0; i < group->ntuples; i++) {
+    total += guard_copies(&block->guards[group->tuples[i]]);
+  }
+  out->items = arena_array(&compiler->arena, total, sizeof *out->items);
+  out->set = arena_alloc(&compiler->arena, sizeof *out->set);
+  Lit *lits = arena_array(&compiler->arena, total, sizeof *lits);
+  if (!out->items || !out->set || !lits) return fault_oom(compiler->fault);
+  out->count = 0;
+  for (size_t i = 0; i < group->ntuples; i++) {
+    Frame frame = {.block = block, .tuple = group->tuples[i]};
+    Sym value = sym_const(value_integer(1));
+    if (aggregate->arg && !evaluate(&frame, aggregate->arg, &value)) return false;
+    if (value.kind == SYM_CONST && value_is_null(&value.value)) continue;
+    const Guard *guard = &block->guards[frame.tuple];
+    for (uint32_t j = 0; j < guard_copies(guard); j++) {
+      Lit lit = guard_literal(compiler, guard, j);
+      if (!part_guard(&compiler->algebra, &value, &lit)) return false;
+      if (!filter_part(&frame, aggregate->filter, &lit)) return false;
+      if (lit == LIT_FALSE) continue;
+      out->set->always |= lit == LIT_TRUE;
+      lits[out->count] = lit;
+      out->items[out->count++] = (Part){lit, value};
+    }
+  }
+  out->set->lits = lits;
+  out->set->count = out->count;
+  return true;
+}
+
+/* A finished sum; constant where it can be. */
+static bool finish_lin(Block *block, Lin *lin, bool integral, const GuardSet *set, bool nullable,
+                       double at_empty, Sym *out) {
+  const Lin *kept = sym_keep(&block->compiler->algebra, lin);
+  if (!kept) return false;
+  bool never_null = !nullable || set->always;
+  if (kept->count == 0 && never_null) {
+    *out = sym_const(integral ? value_integer((int64_t)kept->constant)
+                              : value_real(kept->constant));
+    return true;
+  }
+  if (set->count == 0 && nullable && !set->always) {
+    *out = sym_null();
+    return true;
+  }
+  *out = sym_lin(kept, integral);
+  if (!set->always) {
+    out->group = set;
+    out->null_if_empty = nullable;
+    out->at_empty = at_empty;
+  }
+  return true;
+}
+
+static bool add_part(Block *block, Lin *lin, const Part *part, bool *integral) {
+  const Algebra *algebra = &block->compiler->algebra;
+  if (part->value.kind == SYM_CONST) {
+    double number = value_number(&part->value.value);
+    *integral &= value_is_integral(&part->value.value);
+    if (!isfinite(number)) {
+      return fault_set(algebra->fault, FAULT_INVALID, "an aggregated value is infinite");
+    }
+    lin_add_lit(lin, part->guard, number);
+    return true;
+  }
+  Sym number;
+  if (!sym_to_lin(algebra, &part->value, &number)) return false;
+  *integral &= number.integral;
+  if (part->guard == LIT_TRUE) {
+    lin_add_lin(lin, number.lin, 1);
+  } else {
+    lin_add(lin, model_product(algebra->model, part->guard, number.lin), 1);
+  }
+  return true;
+}
+
+static bool aggregate_sum(Block *block, const Parts *parts, bool total, Sym *out) {
+  Lin lin = {0};
+  bool integral = true;
+  for (size_t i = 0; i < parts->count; i++) {
+    if (!add_part(block, &lin, &parts->items[i], &integral)) {
+      lin_finish(&lin);
+      return false;
+    }
+  }
+  return finish_lin(block, &lin, integral && !total, parts->set, !total, 0, out);
+}
+
+static bool aggregate_count(Block *block, const Parts *parts, Sym *out) {
+  Lin lin = {0};
+  for (size_t i = 0; i < parts->count; i++) lin_add_lit(&lin, parts->items[i].guard, 1);
+  return finish_lin(block, &lin, true, parts->set, false, 0, out);
+}
+
+static bool aggregate_avg(Block *block, const Parts *parts, Sym *out) {
+  Sym sum, count;
+  if (!aggregate_sum(block, parts, true, &sum) || !aggregate_count(block, parts, &count)) {
+    return false;
+  }
+  const Algebra *algebra = &block->compiler->algebra;
+  if (count.kind == SYM_CONST) { /* division by zero gives the NULL that avg() gives */
+    return sym_arithmetic(algebra, SQL_OP_DIV, &sum, &count, out);
+  }
+  Sym lin;
+  if (!sym_to_lin(algebra, &sum, &lin)) return false;
+  *out = lin;
+  out->kind = SYM_RATIO;
+  out->divisor = count.lin;
+  return true;
+}
+
+static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Sym *out) {
+  const Algebra *algebra = &block->compiler->algebra;
+  GuardedLin *items = arena_array(algebra->arena, parts->count, sizeof *items);
+  if (!items) return fault_oom(algebra->fault);
+  bool integral = true, constant = true;
+  const Value *best = NULL;
+  for (size_t i = 0; i < parts->count; i++) {
+    const Part *part = &parts->items[i];
+    Sym number;
+    if (part->value.kind == SYM_CONST && part->guard == LIT_TRUE) {
+      int order = best ? value_compare(&part->value.value, best, COLLATION_BINARY) : 0;
+      if (!best || (largest ? order > 0 : order < 0)) best = &part->value.value;
+    } else {
+      constant = false;
+    }
+    if (part->value.kind == SYM_CONST && !value_is_number(&part->value.value) && !constant) {
+      return fault_set(algebra->fault, FAULT_UNSUPPORTED,
+                       "min() or max() of text that depends on decisions");
+    }
+    if (part->value.kind == SYM_CONST && !value_is_number(&part->value.value)) continue;
+    if (!sym_to_lin(algebra, &part->value, &number)) return false;
+    integral &= number.integral;
+    items[i] = (GuardedLin){part->guard, *number.lin};
+  }
+  if (constant) {
+    *out = best ? sym_const(*best) : sym_null();
+    return true;
+  }
+  Lin lin = {0};
+  lin_add(&lin, largest ? model_max(algebra->model, items, parts->count)
+                        : model_min(algebra->model, items, parts->count), 1);
+  return finish_lin(block, &lin, integral, parts->set, true, NAN, out);
+}
+
+/* Parts with equal values become one, present when any of them is; also the set behind
+** count(DISTINCT). */
+static bool merge_distinct(Block *block, Parts *parts, DistinctSet *set) {
+  const Algebra *algebra = &block->compiler->algebra;
+  Map map = {0};
+  Text key = {0};
+  bool ok = false;
+  size_t count = 0;
+  Lin *sums = arena_array(algebra->arena, parts->count, sizeof *sums);
+  Part *merged = arena_array(algebra->arena, parts->count, sizeof *merged);
+  uint32_t *first = arena_array(algebra->arena, parts->count + 1, sizeof *first);
+  uint32_t *next = arena_array(algebra->arena, parts->count + 1, sizeof *next);
+  Lit *lits = arena_array(algebra->arena, parts->count, sizeof *lits);
+  if (!sums || !merged || !first || !next || !lits) goto oom;
+  Lin total = {0};
+  for (size_t i = 0; i < parts->count; i++) {
+    bool added;
+    if (parts->items[i].value.kind != SYM_CONST) {
+      fault_set(algebra->fault, FAULT_UNSUPPORTED,
+                "DISTINCT over values that are computed from several decisions");
+      goto out;
+    }
+    text_clear(&key);
+    value_add_key(&key, &parts->items[i].value.value, COLLATION_BINARY);
+    int64_t *at = key.oom ? NULL : map_put(&map, key.data, key.length, (int64_t)count, &added);
+    if (!at) goto oom;
+    if (added) merged[count++].value = parts->items[i].value;
+    next[i + 1] = first[*at];
+    first[*at] = (uint32_t)i + 1;
+    lin_add_lit(&sums[*at], parts->items[i].guard, 1);
+    lin_add_lit(&total, parts->items[i].guard, 1);
+  }
+  for (size_t v = 0; v < count; v++) {
+    size_t n = 0;
+    for (uint32_t i = first[v]; i; i = next[i]) lits[n++] = parts->items[i - 1].guard;
+    merged[v].guard = model_or(algebra->model, lits, n);
+    const Lin *kept = sym_keep(algebra, &sums[v]);
+    if (!kept) goto out;
+    sums[v] = *kept;
+  }
+  *set = (DistinctSet){.per_value = sums, .count = count, .total = sym_keep(algebra, &total)};
+  parts->items = merged;
+  parts->count = count;
+  ok = set->total != NULL;
+  goto out;
+oom:
+  fault_oom(algebra->fault);
+out:
+  map_finish(&map);
+  text_finish(&key);
+  return ok;
+}
+
+static bool evaluate_aggregate(Block *block, const Group *group, const Aggregate *aggregate,
+                               Sym *out) {
+  const char *name = aggregate->expr->name;
+  Parts parts;
+  if (!collect_parts(block, group, aggregate, &parts)) return false;
+  if (aggregate->expr->distinct) {
+    DistinctSet *set = arena_alloc(&block->compiler->arena, sizeof *set);
+    if (!set) return fault_oom(block->compiler->fault);
+    if (!merge_distinct(block, &parts, set)) return false;
+    if (!strcasecmp(name, "count")) {
+      if (!aggregate_count(block, &parts, out)) return false;
+      if (out->kind == SYM_LIN) out->distinct = set;
+      return true;
+    }
+  }
+  if (!strcasecmp(name, "count")) return aggregate_count(block, &parts, out);
+  if (!strcasecmp(name, "sum")) return aggregate_sum(block, &parts, false, out);
+  if (!strcasecmp(name, "total")) return aggregate_sum(block, &parts, true, out);
+  if (!strcasecmp(name, "avg")) return aggregate_avg(block, &parts, out);
+  return aggregate_extreme(block, &parts, !strcasecmp(name, "max"), out);
+}
+
+bool group_aggregates(Block *block, const Group *group, Sym *out) {
+  for (int i = 0; i < block->naggregates; i++) {
+    if (!evaluate_aggregate(block, group, &block->aggregates[i], &out[i])) {
+      Fault *fault = block->compiler->fault;
+      if ((fault->code != FAULT_UNSUPPORTED && fault->code != FAULT_LIMIT) ||
+          strstr(fault->text, " (at \"")) {
+        return false;
+      }
+      Fault inner = *fault;
+      fault_clear(fault);
+      return block_refuse(block, block->aggregates[i].expr, "%s", inner.text);
+    }
+    /* Aggregates of one group share its set, so that differences of them stay simple. */
+    const GuardSet *own = out[i].kind == SYM_LIN ? out[i].group : NULL, *set = group->set;
+    if (own && !set->always && own->count == set->count &&
+        memcmp(own->lits, set->lits, own->count * sizeof *own->lits) == 0) {
+      out[i].group = set;
+    }
+  }
+  return true;
+}
