@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The allocator beneath. In a sanitized program it must be the checking one. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* The allocator beneath. Under AddressSanitizer it must be the checking one. */
+#if defined(__SANITIZE_ADDRESS__)
 #define BENEATH(name) __interceptor_##name
 #else
 #define BENEATH(name) __libc_##name
