@@ -24,6 +24,7 @@ SqlSelect *build_one(Parse *parse, SqlSpan first, int distinct, Results results,
   parse->nested--;
   SqlSelect *select = build_alloc(parse, sizeof *select);
   if (!select) return NULL;
+  select->text = parse->text;
   select->span = first;
   select->distinct = distinct == SQL_TK_DISTINCT;
   select->all_given = distinct == SQL_TK_ALL;
@@ -69,6 +70,7 @@ SqlSelect *build_values(Parse *parse, SqlSelect *select, SqlSpan first, Exprs ro
     parse->nested--;
     select = build_alloc(parse, sizeof *select);
     if (!select) return NULL;
+    select->text = parse->text;
     select->is_values = true;
     select->span = first;
   }

@@ -106,7 +106,8 @@ struct SqlExpr {
   /* Filled by sql_bind. */
   SqlSource *bound;   /* COLUMN: where it comes from; NULL: a string (quoted), a trigger's NEW/OLD,
                       ** or a result alias (see alias_of) */
-  int column;         /* COLUMN: index in bound's columns; -1: the rowid */
+  int column;         /* COLUMN: index in bound's columns; -1: the rowid (a rowid that is an INTEGER
+                      ** PRIMARY KEY counts as that column) */
   int depth;          /* COLUMN: how many SELECTs out its source is: 0 is its own */
   SqlExpr *alias_of;  /* COLUMN that names a result column (ORDER BY, GROUP BY, WHERE …) */
   bool merged;        /* COLUMN joined by FULL JOIN … USING: its value is the first of several columns
@@ -146,6 +147,7 @@ struct SqlWindow {
   SqlExpr *start_expr, *end_expr;
   SqlFrameExclude exclude;
   SqlSpan span;
+  bool bound; /* set by sql_bind for those of a WINDOW clause that are used */
 };
 
 /* ---- FROM ----------------------------------------------------------------------------------- */
@@ -199,7 +201,12 @@ struct SqlSource {
   SqlColumn *columns;        /* in declaration order, hidden ones included */
   int ncolumns;
   bool has_rowid;
+  int rowid_column;          /* 1 + the index of its INTEGER PRIMARY KEY; 0: none */
+  bool is_view, is_virtual;
+  const char *database;      /* the schema it was found in; NULL: main */
   void *object;              /* whatever the schema callback stored for this table */
+  SqlExpr **left, **right;   /* USING and NATURAL: the columns made equal, each a bound COLUMN */
+  int nequal;
 };
 
 struct SqlCte {
@@ -236,6 +243,7 @@ typedef struct SqlResult {
 /* One SELECT or VALUES. A compound is a chain of arms through `next`; WITH, ORDER BY and LIMIT of
 ** the whole stand in the first arm. */
 struct SqlSelect {
+  const char *text; /* what spans count in (the arena's copy); faults of sql_bind tell places by it */
   SqlSpan span;
   SqlWith *with;
   SqlCompound compound; /* NONE in the first arm */
@@ -322,22 +330,38 @@ typedef enum SqlFunctionKind {
 /* What the binder needs to know of a database. */
 typedef struct SqlSchema {
   void *ctx;
-  /* Fill source->columns, ncolumns, has_rowid, object (from the arena) for a table or view.
-  ** schema may be NULL. False with no fault set: no such table. */
+  /* Fill source->columns, ncolumns, has_rowid, object (from the arena) for a table or view; also
+  ** rowid_column, is_view, is_virtual, database where they apply. schema may be NULL. False with no
+  ** fault set: no such table. */
   bool (*table)(void *ctx, const char *schema, const char *name, Arena *arena, SqlSource *source,
                 Fault *fault);
   /* NULL: the functions built into SQLite 3.40 are known. */
   SqlFunctionKind (*function)(void *ctx, const char *name, int nargs);
+  /* NULL: every collation exists; every index named in INDEXED BY does. */
+  bool (*collation)(void *ctx, const char *name);
+  bool (*index)(void *ctx, const SqlSource *source, const char *name);
 } SqlSchema;
+
+/* The functions of a stock SQLite 3.40 with JSON and mathematics; what `function` may fall back on.
+** Cost: a binary search. */
+SqlFunctionKind sql_builtin_function(const char *name, int nargs);
 
 /* Bind a SELECT: resolve tables, CTEs, columns, aliases, aggregates, as SQLite does (innermost
 ** scope first, rowid names last, "quoted" falls back to a string). Faults as SQLite words them
-** ("no such column: x", "ambiguous column name: x", "misuse of aggregate: sum()") plus the place. */
+** ("no such column: x", "ambiguous column name: x", "misuse of aggregate: sum()") plus the place.
+** As in SQLite, CTEs and windows that nobody uses are not looked at, and what AND with a literal 0
+** or IN () makes dead is bound where it can be and may be wrong otherwise. A tree is bound once. */
 bool sql_bind(SqlSelect *select, const SqlSchema *schema, Arena *arena, Fault *fault);
 
-/* Bind one expression against the columns of the sources given (joined through `next`). */
+/* Bind one expression against the columns of the sources given (joined through `next`), which are
+** bound too. No aggregates, no aliases; faults tell no place. */
 bool sql_bind_expr(SqlExpr *expr, SqlSource *from, const SqlSchema *schema, Arena *arena,
                    Fault *fault);
+
+/* Bind an INSERT, UPDATE, DELETE or SELECT, or the body of a trigger (whose NEW and OLD stand for
+** its table). Other CREATE statements are taken as they are. */
+bool sql_bind_statement(SqlStatement *statement, const SqlSchema *schema, Arena *arena,
+                        Fault *fault);
 
 /* Number of columns of a bound select's rows, and its column i of [0, n). */
 int sql_width(const SqlSelect *select);

@@ -43,6 +43,8 @@ struct SqlInsert {
   int nupserts;
   SqlResult *returning;
   int nreturning;
+  SqlResult *expanded; /* filled by sql_bind_statement: returning with * expanded */
+  int nexpanded;
 };
 
 struct SqlUpdate {
@@ -55,6 +57,8 @@ struct SqlUpdate {
   SqlExpr *where;
   SqlResult *returning;
   int nreturning;
+  SqlResult *expanded; /* filled by sql_bind_statement: returning with * expanded */
+  int nexpanded;
   SqlOrder *order;
   int norder;
   SqlExpr *limit, *offset;
@@ -67,6 +71,8 @@ struct SqlDelete {
   SqlExpr *where;
   SqlResult *returning;
   int nreturning;
+  SqlResult *expanded; /* filled by sql_bind_statement: returning with * expanded */
+  int nexpanded;
   SqlOrder *order;
   int norder;
   SqlExpr *limit, *offset;
