@@ -1,4 +1,7 @@
-"""Is every lint red when its rule is broken? Each breach is planted in a copy of the project."""
+"""Is every lint red when its rule is broken? Each breach is planted in a copy of the project.
+
+usage: selftest.py [BUILD_FOLDER]    with it, the check of the reference pages is tried as well
+"""
 import pathlib
 import shutil
 import subprocess
@@ -109,6 +112,33 @@ def export_results():
             yield f"exports: {name}", red or green, done.stdout + done.stderr
 
 
+def reference_results(build):
+    """A page that says something else, a page too many, a page too few."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        pages = root / "docs" / "reference"
+        (root / "tools").mkdir()
+        shutil.copy(ROOT / "tools" / "reference.py", root / "tools")
+
+        def check():
+            shown = subprocess.run([sys.executable, root / "tools" / "reference.py", build, "--check"],
+                                   capture_output=True, text=True, check=False)
+            return shown.returncode, shown.stdout + shown.stderr
+
+        def breach(name, plant):
+            shutil.rmtree(pages, ignore_errors=True)
+            shutil.copytree(ROOT / "docs" / "reference", pages)
+            clean, _ = check()
+            plant()
+            status, output = check()
+            return f"reference: {name}", clean == 0 and status != 0, output
+
+        page = pages / "viz.md"
+        yield breach("a page changed by hand", lambda: page.write_text(page.read_text() + "More.\n"))
+        yield breach("a page that is missing", page.unlink)
+        yield breach("a page of no extension", lambda: (pages / "nothing.md").write_text("# x\n"))
+
+
 def results():
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
@@ -123,6 +153,8 @@ def results():
             _, found, output = run_planted(root, name, path, text)
             yield f"{name} allows {path}", not found, output
     yield from export_results()
+    if len(sys.argv) > 1:
+        yield from reference_results(pathlib.Path(sys.argv[1]).resolve())
 
 
 def main():
