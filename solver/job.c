@@ -72,8 +72,10 @@ bool job_offer(Job *job, double *columns) {
   if (job->net.ncols) {
     memmove(job->best, columns, (size_t)job->net.ncols * sizeof *job->best);
   }
+  bool first = !job->have;
   job->have = true;
   job->value = value;
+  if (first) job_phase(job, "first", job->started);
   return true;
 }
 

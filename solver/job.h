@@ -16,7 +16,7 @@ typedef struct Job {
   const uint8_t *skip; /* requirements left out, by tag; NULL: none */
   Answer *answer; /* phases and sizes are counted here */
   Net net;
-  uint64_t random;
+  int64_t started;
 
   /* The level being solved. */
   size_t level;      /* net.ngoals: any answer will do */

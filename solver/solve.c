@@ -7,6 +7,7 @@
 
 #include "solver/encode.h"
 #include "solver/job.h"
+#include "solver/search.h"
 #include "solver/solve.h"
 
 const char *solve_status_name(SolveStatus status) {
@@ -92,12 +93,63 @@ static bool fix_level(Job *job) {
   return ok || fault_oom(job->fault);
 }
 
-static bool solve_level(Job *job) {
+static void offer_state(Search *search) {
+  const State *s = &search->state;
+  if (s->nviolated) return;
+  memcpy(search->trial, s->value, ((size_t)search->job->net.ncols + 1) * sizeof *search->trial);
+  job_offer(search->job, search->trial);
+}
+
+/* Any answer at all: on top of the present state first, then from nothing. */
+static void find_first(Job *job, Search *search) {
+  int64_t since = job_clock();
+  const Net *net = &job->net;
+  int64_t work = 20000 + (int64_t)net->nterms;
+  for (int i = 0; i < 8 && !job->have && !job_stop(job); i++) {
+    if (i == 0) net_start(net, search->trial);
+    greedy(search, i % 2 ? GREEDY_FULLEST : GREEDY_EMPTIEST, i == 0 ? search->trial : NULL,
+           i < 2 ? 0 : 0.1 * i);
+    if (search->state.nviolated) local_search(search, work, false);
+    offer_state(search);
+  }
+  job_phase(job, "search", since);
+}
+
+static void improve(Job *job, Search *search) {
+  int64_t since = job_clock();
+  state_caps(&search->state, job->lo, job->hi, job->goal, job_cutoff(job));
+  state_set(&search->state, job->best);
+  local_search(search, 20000 + (int64_t)job->net.nterms / 2, true);
+  job_phase(job, "search", since);
+}
+
+static void run_threshold(Job *job, Search *search) {
+  int64_t since = job_clock();
+  threshold_bound(search);
+  if (!job_proven(job)) threshold_search(search);
+  if (!job_proven(job)) job_tighten(job);
+  if (!job_proven(job)) threshold_bound(search);
+  job_phase(job, "threshold", since);
+}
+
+static void run_search(Job *job, Search *search) {
+  search_level(search);
+  if (!job->have) find_first(job, search);
+  if (!job->have || job->goal < 0) return;
+  if (!job_proven(job) && !job_stop(job)) run_threshold(job, search);
+  if (!job_proven(job) && !job_stop(job)) improve(job, search);
+}
+
+static bool solve_level(Job *job, Search *search) {
   if (!job_tighten(job)) {
     if (job->have) job_bound(job, job->value);
     return true;
   }
   if (job_proven(job)) return true;
+  run_search(job, search);
+  if (job->fault && job->fault->code != FAULT_NONE) return false;
+  if (!job_proven(job) && !job_tighten(job) && job->have) job_bound(job, job->value);
+  if (job_proven(job) || job_stop(job)) return true;
   return job_branch(job);
 }
 
@@ -110,6 +162,14 @@ static void set_deadline(Job *job, size_t levels_after) {
   job->deadline = clock_now() + (int64_t)(fmin(left * share, 1e9) * 1e9);
 }
 
+static bool search_and_solve(Job *job) {
+  Search search; /* sized for the network, which grows by a row per level */
+  if (!search_init(&search, job)) return false;
+  bool ok = solve_level(job, &search);
+  search_finish(&search);
+  return ok;
+}
+
 static bool solve_levels(Job *job) {
   Answer *answer = job->answer;
   bool goals = !job->options.first_answer && job->net.ngoals;
@@ -118,9 +178,10 @@ static bool solve_levels(Job *job) {
   for (size_t i = 0; i < n; i++) {
     set_deadline(job, n - 1 - i);
     begin_level(job, goals ? i : job->net.ngoals);
-    if (!solve_level(job)) return false;
+    if (!search_and_solve(job)) return false;
     if (!job->have) {
       answer->status = job->infeasible ? SOLVE_INFEASIBLE : SOLVE_UNKNOWN;
+      if (goals) answer->bound[i] = job->bound;
       return true;
     }
     all_proven = all_proven && job_proven(job);
@@ -158,7 +219,7 @@ bool solve_without(const Model *model, const SolveOptions *options, const uint8_
     return fault_set(fault, model_fault(model)->code, "%s", model_fault(model)->text);
   }
   if (options) job.options = *options;
-  job.random = job.options.seed;
+  job.started = clock_now();
   answer.nlevels = model_nlevels(model);
   answer.objective = calloc(answer.nlevels + 1, sizeof *answer.objective);
   answer.bound = calloc(answer.nlevels + 1, sizeof *answer.bound);

@@ -1,0 +1,59 @@
+/*
+** Finding good answers without a linear program. Private to solver/.
+*/
+#ifndef TENFOLD_SOLVER_SEARCH_H
+#define TENFOLD_SOLVER_SEARCH_H
+
+#include "solver/job.h"
+#include "solver/state.h"
+
+/* How greedy construction breaks ties between values that violate nothing and cost the same. */
+typedef enum GreedyMode {
+  GREEDY_FULLEST,  /* the fullest place that still has room: packs */
+  GREEDY_EMPTIEST, /* the emptiest: balances */
+  GREEDY_MODES
+} GreedyMode;
+
+typedef struct Search {
+  Job *job;
+  State state;
+  double *goal_coef; /* per column: its own part of the goal */
+  double *base;      /* columns before anything is placed */
+  double *trial;
+  int32_t *order;    /* groups, hardest first */
+  double *hardness;
+  int32_t *heap;     /* columns of the group being placed */
+  double *score;     /* per column */
+  double *lo, *hi;   /* bounds with thresholds */
+  int64_t *tabu;     /* per column: not before this move */
+  int64_t moves;
+  uint64_t random;
+} Search;
+
+bool search_init(Search *search, Job *job);
+void search_finish(Search *search);
+/* The goal or rows of the job have changed. */
+void search_level(Search *search);
+
+/* Place every group, hardest first, under the caps of search->state, on top of search->base.
+** `keep`: counts to place first where they cost nothing (the present state), or NULL. Returns the
+** number of units that violate something. `noise` > 0 shuffles the order by that much. */
+int32_t greedy(Search *search, GreedyMode mode, const double *keep, double noise);
+
+/* Repair and improve by single moves for `work` steps; every better answer is offered to the job
+** and the cut-off raised, when `improve`. Returns true when it ended without violation. */
+bool local_search(Search *search, int64_t work, bool improve);
+
+/* Least caps on the maxima (and greatest on minima) of the goal for which greedy and local search
+** find an answer. Does nothing for goals without such terms. */
+bool threshold_search(Search *search);
+/* What no answer can beat, by counting how many units fit under a threshold. */
+void threshold_bound(Search *search);
+
+/* Free a part of the best answer, solve for it exactly, keep what is better; again. */
+bool neighbourhoods(Search *search, double seconds);
+
+/* Linear goals: solve the relaxation, round it, repair. Also gives the bound. */
+bool relaxation_search(Search *search);
+
+#endif
