@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- arguments
- * ----------------------------------------------------------------------------------- */
+/* ---- arguments -------------------------------------------------------------------------- */
 
 static bool refuse(VtTab *tab, int col, const char *wanted, sqlite3_value *value) {
   const char *name = tab->cols[col].name;
@@ -79,8 +78,7 @@ void *vt_arg_pointer(const VtPlan *plan, int col, const char *type) {
   return value ? sqlite3_value_pointer(value, type) : NULL;
 }
 
-/* ---- integer ranges
- * ------------------------------------------------------------------------------ */
+/* ---- integer ranges --------------------------------------------------------------------- */
 
 typedef struct Range {
   sqlite3_int64 lo, hi;

@@ -14,8 +14,7 @@
 
 SQLITE_EXTENSION_INIT1
 
-/* ---- hub
- * ----------------------------------------------------------------------------------------- */
+/* ---- hub -------------------------------------------------------------------------------- */
 
 static void hub_release(void *pointer) {
   VtHub *hub = pointer;
@@ -70,8 +69,7 @@ static bool hub_make(sqlite3 *db, const char *who, VtHub **out, Fault *fault) {
   return hub_find(db, who, out, fault);
 }
 
-/* ---- one extension in one connection
- * -------------------------------------------------------------- */
+/* ---- one extension in one connection ---------------------------------------------------- */
 
 void vt_conn_release(VtConn *conn) {
   if (--conn->refs > 0) return;
@@ -137,8 +135,7 @@ static VtConn *conn_make(VtHub *hub, const VtExtension *extension) {
   return conn;
 }
 
-/* ---- registration
- * ---------------------------------------------------------------------------------- */
+/* ---- registration ----------------------------------------------------------------------- */
 
 /* Each call takes a reference; SQLite gives it back through binding_release, on failure too. */
 static int register_arity(sqlite3 *db, VtBinding *binding, int nargs) {
@@ -207,8 +204,7 @@ static bool register_all(VtConn *conn, Fault *fault) {
   return true;
 }
 
-/* ---- entry
- * ----------------------------------------------------------------------------------------- */
+/* ---- entry ------------------------------------------------------------------------------ */
 
 static bool open_state(VtConn *conn, Fault *fault) {
   if (conn->extension->open) {
@@ -286,8 +282,7 @@ int vt_load(sqlite3 *db, char **err, const sqlite3_api_routines *api,
   return fault.code == FAULT_NOMEM ? SQLITE_NOMEM : SQLITE_ERROR;
 }
 
-/* ---- the connection, for authors
- * --------------------------------------------------------------------- */
+/* ---- the connection, for authors -------------------------------------------------------- */
 
 sqlite3 *vt_db(const VtConn *conn) { return conn->hub->db; }
 

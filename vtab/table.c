@@ -211,8 +211,7 @@ static int argument_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   return SQLITE_OK;
 }
 
-/* ---- cursor
- * -------------------------------------------------------------------------------------- */
+/* ---- cursor ----------------------------------------------------------------------------- */
 
 static void cursor_free(VtCursor *cur) {
   vt_poll_end(&cur->poll);
@@ -341,8 +340,7 @@ static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
   return SQLITE_OK;
 }
 
-/* ---- modules
- * ------------------------------------------------------------------------------------- */
+/* ---- modules ---------------------------------------------------------------------------- */
 
 /* Reads as a function: exists in every connection, cannot be created, cannot be written. */
 static const sqlite3_module read_module = {

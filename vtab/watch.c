@@ -33,8 +33,7 @@ struct VtWatch {
   int elapsed;
 };
 
-/* ---- dispatch
- * ---------------------------------------------------------------------------------------- */
+/* ---- dispatch --------------------------------------------------------------------------- */
 
 static void enter(VtSlot *slot) {
   slot->running++;
@@ -111,8 +110,7 @@ static int on_progress(void *pointer) {
   return stop;
 }
 
-/* ---- preupdate: outside the loadable API
- * --------------------------------------------------------------- */
+/* ---- preupdate: outside the loadable API ------------------------------------------------ */
 
 typedef void PreupdateHook(void *, sqlite3 *, int, char const *, char const *, sqlite3_int64,
                            sqlite3_int64);
@@ -170,8 +168,7 @@ static void on_preupdate(void *pointer, sqlite3 *db, int op, char const *databas
   leave(slot);
 }
 
-/* ---- in and out
- * ------------------------------------------------------------------------------------------ */
+/* ---- in and out ------------------------------------------------------------------------- */
 
 /* Statements always, because vt_watch_alive() needs an event that it can cause. */
 static unsigned trace_mask(const VtSlot *slot) {
@@ -278,8 +275,7 @@ void vt_watch_drop(VtConn *conn) {
   }
 }
 
-/* ---- still there?
- * ------------------------------------------------------------------------------------------ */
+/* ---- still there? ----------------------------------------------------------------------- */
 
 bool vt_watch_alive(VtConn *conn, VtWatchKind kind) {
   VtHub *hub = conn->hub;

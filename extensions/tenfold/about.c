@@ -85,8 +85,7 @@ static void add_example(AboutCursor *cur, const char *object, const char *exampl
   if (example) add(cur, "example", object, NULL, NULL, example, NULL, NULL);
 }
 
-/* ---- tables
- * ---------------------------------------------------------------------------------------- */
+/* ---- tables ----------------------------------------------------------------------------- */
 
 /* "name(must, must [, may [, may]])" */
 static const char *table_signature(AboutCursor *cur, const VtTable *table) {
@@ -143,8 +142,7 @@ static void add_table(AboutCursor *cur, const VtTable *table) {
   add_example(cur, table->name, table->example);
 }
 
-/* ---- functions
- * ------------------------------------------------------------------------------------- */
+/* ---- functions -------------------------------------------------------------------------- */
 
 static void add_function(AboutCursor *cur, const VtFunction *function, const char *name) {
   Text text = {0};
@@ -181,8 +179,7 @@ static void add_extension(AboutCursor *cur, const VtExtension *extension) {
   }
 }
 
-/* ---- table
- * ------------------------------------------------------------------------------------------ */
+/* ---- table ------------------------------------------------------------------------------ */
 
 static int about_seek(VtCursor *base, const VtPlan *plan) {
   AboutCursor *cur = (AboutCursor *)base;

@@ -33,8 +33,7 @@ typedef struct Flame {
   size_t hidden;
 } Flame;
 
-/* ---- rows in
- * --------------------------------------------------------------------------------------- */
+/* ---- rows in ---------------------------------------------------------------------------- */
 
 static int64_t add_node(Flame *flame, int64_t parent, int64_t name, int depth) {
   int64_t key[2] = {parent, name};
@@ -92,8 +91,7 @@ void viz_flame_step(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   }
 }
 
-/* ---- layout
- * ---------------------------------------------------------------------------------------- */
+/* ---- layout ----------------------------------------------------------------------------- */
 
 /* What is sorted: qsort has no context, so each entry brings its keys along. */
 typedef struct Entry {
@@ -135,8 +133,7 @@ static bool arrange(Flame *flame) {
   return true;
 }
 
-/* ---- drawing
- * --------------------------------------------------------------------------------------- */
+/* ---- drawing ---------------------------------------------------------------------------- */
 
 static void add_share(Text *out, double part, double whole) {
   svg_number(out, part);

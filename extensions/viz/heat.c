@@ -63,8 +63,7 @@ void viz_heat_step(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   }
 }
 
-/* ---- drawing
- * --------------------------------------------------------------------------------------- */
+/* ---- drawing ---------------------------------------------------------------------------- */
 
 typedef struct Frame {
   double left, top, width, height; /* of the cells */

@@ -9,8 +9,7 @@
 
 #include "base/array.h"
 
-/* ---- text
- * ------------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------- */
 
 /* Bytes of the character at `s` that XML accepts, 0 when there is none. */
 static size_t character(const unsigned char *s, size_t left) {
@@ -109,8 +108,7 @@ void svg_number(Text *out, double value) {
   add_fixed(out, value, decimals);
 }
 
-/* ---- shapes
- * ---------------------------------------------------------------------------------------- */
+/* ---- shapes ----------------------------------------------------------------------------- */
 
 static void attribute(Text *out, const char *name, double value) {
   text_addf(out, " %s=\"", name);
@@ -168,8 +166,7 @@ void svg_line(Text *out, double x1, double y1, double x2, double y2, unsigned co
   text_addf(out, " stroke=\"#%06x\"/>\n", colour);
 }
 
-/* ---- colours
- * --------------------------------------------------------------------------------------- */
+/* ---- colours ---------------------------------------------------------------------------- */
 
 static unsigned blend(unsigned a, unsigned b, double share) {
   unsigned colour = 0;

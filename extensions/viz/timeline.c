@@ -32,8 +32,7 @@ typedef struct Timeline {
   sqlite3_int64 origin; /* taken from integers before they become doubles */
 } Timeline;
 
-/* ---- rows in
- * --------------------------------------------------------------------------------------- */
+/* ---- rows in ---------------------------------------------------------------------------- */
 
 static bool read_unit(sqlite3_context *ctx, int argc, sqlite3_value **argv, Timeline *line) {
   static const struct {
@@ -128,8 +127,7 @@ void viz_timeline_step(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   line->spans[line->count++] = span;
 }
 
-/* ---- layout
- * ---------------------------------------------------------------------------------------- */
+/* ---- layout ----------------------------------------------------------------------------- */
 
 static int compare_spans(const void *left, const void *right) {
   const Span *a = left, *b = right;
@@ -200,8 +198,7 @@ static double place(const Chart *chart, double at) {
   return chart->left + (at - chart->axis.low) / (chart->axis.high - chart->axis.low) * CHART;
 }
 
-/* ---- drawing
- * --------------------------------------------------------------------------------------- */
+/* ---- drawing ---------------------------------------------------------------------------- */
 
 static void draw_axis(Text *out, const Chart *chart) {
   double bottom = chart->top + chart->row * chart->rows;

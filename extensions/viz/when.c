@@ -9,8 +9,7 @@
 #include "base/array.h"
 #include "extensions/viz/svg.h"
 
-/* ---- dates
- * ----------------------------------------------------------------------------------------- */
+/* ---- dates ------------------------------------------------------------------------------ */
 
 /* Days since 1970-01-01 in the Gregorian calendar, by counting years from March. */
 static int64_t days_from_date(int64_t year, int month, int day) {
@@ -93,8 +92,7 @@ static void add_clock(Text *out, double seconds, bool with_seconds) {
   if (with_seconds) text_addf(out, ":%02d", of_day % 60);
 }
 
-/* ---- durations
- * ------------------------------------------------------------------------------------- */
+/* ---- durations -------------------------------------------------------------------------- */
 
 static void add_duration(Text *out, double ns, double scale) {
   static const struct {
@@ -116,8 +114,7 @@ static void add_duration(Text *out, double ns, double scale) {
   text_add(out, " ns");
 }
 
-/* ---- axes
- * ------------------------------------------------------------------------------------------ */
+/* ---- axes ------------------------------------------------------------------------------- */
 
 static double date_step(double span, int most) {
   static const double steps[] = {1,     2,      5,      15,      30,      60,      300,

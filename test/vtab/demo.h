@@ -1,5 +1,6 @@
 /*
-** A small extension that uses every part of the kit, shared by the tests of the kit.
+** A small extension that uses every part of the kit for reading, shared by the tests of the kit;
+** store.h has the tables that are written.
 **
 ** Tests call SQLite directly (SQLITE_CORE); the kit inside the program calls it through the
 ** routines that sqlite3_auto_extension() hands over, as in a loaded library.
@@ -18,8 +19,7 @@
 #include "base/array.h"
 #include "base/stop.h"
 
-/* ---- demo_steps(stop [, start [, by]]): a table called like a function
- * --------------------------- */
+/* ---- demo_steps(stop [, start [, by]]): a table called like a function ------------------ */
 
 enum { STEP_VALUE, STEP_SQUARE, STEP_STOP, STEP_START, STEP_BY, STEP_NCOL };
 
@@ -96,8 +96,7 @@ static const VtTable step_table = {
     .rowid = step_rowid,
 };
 
-/* ---- demo_words: a plain table
- * ---------------------------------------------------------------------- */
+/* ---- demo_words: a plain table ---------------------------------------------------------- */
 
 enum { WORD_ID, WORD_TEXT, WORD_SIZE, WORD_NCOL };
 
@@ -218,8 +217,60 @@ static const VtTable word_table = {
     .done = word_done,
 };
 
-/* ---- functions
- * ----------------------------------------------------------------------------------------- */
+/* ---- demo_bare([pointer [, any]]): one row, arguments that may be anything ---------------- */
+
+enum { BARE_KIND, BARE_POINTER, BARE_ANY, BARE_NCOL };
+
+static const VtColumn bare_cols[] = {
+    [BARE_KIND] = {"kind", "TEXT", VT_OUT, 0, "what came"},
+    [BARE_POINTER] = {"pointer", "", VT_ARG | VT_NULLABLE, 0, "from sqlite3_bind_pointer()"},
+    [BARE_ANY] = {"any", "", VT_ARG | VT_NULLABLE, 0, "text by default"},
+};
+
+typedef struct BareCursor {
+  VtCursor cur;
+  const char *kind;
+  const char *text;
+  double real;
+} BareCursor;
+
+static int bare_seek(VtCursor *base, const VtPlan *plan) {
+  BareCursor *cur = (BareCursor *)base;
+  void *pointer = vt_arg_pointer(plan, BARE_POINTER, "demo");
+  cur->kind = pointer ? pointer : vt_arg(plan, BARE_POINTER) ? "no pointer" : "absent";
+  sqlite3_value *any = vt_arg(plan, BARE_ANY);
+  if (!any || sqlite3_value_type(any) == SQLITE_NULL) return SQLITE_OK;
+  if (sqlite3_value_type(any) == SQLITE_INTEGER) {
+    return vt_arg_real(base->tab, plan, BARE_ANY, 0, &cur->real) ? SQLITE_OK : SQLITE_ERROR;
+  }
+  return vt_arg_text(base->tab, plan, BARE_ANY, NULL, &cur->text) ? SQLITE_OK : SQLITE_ERROR;
+}
+
+static int bare_step(VtCursor *base) {
+  base->eof = true;
+  return SQLITE_OK;
+}
+
+static int bare_column(VtCursor *base, sqlite3_context *ctx, int col) {
+  (void)col;
+  sqlite3_result_text(ctx, ((BareCursor *)base)->kind, -1, SQLITE_STATIC);
+  return SQLITE_OK;
+}
+
+static const VtTable bare_table = {
+    .name = "demo_bare",
+    .doc = "One row.",
+    .risk = SQLITE_VTAB_DIRECTONLY,
+    .cols = bare_cols,
+    .ncols = BARE_NCOL,
+    .rows = 1,
+    .cursor_size = sizeof(BareCursor),
+    .seek = bare_seek,
+    .step = bare_step,
+    .column = bare_column,
+};
+
+/* ---- functions -------------------------------------------------------------------------- */
 
 static void demo_twice(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   sqlite3_int64 times = argc > 1 ? sqlite3_value_int64(argv[1]) : 2;
@@ -334,8 +385,7 @@ static const VtFunction demo_functions[] = {
      .inverse = total_inverse},
 };
 
-/* ---- the extension
- * --------------------------------------------------------------------------------------- */
+/* ---- the extension ---------------------------------------------------------------------- */
 
 static int demo_open(VtConn *conn, void *state, Fault *fault) {
   (void)conn, (void)state;
@@ -350,6 +400,31 @@ static int demo_open(VtConn *conn, void *state, Fault *fault) {
 static void demo_close(void *state) {
   (void)state;
   closed++;
+}
+
+#include "test/vtab/store.h"
+
+static const VtTable *const demo_tables[] = {&step_table, &word_table,   &bare_table,  &store_table,
+                                             &log_table,  &native_table, &keyed_table, &note_table};
+
+static const VtExtension demo = {
+    .name = "demo",
+    .version = VT_VERSION,
+    .doc = "For tests.",
+    .tables = demo_tables,
+    .ntables = countof(demo_tables),
+    .functions = demo_functions,
+    .nfunctions = countof(demo_functions),
+    .state_size = sizeof(DemoState),
+    .open = demo_open,
+    .close = demo_close,
+};
+
+static const sqlite3_api_routines *host_api; /* as handed over */
+
+static int demo_entry(sqlite3 *db, char **err, const sqlite3_api_routines *api) {
+  host_api = api;
+  return vt_load(db, err, api, &demo);
 }
 
 #endif
