@@ -8,7 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CASE_SECONDS = 300 };
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
+
+enum { CASE_SECONDS = 300, COUNT = sizeof signals / sizeof *signals };
+
+static struct sigaction previous[COUNT];
 
 static int output = STDOUT_FILENO;
 static int done, failed;
@@ -47,14 +51,17 @@ static void on_signal(int signal_number) {
     if (length + size < sizeof line) length += size;
   }
   put(line, length);
-  signal(signal_number, SIG_DFL);
+  /* A sanitizer's handler, if there was one, tells more. */
+  for (size_t i = 0; i < COUNT; i++) {
+    if (signals[i] == signal_number) sigaction(signal_number, &previous[i], NULL);
+  }
   raise(signal_number);
 }
 
 void tap_start(int descriptor) {
-  static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
+  struct sigaction action = {.sa_handler = on_signal};
   output = descriptor;
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], on_signal);
+  for (size_t i = 0; i < COUNT; i++) sigaction(signals[i], &action, &previous[i]);
 }
 
 void tap_running(const char *name, long step) {
