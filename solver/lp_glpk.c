@@ -242,8 +242,13 @@ static void branch(glp_prob *problem, Worker *w) {
 
 static void run(Worker *w) {
   glp_prob *problem = load(w->lp, w->options->integer);
+  int64_t start = clock_now();
   bool optimal = relax(problem, w);
-  if (optimal && w->options->integer) {
+  double seconds = (double)(clock_now() - start) / 1e9;
+  if (optimal && w->options->integer && w->options->max_root > 0 &&
+      seconds > w->options->max_root) {
+    w->result->status = LP_STOPPED; /* the bound stays */
+  } else if (optimal && w->options->integer) {
     w->bound = w->result->bound; /* nobody else reads before the tree callback's lock */
     branch(problem, w);
   }

@@ -10,6 +10,8 @@
 #include "solver/search.h"
 #include "solver/solve.h"
 
+enum { SMALL = 60 }; /* columns: below, branch and cut is done before anything else has begun */
+
 const char *solve_status_name(SolveStatus status) {
   switch (status) {
   case SOLVE_OPTIMAL: return "optimal";
@@ -140,6 +142,13 @@ static void run_search(Job *job, Search *search) {
   if (!job_proven(job) && !job_stop(job)) improve(job, search);
 }
 
+static bool run_neighbourhoods(Job *job, Search *search) {
+  int64_t since = job_clock();
+  bool ok = neighbourhoods(search, 0.4 * job_seconds_left(job));
+  job_phase(job, "parts", since);
+  return ok;
+}
+
 static bool solve_level(Job *job, Search *search) {
   if (!job_tighten(job)) {
     if (job->have) job_bound(job, job->value);
@@ -149,6 +158,10 @@ static bool solve_level(Job *job, Search *search) {
   run_search(job, search);
   if (job->fault && job->fault->code != FAULT_NONE) return false;
   if (!job_proven(job) && !job_tighten(job) && job->have) job_bound(job, job->value);
+  if (job_proven(job) || job_stop(job)) return true;
+  if (job->goal >= 0 && job->have && job->net.ncols > SMALL && !run_neighbourhoods(job, search)) {
+    return false;
+  }
   if (job_proven(job) || job_stop(job)) return true;
   return job_branch(job);
 }
@@ -170,6 +183,12 @@ static bool search_and_solve(Job *job) {
   return ok;
 }
 
+/* When nothing beyond the cut-off exists, the bound is the value, give or take the gap asked for. */
+static double level_bound(const Job *job) {
+  if (!job_proven(job)) return job->bound;
+  return fmin(job->bound, job->options.gap > 1e-6 ? job_cutoff(job) : job->value);
+}
+
 static bool solve_levels(Job *job) {
   Answer *answer = job->answer;
   bool goals = !job->options.first_answer && job->net.ngoals;
@@ -185,7 +204,7 @@ static bool solve_levels(Job *job) {
       return true;
     }
     all_proven = all_proven && job_proven(job);
-    if (goals) answer->bound[i] = job->bound;
+    if (goals) answer->bound[i] = level_bound(job);
     if (goals && i + 1 < n && !fix_level(job)) return false;
   }
   answer->status = all_proven ? SOLVE_OPTIMAL : SOLVE_FEASIBLE;

@@ -178,6 +178,13 @@ static Var extreme_share(Model *m, const Cluster *c, const Var *pods, bool cpu, 
   return var;
 }
 
+/* Everybody prefers the same cheap nodes, and a node near its data. */
+static double price(const Cluster *c, const App *app, int n) {
+  double rate = 0.5 + (double)(mix((uint64_t)n * 31 + 7) % 1000) / 1000;
+  double distance = (double)(mix(app->salt ^ (uint64_t)(c->nodes[n].zone + 99)) % 100) / 200;
+  return rate * (app->cpu / 4000 + app->mem / 16384) + distance;
+}
+
 static void add_goals(Model *m, const Cluster *c, const Var *pods, const char *kind) {
   Lin goal = {0}, second = {0};
   bool levels = strcmp(kind, "levels") == 0, linear = strcmp(kind, "linear") == 0;
@@ -189,7 +196,7 @@ static void add_goals(Model *m, const Cluster *c, const Var *pods, const char *k
     }
     lin_add(&goal, pods[p] + c->nnodes, 10);
     for (int n = 0; linear && n < c->nnodes; n++) {
-      lin_add(&goal, pods[p] + n, 0.01 * (100 + (double)(mix(app->salt ^ (uint64_t)n) % 100)));
+      lin_add(&goal, pods[p] + n, price(c, app, n));
     }
   }
   if (levels) {
