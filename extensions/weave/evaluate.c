@@ -204,7 +204,8 @@ static bool evaluate_cell(const Frame *frame, const Node *node, Sym *out) {
 static bool evaluate_column(const Frame *frame, const Node *node, Sym *out) {
   const Block *block = frame->block;
   const SymRelation *relation = block->feeds[node->feed].relation;
-  *out = relation->symbols[node->index][block_row(block, frame->tuple, node->feed)];
+  uint32_t row = block_row(block, frame->tuple, node->feed);
+  *out = row == UINT32_MAX ? sym_null() : relation->symbols[node->index][row];
   return true;
 }
 

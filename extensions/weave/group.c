@@ -212,6 +212,7 @@ static bool collect_parts(Block *block, const Group *group, const Aggregate *agg
   for (size_t i = 0; i < group->ntuples; i++) {
     Frame frame = {.block = block, .tuple = group->tuples[i]};
     Sym value = sym_const(value_integer(1));
+    if (guard_copies(&block->guards[frame.tuple]) == 0) continue; /* a stand-in */
     if (aggregate->arg && !evaluate(&frame, aggregate->arg, &value)) return false;
     if (value.kind == SYM_CONST && value_is_null(&value.value)) continue;
     const Guard *guard = &block->guards[frame.tuple];

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 bool value_copy(Arena *arena, const Value *value, Value *out) {
   Value copy = *value;

@@ -1,0 +1,84 @@
+/*
+** weave as SQLite sees it: the virtual table and what is kept of its last solve.
+*/
+#ifndef TENFOLD_WEAVE_WEAVE_H
+#define TENFOLD_WEAVE_WEAVE_H
+
+#include "extensions/weave/compile.h"
+#include "vtab/vt.h"
+
+/* One cell that the answer changes. */
+typedef struct Change {
+  const char *schema, *table, *column;
+  const char *const *keys; /* names of the key columns */
+  int nkeys;
+  const Value *key;        /* nkeys values */
+  Value label, before, after;
+} Change;
+
+/* What became of one rule: for weave_status. */
+typedef struct RuleResult {
+  const char *schema, *name; /* schema NULL: a constraint of the schema, which SQLite enforces */
+  bool must, goal;
+  int level;
+  double value; /* sum of its goal, with the sign of the level */
+} RuleResult;
+
+/* The outcome of a solve. Everything lives in the arena. */
+typedef struct Solution {
+  Arena arena;
+  bool solved; /* weave_solve has run */
+  SolveStatus status;
+  Change *changes;
+  size_t nchanges;
+  size_t nlevels;
+  int *levels;
+  double *objective, *bound;
+  RuleResult *rules;
+  size_t nrules;
+  size_t rows, columns, nonzeros, groups, choices, candidates;
+  int64_t nodes, tuples, statements;
+  SolvePhase phases[SOLVE_MAX_PHASES + 8];
+  int nphases;
+  double seconds;
+} Solution;
+
+void solution_finish(Solution *solution);
+double solution_gap(const Solution *solution, size_t level); /* relative; infinite when unknown */
+
+typedef struct WeaveTab {
+  VtTab base;
+  struct WeaveTab *next; /* of the connection */
+  Declaration declaration;
+  Solution solution;
+  bool busy; /* a solve is running: rules may call functions, but not this one */
+} WeaveTab;
+
+/* Per connection. */
+typedef struct WeaveState {
+  WeaveTab *tabs;
+} WeaveState;
+
+/* The table called name or schema.name; FAULT_NOTFOUND with what there is instead. */
+WeaveTab *weave_find(const WeaveState *state, const char *name, Fault *fault);
+
+/* Options of one solve. */
+typedef struct SolveRequest {
+  double limit, gap;
+  uint64_t seed;
+} SolveRequest;
+
+bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration,
+                   SolveRequest *out, Fault *fault);
+
+/* solve.c: compile, solve, verify; fills the solution. Changes nothing in the database. */
+bool weave_run(WeaveTab *tab, const SolveRequest *request, Stop *stop, Fault *fault);
+
+/* apply.c */
+bool apply_verify(sqlite3 *db, Solution *solution, const Compiler *compiler, Fault *fault);
+bool apply_changes(sqlite3 *db, WeaveTab *tab, Fault *fault);
+
+extern const VtTable weave_table, weave_relation_table, weave_status_table, weave_explain_table,
+    weave_whynot_table;
+
+#endif
