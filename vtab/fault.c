@@ -37,14 +37,14 @@ int vt_fault_code(const Fault *fault) {
 }
 
 /* sqlite3_mprintf knows no %zu and frees the argument of %z, so messages are formatted by libc. A
-** lost message (no memory for it) leaves the result code, which says enough. */
+** message without memory turns the failure into that of memory, rather than a bare code. */
 static int set_message(VtTab *tab, int rc, Fault *fault) {
   sqlite3_free(tab->base.zErrMsg);
   tab->base.zErrMsg = NULL;
   if (rc == SQLITE_NOMEM) return rc;
   fault_prefix(fault, "%s: ", tab->desc->name);
   tab->base.zErrMsg = sqlite3_mprintf("%s", fault->text);
-  return rc;
+  return tab->base.zErrMsg ? rc : SQLITE_NOMEM;
 }
 
 int vt_fail(VtTab *tab, int rc, const char *format, ...) {

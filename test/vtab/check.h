@@ -22,7 +22,7 @@ static inline int check_end(void) {
 
 /* All rows of all statements, columns joined by | and rows by a space; an error as "! CODE
 ** MESSAGE", after which nothing is run. The caller finishes the text. */
-static void run_into(sqlite3 *db, const char *sql, Text *out) {
+static inline void run_into(sqlite3 *db, const char *sql, Text *out) {
   while (sql && *sql) {
     sqlite3_stmt *stmt = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, &sql);
@@ -44,7 +44,7 @@ static void run_into(sqlite3 *db, const char *sql, Text *out) {
   }
 }
 
-static void expect(sqlite3 *db, const char *sql, const char *answer) {
+static inline void expect(sqlite3 *db, const char *sql, const char *answer) {
   Text out = {0};
   run_into(db, sql, &out);
   bool ok = strcmp(text_get(&out), answer) == 0;
@@ -66,7 +66,7 @@ static inline void expect_plan(sqlite3 *db, const char *query, const char *line)
   text_finish(&sql);
 }
 
-static sqlite3 *open_demo(void) {
+static inline sqlite3 *open_demo(void) {
   sqlite3 *db = NULL;
   if (sqlite3_open(":memory:", &db) != SQLITE_OK) {
     printf("Bail out! cannot open a database: %s\n", sqlite3_errmsg(db));
@@ -76,7 +76,7 @@ static sqlite3 *open_demo(void) {
 }
 
 /* Closes and checks what must hold after every close. */
-static void close_demo(sqlite3 *db, const char *what) {
+static inline void close_demo(sqlite3 *db, const char *what) {
   int rc = sqlite3_close(db);
   sqlite3_int64 left = sqlite3_memory_used();
   left -= idle_memory;
@@ -84,7 +84,7 @@ static void close_demo(sqlite3 *db, const char *what) {
   if (rc != SQLITE_OK || left != 0) printf("# close: %d, %lld bytes left\n", rc, (long long)left);
 }
 
-static void check_start(void) {
+static inline void check_start(void) {
   sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
   sqlite3_auto_extension((void (*)(void))demo_entry);
   idle_memory = sqlite3_memory_used();
