@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Shows what the extensions do, in the real sqlite3 shell: tools/tour.txt says what.
 #   tour.sh BUILD_FOLDER [name...]
-# Any error ends the tour with a non-zero status.
+# Scripts run in BUILD_FOLDER/tour, where they find ./weave and its siblings and ./fixtures, and
+# where what they write stays. Any error ends the tour with a non-zero status.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$1"
+mkdir -p "$1/tour"
+cd "$1/tour"
 shift
+ln -sfn "$root/fixtures" fixtures
+for library in ../*.so; do ln -sf "$library" .; done
 
 show() { # script
   printf '\n\033[1m== %s\033[0m\n\n' "${1#"$root"/}"
-  TENFOLD_ROOT=$root sqlite3 -batch -bail :memory: < "$1"
+  sqlite3 -batch -bail :memory: < "$1"
 }
 
 shown=0
