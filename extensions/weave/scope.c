@@ -420,6 +420,7 @@ bool *block_wanted(Block *block, const SqlSource *of) {
   WantedWalk walk = {.source = of, .wanted = wanted};
   SqlVisitor visitor = {.ctx = &walk, .expr = wanted_expr, .select = wanted_select};
   const SqlSelect *select = block->select;
+  sql_walk_expr(block->violation, &visitor);
   for (int i = 0; i < block->noutputs; i++) sql_walk_expr(block->outputs[i], &visitor);
   for (int i = 0; i < select->ngroup; i++) sql_walk_expr(select->group[i], &visitor);
   for (SqlSource *source = select->from; source; source = source->next) {
