@@ -136,6 +136,8 @@ struct Block {
   int nsubqueries;
   Aggregate *aggregates;
   int naggregates;
+  struct Part *parts; /* scratch of group.c */
+  size_t parts_capacity;
 
   /* tuples */
   size_t ntuples;

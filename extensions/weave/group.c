@@ -165,10 +165,12 @@ bool group_constant(Block *block, const Group *group, const Node *node) {
 
 /* ---- aggregates ----------------------------------------------------------------------------- */
 
-/* One value that takes part when its guard is true. */
+/* One value that takes part when its guard is true. Small, and in memory that is used again for
+** every group: a thousand groups of a thousand rows are a million of these. */
 typedef struct Part {
   Lit guard;
-  Sym value;
+  const Value *value; /* a constant; NULL: `sym` */
+  const Sym *sym;
 } Part;
 
 typedef struct Parts {
@@ -180,7 +182,6 @@ typedef struct Parts {
 /* guard AND NOT null(value), where that is not plain. */
 static bool part_guard(const Algebra *algebra, const Sym *value, Lit *guard) {
   Lit null;
-  if (value->kind == SYM_CONST) return true;
   if (!sym_null_lit(algebra, value, &null)) return false;
   if (null != LIT_FALSE) *guard = model_and(algebra->model, (Lit[]){*guard, lit_not(null)}, 2);
   return true;
@@ -197,6 +198,35 @@ static bool filter_part(const Frame *frame, const Node *filter, Lit *guard) {
   return true;
 }
 
+static bool collect_tuple(Block *block, const Aggregate *aggregate, size_t tuple, Lit *lits,
+                          Parts *out) {
+  static const Value one = {.type = VALUE_INTEGER, .integer = 1};
+  Compiler *compiler = block->compiler;
+  Frame frame = {.block = block, .tuple = tuple};
+  const Guard *guard = &block->guards[tuple];
+  Part part = {.value = &one};
+  if (aggregate->arg && aggregate->arg->kind == NODE_LEAF) {
+    part.value = block_leaf(block, tuple, aggregate->arg->index);
+  } else if (aggregate->arg) {
+    Sym *sym = arena_alloc(&compiler->arena, sizeof *sym);
+    if (!sym) return fault_oom(compiler->fault);
+    if (!evaluate(&frame, aggregate->arg, sym)) return false;
+    part.value = sym->kind == SYM_CONST ? &sym->value : NULL;
+    part.sym = sym;
+  }
+  if (part.value && value_is_null(part.value)) return true;
+  for (uint32_t j = 0; j < guard_copies(guard); j++) {
+    part.guard = guard_literal(compiler, guard, j);
+    if (!part.value && !part_guard(&compiler->algebra, part.sym, &part.guard)) return false;
+    if (!filter_part(&frame, aggregate->filter, &part.guard)) return false;
+    if (part.guard == LIT_FALSE) continue;
+    out->set->always |= part.guard == LIT_TRUE;
+    lits[out->count] = part.guard;
+    out->items[out->count++] = part;
+  }
+  return true;
+}
+
 static bool collect_parts(Block *block, const Group *group, const Aggregate *aggregate,
                           Parts *out) {
   Compiler *compiler = block->compiler;
@@ -204,27 +234,15 @@ static bool collect_parts(Block *block, const Group *group, const Aggregate *agg
   for (size_t i = 0; i < group->ntuples; i++) {
     total += guard_copies(&block->guards[group->tuples[i]]);
   }
-  out->items = arena_array(&compiler->arena, total, sizeof *out->items);
   out->set = arena_alloc(&compiler->arena, sizeof *out->set);
   Lit *lits = arena_array(&compiler->arena, total, sizeof *lits);
-  if (!out->items || !out->set || !lits) return fault_oom(compiler->fault);
+  if (!out->set || !lits || !array_grow(block->parts, block->parts_capacity, total + 1)) {
+    return fault_oom(compiler->fault);
+  }
+  out->items = block->parts;
   out->count = 0;
   for (size_t i = 0; i < group->ntuples; i++) {
-    Frame frame = {.block = block, .tuple = group->tuples[i]};
-    Sym value = sym_const(value_integer(1));
-    if (guard_copies(&block->guards[frame.tuple]) == 0) continue; /* a stand-in */
-    if (aggregate->arg && !evaluate(&frame, aggregate->arg, &value)) return false;
-    if (value.kind == SYM_CONST && value_is_null(&value.value)) continue;
-    const Guard *guard = &block->guards[frame.tuple];
-    for (uint32_t j = 0; j < guard_copies(guard); j++) {
-      Lit lit = guard_literal(compiler, guard, j);
-      if (!part_guard(&compiler->algebra, &value, &lit)) return false;
-      if (!filter_part(&frame, aggregate->filter, &lit)) return false;
-      if (lit == LIT_FALSE) continue;
-      out->set->always |= lit == LIT_TRUE;
-      lits[out->count] = lit;
-      out->items[out->count++] = (Part){lit, value};
-    }
+    if (!collect_tuple(block, aggregate, group->tuples[i], lits, out)) return false;
   }
   out->set->lits = lits;
   out->set->count = out->count;
@@ -257,9 +275,9 @@ static bool finish_lin(Block *block, Lin *lin, bool integral, const GuardSet *se
 
 static bool add_part(Block *block, Lin *lin, const Part *part, bool *integral) {
   const Algebra *algebra = &block->compiler->algebra;
-  if (part->value.kind == SYM_CONST) {
-    double number = value_number(&part->value.value);
-    *integral &= value_is_integral(&part->value.value);
+  if (part->value) {
+    double number = value_number(part->value);
+    *integral &= value_is_integral(part->value);
     if (!isfinite(number)) {
       return fault_set(algebra->fault, FAULT_INVALID, "an aggregated value is infinite");
     }
@@ -267,7 +285,7 @@ static bool add_part(Block *block, Lin *lin, const Part *part, bool *integral) {
     return true;
   }
   Sym number;
-  if (!sym_to_lin(algebra, &part->value, &number)) return false;
+  if (!sym_to_lin(algebra, part->sym, &number)) return false;
   *integral &= number.integral;
   if (part->guard == LIT_TRUE) {
     lin_add_lin(lin, number.lin, 1);
@@ -320,25 +338,27 @@ static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Sy
   const Value *best = NULL;
   for (size_t i = 0; i < parts->count; i++) {
     const Part *part = &parts->items[i];
-    Sym number;
-    if (part->value.kind == SYM_CONST && part->guard == LIT_TRUE) {
-      int order = best ? value_compare(&part->value.value, best, COLLATION_BINARY) : 0;
-      if (!best || (largest ? order > 0 : order < 0)) best = &part->value.value;
+    if (part->value && part->guard == LIT_TRUE) {
+      int order = best ? value_compare(part->value, best, COLLATION_BINARY) : 0;
+      if (!best || (largest ? order > 0 : order < 0)) best = part->value;
     } else {
       constant = false;
     }
-    if (part->value.kind == SYM_CONST && !value_is_number(&part->value.value) && !constant) {
-      return fault_set(algebra->fault, FAULT_UNSUPPORTED,
-                       "min() or max() of text that depends on decisions");
-    }
-    if (part->value.kind == SYM_CONST && !value_is_number(&part->value.value)) continue;
-    if (!sym_to_lin(algebra, &part->value, &number)) return false;
-    integral &= number.integral;
-    items[i] = (GuardedLin){part->guard, *number.lin};
   }
   if (constant) {
     *out = best ? sym_const(*best) : sym_null();
     return true;
+  }
+  for (size_t i = 0; i < parts->count; i++) {
+    const Part *part = &parts->items[i];
+    if (part->value && !value_is_number(part->value)) {
+      return fault_set(algebra->fault, FAULT_UNSUPPORTED,
+                       "min() or max() of text that depends on decisions");
+    }
+    Sym number, plain = part->value ? sym_const(*part->value) : *part->sym;
+    if (!sym_to_lin(algebra, &plain, &number)) return false;
+    integral &= number.integral;
+    items[i] = (GuardedLin){part->guard, *number.lin};
   }
   Lin lin = {0};
   lin_add(&lin, largest ? model_max(algebra->model, items, parts->count)
@@ -363,13 +383,13 @@ static bool merge_distinct(Block *block, Parts *parts, DistinctSet *set) {
   Lin total = {0};
   for (size_t i = 0; i < parts->count; i++) {
     bool added;
-    if (parts->items[i].value.kind != SYM_CONST) {
+    if (!parts->items[i].value) {
       fault_set(algebra->fault, FAULT_UNSUPPORTED,
                 "DISTINCT over values that are computed from several decisions");
       goto out;
     }
     text_clear(&key);
-    value_add_key(&key, &parts->items[i].value.value, COLLATION_BINARY);
+    value_add_key(&key, parts->items[i].value, COLLATION_BINARY);
     int64_t *at = key.oom ? NULL : map_put(&map, key.data, key.length, (int64_t)count, &added);
     if (!at) goto oom;
     if (added) merged[count++].value = parts->items[i].value;

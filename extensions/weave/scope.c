@@ -553,6 +553,7 @@ void block_close(Block *block) {
   for (int i = 0; i < block->nsubqueries; i++) subquery_finish(&block->subqueries[i]);
   free(block->subqueries);
   free(block->aggregates);
+  free(block->parts);
   free(block->leaves);
   free(block->conditions);
   free(block->filters);
