@@ -19,6 +19,16 @@ bool bind_fail(Binder *binder, SqlSpan at, const char *format, ...) {
   return fault_set(binder->fault, FAULT_INVALID, "%s (line %d, column %d)", message, line, column);
 }
 
+bool bind_fail_table(Binder *binder, SqlSpan at, const char *format, ...) {
+  char message[FAULT_TEXT - 60];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message, sizeof message, format, args);
+  va_end(args);
+  binder->table_fault = true;
+  return bind_fail(binder, at, "%s", message);
+}
+
 bool bind_oom(Binder *binder) {
   binder->oom = true;
   return fault_oom(binder->fault);
@@ -91,12 +101,10 @@ static bool expand(Binder *binder, Scope *scope, SqlResult *results, int n, SqlR
 }
 
 /* The name sqlite3_column_name() would give. */
-static const char *column_name(const SqlResult *result) {
+static const char *column_name(const Binder *binder, const SqlResult *result) {
   const SqlExpr *e = result->expr;
   if (result->alias) return result->alias;
-  if (e->kind == SQL_EXPR_COLUMN && e->bound && !e->merged) {
-    return e->column < 0 ? "rowid" : e->bound->columns[e->column].name;
-  }
+  if (e->kind == SQL_EXPR_COLUMN && e->bound && !e->merged) return binder->found_name;
   return result->written ? result->written : result->name;
 }
 
@@ -124,7 +132,7 @@ bool bind_results(Binder *binder, Scope *scope, SqlResult *results, int n, SqlRe
                                              (scope->has_window ? RESULT_WINDOW : 0));
     aggregate |= scope->has_aggregate;
     window |= scope->has_window;
-    if (!from_star) result->name = column_name(result);
+    if (!from_star) result->name = column_name(binder, result);
   }
   /* The written results are the expanded ones, or copies of some of them. */
   for (int i = 0, j = 0; *expanded != results && i < n; i++) {
@@ -171,7 +179,7 @@ static bool bind_values_arm(Binder *binder, Scope *outer, SqlSelect *select) {
                  .from_visible = true,
                  .allow_aggregate = true,
                  .allow_window = true,
-                 .lands = true,
+                 .lands = select->nrows == 1, /* of several rows SQLite makes no SELECT */
                  .on_index = -1};
   for (int i = 0; i < select->nrows; i++) {
     SqlExpr *row = select->rows[i];
@@ -217,7 +225,8 @@ static bool bind_arm(Binder *binder, SqlSelect *select, Scope *outer, bool compo
   scope.lands = select->is_aggregate;
   if (!compound && !bind_order(binder, &scope, select->order, select->norder)) return false;
   scope.allow_window = false;
-  return bind_group(binder, &scope, select->group, select->ngroup);
+  return bind_group(binder, &scope, select->group, select->ngroup) &&
+         bind_unused_windows(binder, &scope, select);
 }
 
 /* ---- all arms */
@@ -330,22 +339,22 @@ bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Sc
   SqlCte *cte = &frame->with->ctes[index];
   CteState state = frame->states[index];
   if (state == CTE_BUSY || state == CTE_RECURSIVE || state == CTE_SUBQUERY) {
-    return bind_fail(binder, source->span,
+    return bind_fail_table(binder, source->span,
                      state == CTE_BUSY        ? "circular reference: %s"
                      : state == CTE_RECURSIVE ? "multiple recursive references: %s"
                                               : "recursive reference in a subquery: %s",
                      cte->name);
   }
   if (source->kind == SQL_SOURCE_FUNCTION) {
-    return bind_fail(binder, source->span, "'%s' is not a function", source->name);
+    return bind_fail_table(binder, source->span, "'%s' is not a function", source->name);
   }
   if (source->indexed_by) {
-    return bind_fail(binder, source->span, "no such index: \"%s\"", source->indexed_by);
+    return bind_fail_table(binder, source->span, "no such index: \"%s\"", source->indexed_by);
   }
   if (state == CTE_DONE) return name_columns(binder, source, cte);
   /* Names of tables inside mean what they mean where the CTE is written, but columns of enclosing
   ** SELECTs are those of the place that uses it. */
-  if (binder->level++ > SQL_MAX_DEPTH) return bind_fail(binder, source->span, "too deep");
+  if (binder->level++ > SQL_MAX_DEPTH) return bind_fail_table(binder, source->span, "too deep");
   WithFrame *withs = binder->withs;
   const char *text = binder->text;
   binder->withs = frame;

@@ -24,6 +24,7 @@ typedef struct Scope {
   bool cut;              /* ORDER BY and GROUP BY see nothing outside */
   bool allow_aggregate, allow_window;
   bool lands;            /* an aggregate computed here is in its right place */
+  bool in_rows;          /* in IN ((…), …), which SQLite reads as VALUES: a SELECT of its own */
   bool grouping;         /* in GROUP BY, where no aggregate is right */
   bool has_aggregate, has_window; /* seen since last cleared */
   unsigned char *result_flags;    /* of each expanded result */
@@ -60,11 +61,15 @@ typedef struct Binder {
   SqlSource *trigger_table; /* whose columns NEW and OLD have */
   bool has_new, has_old;
   Tracker *trackers;
+  bool table_fault;  /* what failed was a table or a join, which SQLite looks at before all names */
+  const char *found_name; /* what the source of the last COLUMN calls it */
   int level;         /* nesting of binding, to bound recursion through CTEs */
 } Binder;
 
 /* ---- bind.c */
 bool bind_fail(Binder *binder, SqlSpan at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool bind_fail_table(Binder *binder, SqlSpan at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool bind_oom(Binder *binder);
 void *bind_alloc(Binder *binder, size_t count, size_t size);
@@ -115,6 +120,7 @@ typedef struct Found {
   int column;
   bool merged;
   int index;          /* the place of the last match in its FROM */
+  const char *name;   /* what that FROM calls it */
   int rowids;         /* sources whose rowid it may be */
   SqlSource *rowid;
 } Found;
@@ -138,6 +144,7 @@ int bind_size(const SqlExpr *e);
 /* ---- bind_call.c */
 bool bind_call(Binder *binder, Scope *scope, SqlExpr *e);
 bool bind_operator_function(Binder *binder, SqlExpr *e, const char *name, int nargs);
+bool bind_unused_windows(Binder *binder, Scope *scope, SqlSelect *select);
 bool bind_window_definitions(Binder *binder, const SqlSelect *select);
 
 /* ---- bind_order.c */

@@ -33,12 +33,18 @@ static bool place_aggregate(Binder *binder, Scope *scope, SqlExpr *e, int depth)
   for (; depth > 0; depth--) {
     if (home->select) home->select->is_correlated = true;
     home = home->outer;
+    /* SQLite does not find it again below a FROM clause. */
+    if (depth > 1 && !home->from_visible) {
+      return bind_fail(binder, e->span, "misuse of aggregate: %s()", e->name);
+    }
   }
   if (home->grouping) {
     return bind_fail(binder, e->span,
                      "aggregate functions are not allowed in the GROUP BY clause");
   }
-  if (!home->lands) return bind_fail(binder, e->span, "misuse of aggregate: %s()", e->name);
+  if (!home->lands || (depth < 0 && scope->in_rows)) {
+    return bind_fail(binder, e->span, "misuse of aggregate: %s()", e->name);
+  }
   home->has_aggregate = true;
   if (e->distinct && e->nargs != 1) {
     return bind_fail(binder, e->span, "DISTINCT aggregates must have exactly one argument");
@@ -47,15 +53,16 @@ static bool place_aggregate(Binder *binder, Scope *scope, SqlExpr *e, int depth)
 }
 
 static bool bind_aggregate(Binder *binder, Scope *scope, SqlExpr *e) {
-  bool aggregates = scope->allow_aggregate, windows = scope->allow_window;
+  bool aggregates = scope->allow_aggregate, windows = scope->allow_window, lands = scope->lands;
   Tracker tracker = {binder->trackers, scope, -1};
   e->is_aggregate = true;
-  scope->allow_aggregate = scope->allow_window = false;
+  scope->allow_aggregate = scope->allow_window = scope->lands = false;
   binder->trackers = &tracker;
   bool ok = bind_exprs(binder, scope, e->args, e->nargs) && bind_expr(binder, scope, e->filter);
   binder->trackers = tracker.outer;
   scope->allow_aggregate = aggregates;
   scope->allow_window = windows;
+  scope->lands = lands;
   return ok && place_aggregate(binder, scope, e, tracker.depth);
 }
 
@@ -94,6 +101,31 @@ bool bind_window_definitions(Binder *binder, const SqlSelect *select) {
   for (int i = 0; i < select->nwindows; i++) {
     SqlWindow *base;
     if (!extend_window(binder, &select->windows[i], select, i, &base)) return false;
+  }
+  return true;
+}
+
+/* SQLite looks at the tables of sub-selects in every definition, but at names only in those used. */
+bool bind_unused_windows(Binder *binder, Scope *scope, SqlSelect *select) {
+  for (int i = 0; i < select->nwindows; i++) {
+    SqlWindow *window = &select->windows[i];
+    if (window->bound) continue;
+    Fault *fault = binder->fault, ignored = {0};
+    WithFrame *withs = binder->withs;
+    const char *text = binder->text;
+    Scope copy = *scope;
+    binder->fault = &ignored;
+    binder->table_fault = false;
+    bool ok = bind_exprs(binder, &copy, window->partition, window->npartition);
+    for (int j = 0; ok && j < window->norder; j++) {
+      ok = bind_expr(binder, &copy, window->order[j].expr);
+    }
+    binder->fault = fault;
+    binder->withs = withs;
+    binder->text = text;
+    if (!ok && (binder->table_fault || binder->oom)) {
+      return fault_set(fault, ignored.code, "%s", ignored.text);
+    }
   }
   return true;
 }

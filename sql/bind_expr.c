@@ -89,7 +89,7 @@ static bool bind_binary(Binder *binder, Scope *scope, SqlExpr *e) {
   return bind_expr(binder, scope, e->args[0]) && bind_expr(binder, scope, e->args[1]);
 }
 
-static bool bind_in_rows(Binder *binder, Scope *scope, SqlExpr *e) {
+static bool bind_rows(Binder *binder, Scope *scope, SqlExpr *e) {
   int size = e->args[0]->nargs;
   for (int i = 1; i < e->nargs; i++) {
     SqlExpr *row = e->args[i];
@@ -101,6 +101,14 @@ static bool bind_in_rows(Binder *binder, Scope *scope, SqlExpr *e) {
     if (!bind_values(binder, scope, row)) return false;
   }
   return true;
+}
+
+static bool bind_in_rows(Binder *binder, Scope *scope, SqlExpr *e) {
+  bool saved = scope->in_rows;
+  scope->in_rows = true;
+  bool ok = bind_rows(binder, scope, e);
+  scope->in_rows = saved;
+  return ok;
 }
 
 static bool bind_in_list(Binder *binder, Scope *scope, SqlExpr *e) {
@@ -152,14 +160,6 @@ static bool bind_like(Binder *binder, Scope *scope, SqlExpr *e) {
   return bind_exprs(binder, scope, e->args, e->nargs);
 }
 
-static bool bind_collate(Binder *binder, Scope *scope, SqlExpr *e) {
-  const SqlSchema *schema = binder->schema;
-  if (schema->collation && !schema->collation(schema->ctx, e->name)) {
-    return bind_fail(binder, e->span, "no such collation sequence: %s", e->name);
-  }
-  return bind_expr(binder, scope, e->args[0]);
-}
-
 bool bind_values(Binder *binder, Scope *scope, SqlExpr *e) {
   switch (e->kind) {
   case SQL_EXPR_COLUMN: return bind_column(binder, scope, e);
@@ -172,7 +172,6 @@ bool bind_values(Binder *binder, Scope *scope, SqlExpr *e) {
   case SQL_EXPR_IN_TABLE: return bind_in_table(binder, scope, e);
   case SQL_EXPR_LIKE: return bind_like(binder, scope, e);
   case SQL_EXPR_CASE: return bind_case(binder, scope, e);
-  case SQL_EXPR_COLLATE: return bind_collate(binder, scope, e);
   case SQL_EXPR_FUNCTION: return bind_call(binder, scope, e);
   case SQL_EXPR_EXISTS:
   case SQL_EXPR_SELECT: return bind_select(binder, e->select, scope);

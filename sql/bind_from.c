@@ -113,8 +113,8 @@ static bool bind_table(Binder *binder, Scope *scope, SqlSource *source) {
   if (!binder->schema->table(binder->schema->ctx, source->schema, source->name, binder->arena,
                              source, &fault)) {
     if (fault.code == FAULT_NOMEM) return bind_oom(binder);
-    if (fault.code) return bind_fail(binder, source->span, "%s", fault.text);
-    return bind_fail(binder, source->span, "no such table: %s%s%s",
+    if (fault.code) return bind_fail_table(binder, source->span, "%s", fault.text);
+    return bind_fail_table(binder, source->span, "no such table: %s%s%s",
                      source->schema ? source->schema : "", source->schema ? "." : "",
                      source->name);
   }
@@ -122,17 +122,17 @@ static bool bind_table(Binder *binder, Scope *scope, SqlSource *source) {
     int hidden = 0;
     for (int i = 0; i < source->ncolumns; i++) hidden += source->columns[i].hidden;
     if (!source->is_virtual && !hidden) {
-      return bind_fail(binder, source->span, "'%s' is not a function", source->name);
+      return bind_fail_table(binder, source->span, "'%s' is not a function", source->name);
     }
     if (source->nargs > hidden) {
-      return bind_fail(binder, source->span, "too many arguments on %s() - max %d", source->name,
+      return bind_fail_table(binder, source->span, "too many arguments on %s() - max %d", source->name,
                        hidden);
     }
   }
   const SqlSchema *schema = binder->schema;
   if (source->indexed_by && schema->index && !schema->index(schema->ctx, source,
                                                              source->indexed_by)) {
-    return bind_fail(binder, source->span, "no such index: %s", source->indexed_by);
+    return bind_fail_table(binder, source->span, "no such index: %s", source->indexed_by);
   }
   return true;
 }
@@ -144,6 +144,7 @@ static bool bind_parens(Binder *binder, Scope *scope, SqlSource *join) {
   inner.from_visible = false;
   inner.aliases_visible = inner.allow_aggregate = inner.allow_window = inner.lands = false;
   if (!bind_from(binder, &inner, join->first) || !bind_nested(binder, join)) return false;
+  join->has_rowid = binder->schema->rowid_in_views;
   inner.from_visible = true;
   return bind_on(binder, &inner, join->first) && bind_arguments(binder, &inner, join->first);
 }
@@ -155,6 +156,7 @@ static bool bind_source(Binder *binder, Scope *scope, SqlSource *source) {
     /* The recursive reference of a CTE has been given its columns before. */
     return source->cte ? true : bind_table(binder, scope, source);
   case SQL_SOURCE_SELECT:
+    source->has_rowid = binder->schema->rowid_in_views;
     return bind_select(binder, source->select, scope) &&
            bind_columns_of(binder, source, source->select, NULL, 0);
   default: return bind_parens(binder, scope, source);
@@ -166,7 +168,7 @@ bool bind_from(Binder *binder, Scope *scope, SqlSource *first) {
   int count = 0;
   for (SqlSource *source = first; source; source = source->next) {
     if (++count > SQL_MAX_TABLES) {
-      return bind_fail(binder, source->span, "at most %d tables in a join", SQL_MAX_TABLES);
+      return bind_fail_table(binder, source->span, "at most %d tables in a join", SQL_MAX_TABLES);
     }
     if (!bind_source(binder, scope, source)) return false;
   }

@@ -58,7 +58,7 @@ static bool equate(Binder *binder, SqlSource *first, SqlSource *right, const cha
   SqlSource *left =
       right_column < 0 ? NULL : find_left(first, right, name, natural, &left_column);
   if (!left) {
-    return bind_fail(binder, right->span,
+    return bind_fail_table(binder, right->span,
                      "cannot join using column %s - column not present in both tables", name);
   }
   SqlExpr *a = column_of(binder, right->span, left, left_column, name);
@@ -70,7 +70,7 @@ static bool equate(Binder *binder, SqlSource *first, SqlSource *right, const cha
   SqlSource *next = right_joins ? find_left(left->next, right, name, natural, &column) : NULL;
   for (; next; next = find_left(next->next, right, name, natural, &column)) {
     if (!bind_equates(next, name)) {
-      return bind_fail(binder, right->span, "ambiguous reference to %s in USING()", name);
+      return bind_fail_table(binder, right->span, "ambiguous reference to %s in USING()", name);
     }
     a->merged = true;
   }
@@ -81,7 +81,7 @@ static bool equate(Binder *binder, SqlSource *first, SqlSource *right, const cha
 
 static bool join_by_name(Binder *binder, SqlSource *first, SqlSource *right, bool right_joins) {
   if (right->natural && (right->nusing || right->on)) {
-    return bind_fail(binder, right->span, "a NATURAL join may not have an ON or USING clause");
+    return bind_fail_table(binder, right->span, "a NATURAL join may not have an ON or USING clause");
   }
   int room = right->natural ? right->ncolumns : right->nusing;
   right->nequal = 0;
@@ -137,7 +137,7 @@ static bool look_up(Binder *binder, SqlSource *first, SqlSpan at, const Wanted *
   if (found.count != 1) {
     const char *what = found.count ? "ambiguous column name" : "no such column";
     const char *database = wanted->like ? bind_database(wanted->like) : NULL;
-    return bind_fail(binder, at, "%s: %s%s%s%s%s", what, database ? database : "",
+    return bind_fail_table(binder, at, "%s: %s%s%s%s%s", what, database ? database : "",
                      database ? "." : "", wanted->table ? wanted->table : "",
                      wanted->table ? "." : "", wanted->name);
   }
@@ -207,7 +207,7 @@ bool bind_nested(Binder *binder, SqlSource *join) {
     }
     if (!add_columns(binder, join, source, &list)) return false;
     if (list.count > SQL_MAX_COLUMNS) {
-      return bind_fail(binder, join->span, "too many columns in result set");
+      return bind_fail_table(binder, join->span, "too many columns in result set");
     }
   }
   join->columns = bind_alloc(binder, (size_t)list.count, sizeof *join->columns);
@@ -219,8 +219,12 @@ bool bind_nested(Binder *binder, SqlSource *join) {
     if (column->column >= 0) *out = column->source->columns[column->column];
     out->hidden = false;
     out->name = column->name;
+    if (sql_same_name(out->name, "true") || sql_same_name(out->name, "false")) {
+      out->name = arena_printf(binder->arena, "column%d", i + 1);
+      if (!out->name) return bind_oom(binder);
+    }
     for (int j = 0; j < i; j++) {
-      if (!sql_same_name(join->columns[j].name, column->name)) continue;
+      if (!sql_same_name(join->columns[j].name, out->name)) continue;
       if (list.items[j].joined) column->no_expand = true;
       out->name = unused_name(binder, join, i, column->name);
       if (!out->name) return false;
@@ -270,6 +274,12 @@ static SqlExpr *star_column(Binder *binder, SqlSource *first, SqlSource *source,
     if (e) e->merged = at.merged;
     return e;
   }
+  if (source->kind == SQL_SOURCE_JOIN && !first->next &&
+      !sql_same_name(name, bind_join_columns(source)[i].name)) {
+    /* SQLite looks for the name it made unique, where it is not. */
+    bind_fail_table(binder, star->span, "no such column: %s", name);
+    return NULL;
+  }
   if (source->kind == SQL_SOURCE_JOIN) return column_of(binder, star->span, source, i, name);
   const char *table = bind_source_name(source);
   if (first->next && table) {
@@ -303,6 +313,6 @@ bool bind_star(Binder *binder, SqlSource *first, const SqlExpr *star, SqlResult 
     }
   }
   if (seen) return true;
-  if (star->table) return bind_fail(binder, star->span, "no such table: %s", star->table);
-  return bind_fail(binder, star->span, "no tables specified");
+  if (star->table) return bind_fail_table(binder, star->span, "no such table: %s", star->table);
+  return bind_fail_table(binder, star->span, "no tables specified");
 }

@@ -56,14 +56,13 @@ static Clash clash(const SqlSource *source, const char *name) {
 }
 
 /* Take one match into account; false: an earlier one stays. */
-static bool take(Found *found, const SqlSource *at, const char *name, SqlSource *source, int column,
-                 bool merged, int index) {
+static bool take(Found *found, const SqlSource *at, const char *name, const Found *match) {
   if (found->count) {
     Clash how = clash(at, name);
     if (how == CLASH_KEEP) return false;
     if (how == CLASH_MERGE && found->count == 1) {
       found->merged = true;
-      found->index = index;
+      found->index = match->index;
       return true;
     }
     if (how != CLASH_REPLACE) {
@@ -71,12 +70,23 @@ static bool take(Found *found, const SqlSource *at, const char *name, SqlSource 
       return true;
     }
   }
+  int rowids = found->rowids;
+  SqlSource *rowid = found->rowid;
+  *found = *match;
   found->count = 1;
-  found->source = source;
-  found->column = column;
-  found->merged = merged;
-  found->index = index;
+  found->rowids = rowids;
+  found->rowid = rowid;
   return true;
+}
+
+/* Column i of a parenthesised join as a match. */
+static Found join_match(const SqlSource *join, int i, int index) {
+  const JoinColumn *column = &bind_join_columns(join)[i];
+  return (Found){.source = column->source,
+                 .column = column->column,
+                 .merged = column->merged,
+                 .index = index,
+                 .name = join->columns[i].name};
 }
 
 static bool names_join_column(const JoinColumn *column, const Wanted *wanted) {
@@ -93,7 +103,8 @@ static void search_join(SqlSource *join, const Wanted *wanted, int index, Found 
   for (int i = 0; i < join->ncolumns; i++) {
     const JoinColumn *column = &columns[i];
     if (!names_join_column(column, wanted)) continue;
-    if (take(found, join, wanted->name, column->source, column->column, column->merged, index)) {
+    Found match = join_match(join, i, index);
+    if (take(found, join, wanted->name, &match)) {
       hit = true;
       if (column->joined) break;
     }
@@ -104,7 +115,11 @@ static void search_join(SqlSource *join, const Wanted *wanted, int index, Found 
   }
   int i = bind_find(join, wanted->name);
   if (i >= 0) {
-    take(found, join, wanted->name, columns[i].source, columns[i].column, columns[i].merged, index);
+    Found match = join_match(join, i, index);
+    take(found, join, wanted->name, &match);
+  } else if (!found->count && join->has_rowid) {
+    found->rowids++;
+    found->rowid = join;
   }
 }
 
@@ -120,7 +135,13 @@ void bind_search(SqlSource *first, const Wanted *wanted, Found *found) {
       if (!name || !sql_same_name(name, wanted->table) || !in_database(source, wanted)) continue;
     }
     int column = bind_find(source, wanted->name);
-    if (column >= 0) take(found, source, wanted->name, source, column, false, index);
+    if (column >= 0) {
+      Found match = {.source = source,
+                     .column = column,
+                     .index = index,
+                     .name = source->columns[column].name};
+      take(found, source, wanted->name, &match);
+    }
     if (!found->count && source->has_rowid) {
       found->rowids++;
       found->rowid = source;
@@ -148,12 +169,13 @@ static void track(const Binder *binder, const Scope *scope, int further) {
   }
 }
 
-static bool found_column(const Binder *binder, Scope *from, Scope *scope, SqlExpr *e, const Found *found, int depth) {
+static bool found_column(Binder *binder, Scope *from, Scope *scope, SqlExpr *e, const Found *found, int depth) {
   e->bound = found->source;
   e->column = found->column;
   e->merged = found->merged;
   e->depth = depth;
   e->alias_of = NULL;
+  binder->found_name = found->column < 0 ? "rowid" : found->name;
   if (scope->on_index >= 0 && found->index > scope->on_index) scope->beyond_on = true;
   mark_correlated(from, depth);
   track(binder, scope, 0);
@@ -230,8 +252,8 @@ static bool fail_name(Binder *binder, const SqlExpr *e, const char *what) {
 bool bind_column(Binder *binder, Scope *from, SqlExpr *e) {
   Wanted wanted = {e->schema, e->table, e->name, NULL};
   int depth = 0;
+  Found found = {0}; /* goes on from scope to scope: every source with a rowid on the way counts */
   for (Scope *scope = from; scope; scope = scope->outer, depth++) {
-    Found found = {0};
     if (scope->from_visible) bind_search(scope->from, &wanted, &found);
     if (found.count > 1) return fail_name(binder, e, "ambiguous column name");
     if (found.count == 1) return found_column(binder, from, scope, e, &found, depth);
@@ -243,6 +265,7 @@ bool bind_column(Binder *binder, Scope *from, SqlExpr *e) {
     if (found.rowids == 1 && is_rowid(e->name)) {
       found.source = found.rowid;
       found.column = found.rowid->rowid_column - 1;
+      if (found.column >= 0) found.name = found.rowid->columns[found.column].name;
       return found_column(binder, from, scope, e, &found, depth);
     }
     if (scope->aliases_visible && !e->table) {

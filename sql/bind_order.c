@@ -14,6 +14,10 @@ static bool is_position(const SqlExpr *e, long *position) {
     negative ^= e->op == SQL_OP_NEG;
     e = e->args[0];
   }
+  if (e->kind == SQL_EXPR_BINARY && bind_is_false(e)) { /* folded to a literal 0 */
+    *position = 0;
+    return true;
+  }
   if (e->kind != SQL_EXPR_INTEGER) return false;
   bool hex = e->text[0] == '0' && (e->text[1] | 0x20) == 'x';
   unsigned long long value = strtoull(e->text, NULL, hex ? 16 : 10);
@@ -83,6 +87,19 @@ bool bind_order(Binder *binder, Scope *scope, SqlOrder *order, int n) {
   return true;
 }
 
+static SqlWalk find_window_call(void *ctx, SqlExpr *e) {
+  if (e->kind != SQL_EXPR_FUNCTION || !e->over) return SQL_WALK_ON;
+  *(const char **)ctx = e->name;
+  return SQL_WALK_STOP;
+}
+
+static const char *window_name(SqlExpr *e) {
+  const char *name = "";
+  SqlVisitor visitor = {&name, find_window_call, NULL, NULL};
+  sql_walk_expr(e, &visitor);
+  return name;
+}
+
 bool bind_group(Binder *binder, Scope *scope, SqlExpr **group, int n) {
   if (n > SQL_MAX_COLUMNS) {
     return bind_fail(binder, group[0]->span, "too many terms in GROUP BY clause");
@@ -95,6 +112,10 @@ bool bind_group(Binder *binder, Scope *scope, SqlExpr **group, int n) {
     scope->grouping = false;
     if (!ok) return false;
     bool place = is_position(skip_collate(group[i]), &position);
+    if (place && (scope->result_flags[position - 1] & RESULT_WINDOW)) {
+      return bind_fail(binder, group[i]->span, "misuse of window function %s()",
+                       window_name(scope->select->expanded[position - 1].expr));
+    }
     if (scope->has_aggregate ||
         (place && (scope->result_flags[position - 1] & RESULT_AGGREGATE))) {
       return bind_fail(binder, group[i]->span,

@@ -76,7 +76,8 @@ static bool bind_upsert(Binder *binder, SqlSource *table, const SqlUpsert *upser
 
 static bool check_width(Binder *binder, const SqlInsert *insert) {
   const SqlSource *table = insert->table;
-  int width = sql_width(insert->select), expected = insert->ncolumns;
+  int width = insert->select ? sql_width(insert->select) : 0, expected = insert->ncolumns;
+  if (!insert->select && !expected) return true;
   if (!expected) {
     for (int i = 0; i < table->ncolumns; i++) expected += !table->columns[i].hidden;
     if (width == expected) return true;
@@ -96,10 +97,8 @@ static bool bind_insert(Binder *binder, SqlInsert *insert) {
                        insert->columns[i]);
     }
   }
-  if (insert->select && (!bind_select(binder, insert->select, NULL) ||
-                         !check_width(binder, insert))) {
-    return false;
-  }
+  if (insert->select && !bind_select(binder, insert->select, NULL)) return false;
+  if (!check_width(binder, insert)) return false;
   for (int i = 0; i < insert->nupserts; i++) {
     if (!bind_upsert(binder, table, &insert->upserts[i])) return false;
   }
@@ -137,12 +136,26 @@ static SqlSource *joined_from(Binder *binder, SqlSource *from) {
   return join;
 }
 
+/* As if by alias: "UPDATE t … FROM t" is refused. */
+static bool check_target(Binder *binder, const SqlSource *target, const SqlSource *from) {
+  for (; from; from = from->next) {
+    if (!check_target(binder, target, from->first)) return false;
+    const char *a = bind_source_name(target), *b = bind_source_name(from);
+    bool table = from->kind != SQL_SOURCE_JOIN;
+    if (table && a && b && sql_same_name(a, b)) {
+      return bind_fail(binder, from->span,
+                       "target object/alias may not appear in FROM clause: %s", b);
+    }
+  }
+  return true;
+}
+
 static bool bind_update(Binder *binder, SqlUpdate *update) {
   if (!bind_target(binder, update->table)) return false;
   SqlSource *from = joined_from(binder, update->from);
   if (update->from && !from) return false;
   Scope scope = {.from = from, .on_index = -1};
-  if (!bind_from(binder, &scope, from)) return false;
+  if (!bind_from(binder, &scope, from) || !check_target(binder, update->table, from)) return false;
   update->table->next = from;
   scope.from = update->table;
   scope.from_visible = true;

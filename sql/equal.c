@@ -98,7 +98,7 @@ bool sql_sources_equal(const SqlSource *a, const SqlSource *b) {
 /* The name a result goes by: a printer may have to say as an alias what was the text before. */
 static const char *result_name(const SqlResult *result) {
   if (result->alias) return result->alias;
-  return result->expr->kind == SQL_EXPR_COLUMN && !result->expr->quoted ? NULL : result->written;
+  return result->expr->kind == SQL_EXPR_COLUMN ? NULL : result->written;
 }
 
 bool sql_results_equal(const SqlResult *a, const SqlResult *b, int n) {

@@ -107,6 +107,10 @@ static bool is_truth(const char *name) {
   return true;
 }
 
+bool print_may_be_literal(const SqlExpr *e) {
+  return !e->table && (e->quoted || (!e->delimited && is_truth(e->name)));
+}
+
 /* The quotes matter: "a" may be a string, `a` may not, true may be a number, `true` may not. */
 static void print_column(Text *out, const SqlExpr *e) {
   if (e->table) {

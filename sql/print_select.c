@@ -167,28 +167,41 @@ void print_sources(const SqlPrinter *printer, const SqlSource *first) {
 
 /* ---- SELECT */
 
-/* SQLite names an expression by its text, so that other text needs the old name said. */
-static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, size_t from) {
+static bool is_text(const Text *out, size_t from, const char *text, size_t length) {
+  return out->length - from == length && memcmp(out->data + from, text, length) == 0;
+}
+
+/* True when the expression was printed as itself and not by a hook as something else. */
+static bool is_itself(const Text *out, size_t from, const SqlExpr *e) {
+  Text plain = {0};
+  SqlPrinter printer = {.out = &plain};
+  sql_print_expr(&printer, e);
+  bool same = !plain.oom && is_text(out, from, plain.data, plain.length);
+  text_finish(&plain);
+  return same;
+}
+
+/* SQLite names an expression by its text, so that other text needs the old name said. A column is
+** named by its name however written; but a literal in disguise, or several columns merged, by the
+** text again, which then is written as it was. */
+static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, size_t from,
+                            bool merged) {
   Text *out = printer->out;
-  if (out->oom || !result->written) return;
-  size_t length = out->length - from;
-  if (strlen(result->written) == length && memcmp(out->data + from, result->written, length) == 0) {
-    return;
-  }
   const SqlExpr *e = result->expr;
-  if (e->kind == SQL_EXPR_COLUMN && !e->quoted && !e->merged) {
-    /* Named by the column, however written, as long as it is still the column that stands there. */
-    size_t name_length = strlen(e->name);
-    bool there = length >= name_length && (out->data[out->length - 1] == '`' ||
-                                           out->data[out->length - 1] == '"' ||
-                                           memcmp(out->data + out->length - name_length, e->name,
-                                                  name_length) == 0);
-    if (there) return;
+  if (out->oom || !result->written) return;
+  if (is_text(out, from, result->written, strlen(result->written))) return;
+  if (e->kind == SQL_EXPR_COLUMN && is_itself(out, from, e)) {
+    bool by_text = e->bound ? e->merged : merged || print_may_be_literal(e);
+    if (!by_text) return;
+    out->length = from;
+    text_add(out, result->written);
+    if (strstr(result->written, "--")) text_addc(out, '\n');
+    return;
   }
   print_alias(out, result->name ? result->name : result->written, true);
 }
 
-void print_results(const SqlPrinter *printer, const SqlResult *results, int n) {
+void print_results(const SqlPrinter *printer, const SqlResult *results, int n, bool merged) {
   for (int i = 0; i < n; i++) {
     if (i) text_add(printer->out, ", ");
     size_t from = printer->out->length;
@@ -196,9 +209,16 @@ void print_results(const SqlPrinter *printer, const SqlResult *results, int n) {
     if (results[i].alias) {
       print_alias(printer->out, results[i].alias, results[i].alias_as);
     } else {
-      print_kept_name(printer, &results[i], from);
+      print_kept_name(printer, &results[i], from, merged);
     }
   }
+}
+
+static bool has_full_join(const SqlSource *source) {
+  for (; source; source = source->next) {
+    if (source->join == SQL_JOIN_FULL || has_full_join(source->first)) return true;
+  }
+  return false;
 }
 
 static void print_values(const SqlPrinter *printer, const SqlSelect *select) {
@@ -217,7 +237,7 @@ static void print_arm(const SqlPrinter *printer, const SqlSelect *select) {
     return;
   }
   text_add(out, select->distinct ? "SELECT DISTINCT " : select->all_given ? "SELECT ALL " : "SELECT ");
-  print_results(printer, select->results, select->nresults);
+  print_results(printer, select->results, select->nresults, has_full_join(select->from));
   if (select->from) {
     text_add(out, " FROM ");
     print_sources(printer, select->from);

@@ -39,7 +39,7 @@ static void print_where(const SqlPrinter *printer, const SqlExpr *where) {
 static void print_returning(const SqlPrinter *printer, const SqlResult *returning, int n) {
   if (!n) return;
   text_add(printer->out, " RETURNING ");
-  print_results(printer, returning, n);
+  print_results(printer, returning, n, false);
 }
 
 static void print_tail(const SqlPrinter *printer, const SqlOrder *order, int norder) {
@@ -226,8 +226,7 @@ static void print_constraint(const SqlPrinter *printer, const SqlConstraint *con
     sql_print_expr(printer, constraint->expr);
     text_addc(out, ')');
     if (constraint->text) {
-      text_addc(out, ' ');
-      print_name(out, constraint->text);
+      text_addf(out, " %s", constraint->text); /* STORED, or the keyword VIRTUAL */
     }
     break;
   }

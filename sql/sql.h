@@ -337,9 +337,12 @@ typedef struct SqlSchema {
                 Fault *fault);
   /* NULL: the functions built into SQLite 3.40 are known. */
   SqlFunctionKind (*function)(void *ctx, const char *name, int nargs);
-  /* NULL: every collation exists; every index named in INDEXED BY does. */
-  bool (*collation)(void *ctx, const char *name);
+  /* NULL: every index named in INDEXED BY exists. (Collations are taken on trust: SQLite itself asks
+  ** for one only where it compares.) */
   bool (*index)(void *ctx, const SqlSource *source, const char *name);
+  /* The host was built with SQLITE_ALLOW_ROWID_IN_VIEW, as Debian's is: sub-selects have a rowid,
+  ** which is NULL. `table` says the same of views by has_rowid. */
+  bool rowid_in_views;
 } SqlSchema;
 
 /* The functions of a stock SQLite 3.40 with JSON and mathematics; what `function` may fall back on.

@@ -25,6 +25,7 @@ typedef struct LiveSchema {
   char functions[400][40];
   int nargs[400], kinds[400]; /* kinds: 's', 'a' or 'w' */
   int nfunctions;
+  bool rowid_in_views;
 } LiveSchema;
 
 static sqlite3_stmt *live_query(sqlite3 *db, const char *sql, const char *a, const char *b) {
@@ -82,7 +83,8 @@ static void live_columns(LiveSchema *live, LiveTable *table) {
     const char *type = (const char *)sqlite3_column_text(stmt, 0);
     source->is_view = strcmp(type, "view") == 0;
     source->is_virtual = strcmp(type, "virtual") == 0;
-    source->has_rowid = !source->is_view && !sqlite3_column_int(stmt, 1);
+    source->has_rowid =
+        source->is_view ? live->rowid_in_views : sqlite3_column_int(stmt, 1) == 0;
     source->database = live_text(&live->arena, stmt, 2);
   }
   sqlite3_finalize(stmt);
@@ -148,12 +150,6 @@ static SqlFunctionKind live_function(void *ctx, const char *name, int nargs) {
   return kind;
 }
 
-static bool live_collation(void *ctx, const char *name) {
-  (void)ctx;
-  return sqlite3_stricmp(name, "binary") == 0 || sqlite3_stricmp(name, "nocase") == 0 ||
-         sqlite3_stricmp(name, "rtrim") == 0;
-}
-
 static bool live_index(void *ctx, const SqlSource *source, const char *name) {
   LiveSchema *live = ctx;
   sqlite3_stmt *stmt =
@@ -176,14 +172,18 @@ static void live_open(LiveSchema *live, sqlite3 *db) {
     live->kinds[i] = sqlite3_column_text(stmt, 2)[0];
   }
   sqlite3_finalize(stmt);
+  stmt = NULL;
+  live->rowid_in_views =
+      sqlite3_prepare_v2(db, "SELECT rowid FROM (SELECT 1)", -1, &stmt, NULL) == SQLITE_OK;
+  sqlite3_finalize(stmt);
 }
 
 static SqlSchema live_schema(LiveSchema *live) {
   return (SqlSchema){.ctx = live,
                      .table = live_table,
                      .function = live_function,
-                     .collation = live_collation,
-                     .index = live_index};
+                     .index = live_index,
+                     .rowid_in_views = live->rowid_in_views};
 }
 
 #endif
