@@ -120,17 +120,18 @@ def reference_results(build):
         (root / "tools").mkdir()
         shutil.copy(ROOT / "tools" / "reference.py", root / "tools")
 
-        def check():
-            shown = subprocess.run([sys.executable, root / "tools" / "reference.py", build, "--check"],
+        def reference(*options):
+            shown = subprocess.run([sys.executable, root / "tools" / "reference.py", build, *options],
                                    capture_output=True, text=True, check=False)
             return shown.returncode, shown.stdout + shown.stderr
 
         def breach(name, plant):
             shutil.rmtree(pages, ignore_errors=True)
-            shutil.copytree(ROOT / "docs" / "reference", pages)
-            clean, _ = check()
+            pages.mkdir(parents=True)
+            reference()
+            clean, _ = reference("--check")
             plant()
-            status, output = check()
+            status, output = reference("--check")
             return f"reference: {name}", clean == 0 and status != 0, output
 
         page = pages / "viz.md"
