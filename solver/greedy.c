@@ -21,9 +21,10 @@ bool search_init(Search *search, Job *job) {
   search->score = calloc(nc, sizeof *search->score);
   search->lo = malloc(nc * sizeof *search->lo);
   search->hi = malloc(nc * sizeof *search->hi);
+  search->relaxed = calloc(nc, sizeof *search->relaxed);
   search->tabu = calloc(nc, sizeof *search->tabu);
   if (search->goal_coef && search->base && search->trial && search->order && search->hardness &&
-      search->heap && search->score && search->lo && search->hi && search->tabu) {
+      search->heap && search->score && search->lo && search->hi && search->relaxed && search->tabu) {
     return true;
   }
   search_finish(search);
@@ -41,9 +42,10 @@ void search_finish(Search *search) {
   free(search->score);
   free(search->lo);
   free(search->hi);
+  free(search->relaxed);
   free(search->tabu);
   search->goal_coef = search->base = search->trial = search->hardness = NULL;
-  search->score = search->lo = search->hi = NULL;
+  search->score = search->lo = search->hi = search->relaxed = NULL;
   search->order = search->heap = NULL;
   search->tabu = NULL;
 }

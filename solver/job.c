@@ -93,6 +93,11 @@ bool job_tighten(Job *job) {
   return true;
 }
 
+double job_max_root(const Job *job) {
+  double left = job_seconds_left(job);
+  return isinf(left) ? 0.5 : fmax(0.03, 0.05 * left);
+}
+
 typedef struct Found {
   Job *job;
   const Encoding *encoding;
@@ -130,7 +135,7 @@ bool job_branch(Job *job) {
                        .found = on_found, .found_ctx = &found};
   double left = job_seconds_left(job);
   if (!isinf(left)) options.seconds = fmax(left, 1e-3);
-  options.max_root = isinf(left) ? 0.5 : fmax(0.03, 0.05 * left);
+  options.max_root = job_max_root(job);
   double *point = calloc((size_t)encoding.lp.ncols + 1, sizeof *point);
   bool ok = point || fault_oom(job->fault);
   if (ok && job->have && job->goal >= 0) {

@@ -55,6 +55,9 @@ void job_phase(Job *job, const char *name, int64_t since);
 /* Draw conclusions from the cut-off into lo, hi. False: nothing better exists (job->infeasible). */
 bool job_tighten(Job *job);
 
+/* A relaxation that takes longer than this rules out branching: nodes cannot be interrupted. */
+double job_max_root(const Job *job);
+
 /* Branch and cut on the whole network, with the best answer as a start. */
 bool job_branch(Job *job);
 

@@ -106,6 +106,30 @@ static const NetDef *extreme_in_goal(Lns *l) {
   return found;
 }
 
+/* Where the best answer and the relaxation disagree there is something to gain. */
+static void free_disagreement(Lns *l) {
+  const Net *net = l->net;
+  const double *relaxed = l->search->relaxed;
+  int32_t n = net->nprimary;
+  int32_t offset = (int32_t)any(l, (size_t)n);
+  for (int32_t i = 0; i < n && l->nfree < 4 * l->target; i++) {
+    int32_t c = (i + offset) % n;
+    if (fabs(relaxed[c] - l->job->best[c]) > 1e-6) free_one(l, c);
+  }
+}
+
+/* Rows without room: what is in them can be traded against each other. */
+static void free_tight_rows(Lns *l) {
+  const Net *net = l->net;
+  const State *s = &l->search->state;
+  for (int tries = 0; tries < 400 && l->nfree < l->target && net->nrows; tries++) {
+    const NetRow *row = &net->rows[any(l, net->nrows)];
+    double room = fmin(row->hi - s->act[row->expr], s->act[row->expr] - row->lo);
+    double size = 1 / s->scale[row->expr];
+    if (room < size) free_expr(l, row->expr, 4);
+  }
+}
+
 static void choose(Lns *l) {
   const Net *net = l->net;
   const Job *job = l->job;
@@ -115,7 +139,10 @@ static void choose(Lns *l) {
   if (def && any(l, 4)) {
     free_items(l, def, 1 + (int32_t)any(l, 6));
   } else {
-    free_groups(l);
+    uint32_t how = any(l, 4);
+    if (how == 0) free_groups(l);
+    if (how >= 2) free_tight_rows(l);
+    if (l->search->has_relaxed && how != 0) free_disagreement(l);
   }
   for (int32_t c = 0; c < net->nprimary; c++) {
     bool excluded = job->best[c] < job->lo[c] || job->best[c] > job->hi[c];

@@ -157,7 +157,7 @@ static int simplex(glp_prob *problem, const LpOptions *o) {
   glp_init_smcp(&parm);
   parm.msg_lev = GLP_MSG_ON; /* printing is the clock, see above */
   parm.out_frq = 50;
-  parm.meth = o->basis ? GLP_DUALP : GLP_PRIMAL;
+  parm.meth = GLP_PRIMAL; /* a given basis is one that columns were added to: still feasible */
   if (o->max_iterations && o->max_iterations < INT32_MAX) parm.it_lim = (int)o->max_iterations;
   int rc = glp_simplex(problem, &parm);
   if (rc == GLP_EBADB || rc == GLP_ESING || rc == GLP_ECOND || rc == GLP_EFAIL ||

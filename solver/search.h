@@ -25,6 +25,9 @@ typedef struct Search {
   int32_t *heap;     /* columns of the group being placed */
   double *score;     /* per column */
   double *lo, *hi;   /* bounds with thresholds */
+  double *relaxed;   /* columns in the linear relaxation, when has_relaxed */
+  bool has_relaxed;
+  double root_seconds; /* what the relaxation took */
   int64_t *tabu;     /* per column: not before this move */
   int64_t moves;
   uint64_t random;
@@ -47,6 +50,8 @@ bool local_search(Search *search, int64_t work, bool improve);
 /* Least caps on the maxima (and greatest on minima) of the goal for which greedy and local search
 ** find an answer. Does nothing for goals without such terms. */
 bool threshold_search(Search *search);
+/* Does the goal have such terms? */
+bool threshold_goal(const Job *job);
 /* What no answer can beat, by counting how many units fit under a threshold. */
 void threshold_bound(Search *search);
 

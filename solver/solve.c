@@ -10,7 +10,9 @@
 #include "solver/search.h"
 #include "solver/solve.h"
 
-enum { SMALL = 60 }; /* columns: below, branch and cut is done before anything else has begun */
+/* Columns: below SMALL, branch and cut is done before anything else has begun; below FEW, it is
+** tried before neighbourhoods when the relaxation is strong. */
+enum { SMALL = 60, FEW = 3000 };
 
 const char *solve_status_name(SolveStatus status) {
   switch (status) {
@@ -139,7 +141,9 @@ static void run_search(Job *job, Search *search) {
   if (!job->have) find_first(job, search);
   if (!job->have || job->goal < 0) return;
   if (!job_proven(job) && !job_stop(job)) run_threshold(job, search);
-  if (!job_proven(job) && !job_stop(job)) improve(job, search);
+  if (!job_proven(job) && !job_stop(job) && (threshold_goal(job) || job->net.ncols > SMALL)) {
+    improve(job, search);
+  }
 }
 
 static bool run_neighbourhoods(Job *job, Search *search) {
@@ -147,6 +151,12 @@ static bool run_neighbourhoods(Job *job, Search *search) {
   bool ok = neighbourhoods(search, 0.4 * job_seconds_left(job));
   job_phase(job, "parts", since);
   return ok;
+}
+
+static int32_t open_columns(const Job *job) {
+  int32_t count = 0;
+  for (int32_t c = 0; c < job->net.nprimary; c++) count += job->hi[c] > job->lo[c];
+  return count;
 }
 
 static bool solve_level(Job *job, Search *search) {
@@ -159,10 +169,19 @@ static bool solve_level(Job *job, Search *search) {
   if (job->fault && job->fault->code != FAULT_NONE) return false;
   if (!job_proven(job) && !job_tighten(job) && job->have) job_bound(job, job->value);
   if (job_proven(job) || job_stop(job)) return true;
-  if (job->goal >= 0 && job->have && job->net.ncols > SMALL && !run_neighbourhoods(job, search)) {
-    return false;
+  if (job->goal >= 0 && job->net.ncols > SMALL) {
+    bool threshold = threshold_goal(job);
+    if (!threshold && !relaxation_search(search)) return false;
+    bool branch_first = !threshold && open_columns(job) < FEW &&
+                        search->root_seconds <= job_max_root(job);
+    if (job->have && !branch_first && !job_proven(job) && !job_stop(job) &&
+        !run_neighbourhoods(job, search)) {
+      return false;
+    }
   }
   if (job_proven(job) || job_stop(job)) return true;
+  /* A relaxation that is slow once is slow at every node. */
+  if (search->root_seconds > job_max_root(job)) return true;
   return job_branch(job);
 }
 

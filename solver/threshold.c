@@ -39,6 +39,11 @@ static int find_targets(const Job *job, Target *targets) {
   return count;
 }
 
+bool threshold_goal(const Job *job) {
+  Target targets[MAX_TARGETS];
+  return find_targets(job, targets) > 0;
+}
+
 /* The target's value at the best answer / its proven limit, as something to be made small. */
 static double reached(const Job *job, const Target *t) { return t->sign * job->best[t->column]; }
 

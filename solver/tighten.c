@@ -18,38 +18,47 @@ typedef struct Bounds {
 
 /* ---- bounds of an expression */
 
-/* What the group whose run starts at terms[0] adds to sign * expression at least: all its choices
-** at the least coefficient, but for those that are already elsewhere or have no room. Terms of the
-** run are counted in *out_count, the marginal price (what one more unit costs at least) in
-** *out_price. */
-static double run_least(const Net *net, const double *lo, const double *hi, const Term *terms,
-                        size_t count, double sign, size_t *out_count, double *out_price) {
+/* What a run of terms of one group adds to sign * expression at least. Two reasons, each right, the
+** stronger taken: every choice costs at least the cheapest value; and every column costs at least
+** what its own bounds say. */
+typedef struct Run {
+  size_t count;      /* terms in it */
+  double least;      /* the larger of the next two */
+  double by_size;    /* all choices at the least coefficient with room */
+  double by_column;  /* each column at its own bound */
+  double price;      /* by_size: what one more choice costs */
+} Run;
+
+static Run run_of(const Net *net, const double *lo, const double *hi, const Term *terms,
+                  size_t count, double sign) {
   int32_t g = net->group[terms[0].var];
   const NetGroup *group = &net->groups[g];
-  size_t n = 0;
-  double least = INFINITY, sum = 0, held = 0;
-  for (; n < count && net->group[terms[n].var] == g; n++) {
-    int32_t c = terms[n].var;
-    double coef = sign * terms[n].coef;
-    sum += coef * lo[c];
+  Run run = {.price = INFINITY};
+  double held = 0;
+  for (; run.count < count && net->group[terms[run.count].var] == g; run.count++) {
+    int32_t c = terms[run.count].var;
+    double coef = sign * terms[run.count].coef;
+    run.by_size += coef * lo[c];
+    run.by_column += coef * (coef > 0 ? lo[c] : hi[c]);
     held += lo[c];
-    if (hi[c] > lo[c]) least = fmin(least, coef);
+    if (hi[c] > lo[c]) run.price = fmin(run.price, coef);
   }
-  *out_count = n;
-  if (n < (size_t)group->count) least = fmin(least, 0);
-  double left = group->size - held;
-  if (isinf(least)) least = 0;
-  *out_price = least;
-  return left > 0 ? sum + left * least : sum;
+  if (run.count < (size_t)group->count) run.price = fmin(run.price, 0);
+  if (isinf(run.price)) run.price = 0;
+  if (group->size > held) run.by_size += (group->size - held) * run.price;
+  run.least = fmax(run.by_size, run.by_column);
+  return run;
 }
 
 static double least_value(const Net *net, const NetExpr *e, const double *lo, const double *hi,
                           double sign) {
   const Term *terms = net->terms + e->span.start;
-  double sum = sign * e->constant, price;
+  double sum = sign * e->constant;
   for (size_t i = 0, n; i < e->span.count; i += n) {
     if (net->group[terms[i].var] >= 0) {
-      sum += run_least(net, lo, hi, terms + i, e->span.count - i, sign, &n, &price);
+      Run run = run_of(net, lo, hi, terms + i, e->span.count - i, sign);
+      sum += run.least;
+      n = run.count;
       continue;
     }
     double coef = sign * terms[i].coef;
@@ -86,6 +95,17 @@ static void move(Bounds *b, int32_t c, bool upper, double value) {
   }
 }
 
+/* One column of a run may exceed its least by what `room` pays for. */
+static void tighten_member(Bounds *b, Term term, double sign, Run run, double room) {
+  int32_t c = term.var;
+  double range = b->hi[c] - b->lo[c], coef = sign * term.coef, extra = coef - run.price;
+  double by_size = room + (run.least - run.by_size), by_column = room + (run.least - run.by_column);
+  if (range <= 0) return;
+  if (extra > 0 && extra * range > by_size) move(b, c, true, b->lo[c] + by_size / extra);
+  if (coef > 0 && coef * range > by_column) move(b, c, true, b->lo[c] + by_column / coef);
+  if (coef < 0 && -coef * range > by_column) move(b, c, false, b->hi[c] + by_column / coef);
+}
+
 /* sign * expr <= bound (the expr's constant included). */
 static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
   const Net *net = b->net;
@@ -101,7 +121,7 @@ static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
   double slack = slack_of(bound);
   for (size_t i = 0, n; i < e->span.count && !b->infeasible; i += n) {
     int32_t c = terms[i].var;
-    double coef = sign * terms[i].coef, price;
+    double coef = sign * terms[i].coef;
     n = 1;
     if (net->group[c] < 0) {
       if (fabs(coef) * (b->hi[c] - b->lo[c]) > room + slack) {
@@ -110,14 +130,9 @@ static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
       }
       continue;
     }
-    run_least(net, b->lo, b->hi, terms + i, e->span.count - i, sign, &n, &price);
-    for (size_t k = i; k < i + n; k++) {
-      double extra = sign * terms[k].coef - price;
-      c = terms[k].var;
-      if (extra > 0 && extra * (b->hi[c] - b->lo[c]) > room + slack) {
-        move(b, c, true, b->lo[c] + (room + slack) / extra);
-      }
-    }
+    Run run = run_of(net, b->lo, b->hi, terms + i, e->span.count - i, sign);
+    n = run.count;
+    for (size_t k = i; k < i + n; k++) tighten_member(b, terms[k], sign, run, room + slack);
   }
 }
 

@@ -4,7 +4,7 @@
 ** Nodes come in three sizes (60/30/10 %) and three zones, 30 % have an ssd, 10 % are tainted. Pods
 ** come in applications of 1..20 identical ones; of the applications 20 % ask for an ssd, 10 % for a
 ** zone, half spread (no two on one node), 10 % avoid a twentieth of the nodes. "light": nodes are
-** 15..25 % used; "tight": 40..70 %, and pods are up to twice as large. Goals:
+** 15..25 % used; "tight": 40..70 %, and pods are up to half as large again. Goals:
 **   minmax    one level: 10 * unplaced + largest cpu share + largest memory share, minimized
 **   linear    one level: 10 * unplaced + the cost of each placement, minimized
 **   levels    most priority placed; then the least spare cpu share, maximized
@@ -96,7 +96,7 @@ static void make_cluster(Cluster *c, int nnodes, int npods, bool tight, uint64_t
     }
     c->napps++;
   }
-  double factor = tight ? fmin(2, fmax(1, 0.85 * free_cpu / demand)) : 1;
+  double factor = tight ? fmin(1.5, fmax(1, 0.85 * free_cpu / demand)) : 1;
   for (int a = 0; a < c->napps; a++) {
     c->apps[a].cpu = floor(c->apps[a].cpu * factor);
     c->apps[a].mem = floor(c->apps[a].mem * factor);
