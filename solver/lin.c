@@ -60,9 +60,9 @@ static void sift_down(Term *terms, size_t root, size_t count) {
   }
 }
 
-/* Heap sort needs no memory that could be refused. Equal variables end up in any order, which can
-** only change the last bit of a merged coefficient. */
-static void sort_terms(Term *terms, size_t count) {
+/* Needs no memory that could be refused. Equal variables end up in any order, which can only change
+** the last bit of a merged coefficient. */
+static void heap_sort(Term *terms, size_t count) {
   for (size_t i = count / 2; i-- > 0;) sift_down(terms, i, count);
   for (size_t end = count; end-- > 1;) {
     Term swap = terms[0];
@@ -70,6 +70,45 @@ static void sort_terms(Term *terms, size_t count) {
     terms[end] = swap;
     sift_down(terms, 0, end);
   }
+}
+
+static size_t run_end(const Term *terms, size_t from, size_t count) {
+  if (from >= count) return count;
+  while (++from < count && terms[from - 1].var <= terms[from].var) {
+  }
+  return from;
+}
+
+/* Merge neighbouring ascending runs of `from` into `to`; returns how many runs are left. */
+static size_t merge_runs(const Term *from, Term *to, size_t count) {
+  size_t runs = 0;
+  for (size_t start = 0; start < count; runs++) {
+    size_t middle = run_end(from, start, count), end = run_end(from, middle, count);
+    size_t a = start, b = middle, at = start;
+    while (a < middle && b < end) to[at++] = from[a].var <= from[b].var ? from[a++] : from[b++];
+    while (a < middle) to[at++] = from[a++];
+    while (b < end) to[at++] = from[b++];
+    start = end;
+  }
+  return runs;
+}
+
+/* Expressions are put together from pieces that are in order already: merging their runs takes
+** log2(pieces) passes. */
+static void sort_terms(Term *terms, size_t count) {
+  Term *other = malloc(count * sizeof *other), *from = terms, *to = other;
+  if (!other) {
+    heap_sort(terms, count);
+    return;
+  }
+  for (size_t runs = 2; runs > 1;) {
+    runs = merge_runs(from, to, count);
+    Term *swap = from;
+    from = to;
+    to = swap;
+  }
+  if (from != terms) memcpy(terms, from, count * sizeof *terms);
+  free(other);
 }
 
 void lin_normalize(Lin *lin) {
