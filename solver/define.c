@@ -80,7 +80,7 @@ static bool grow_table(Model *model) {
 /* The variable of `def`, whose terms (from `terms` on) and items (from `items` on) were just
 ** appended; they are taken back when an equal definition exists. */
 static Var intern(Model *model, Definition def, size_t terms, size_t items, double lo, double hi,
-                  bool integral) {
+                  int grid) {
   if (!grow_table(model)) return VAR_ONE;
   def.hash = hash_definition(model, &def);
   size_t at = def.hash & (model->table_size - 1);
@@ -99,7 +99,7 @@ static Var intern(Model *model, Definition def, size_t terms, size_t items, doub
     model_fail(model, FAULT_INVALID, "an expression overflows");
     return VAR_ONE;
   }
-  def.var = model_new_var(model, VAR_DERIVED, lo, hi, integral, (int32_t)model->ndefs);
+  def.var = model_new_var(model, VAR_DERIVED, lo, hi, grid, (int32_t)model->ndefs);
   if (def.var == VAR_ONE) return VAR_ONE;
   model->table[at] = (uint32_t)model->ndefs + 1;
   model->defs[model->ndefs++] = def;
@@ -170,7 +170,7 @@ static Lit and_of_scratch(Model *model) {
   size_t terms = model->nterms;
   Definition def = {.kind = DEF_AND};
   if (!model_keep(model, &def.span)) return LIT_FALSE;
-  Var var = intern(model, def, terms, model->nitems, 0, 1, true);
+  Var var = intern(model, def, terms, model->nitems, 0, 1, 0);
   return var == VAR_ONE ? LIT_FALSE : lit_of(var);
 }
 
@@ -325,11 +325,16 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
   Lit lit;
   if (!integral || !le_as_and(model, bound, &lit)) {
     size_t terms = model->nterms;
+    int grid = terms_grid(model, from->terms, from->count, 0);
     double step = integral ? 1 : discrete ? decimal_step(from) : 0;
+    if (grid >= 0) {
+      step = fmax(step, ldexp(1, -grid));
+      bound = ldexp(floor(ldexp(bound, grid)), -grid);
+    }
     Definition def = {.kind = DEF_LE, .bound = bound};
     def.step = fmax(step, epsilon_of(model, from));
     if (!model_keep(model, &def.span)) return LIT_FALSE;
-    lit = lit_of(intern(model, def, terms, model->nitems, 0, 1, true));
+    lit = lit_of(intern(model, def, terms, model->nitems, 0, 1, 0));
   }
   if (!model_ok(model)) return LIT_FALSE;
   return flip ? lit_not(lit) : lit;
@@ -345,8 +350,7 @@ static Var product_of_scratch(Model *model, Lit lit) {
   }
   double lo, hi;
   span_bounds(model, lin->terms, lin->count, NULL, NULL, &lo, &hi);
-  bool integral = terms_integral(model, lin->terms, lin->count) &&
-                  lin->constant == floor(lin->constant);
+  int grid = terms_grid(model, lin->terms, lin->count, lin->constant);
   Definition def = {.kind = DEF_PRODUCT, .lit = lit, .bound = lin->constant};
   lo += lin->constant;
   hi += lin->constant;
@@ -356,7 +360,7 @@ static Var product_of_scratch(Model *model, Lit lit) {
   }
   size_t terms = model->nterms;
   if (!model_keep(model, &def.span)) return VAR_ONE;
-  return intern(model, def, terms, model->nitems, lo, hi, integral);
+  return intern(model, def, terms, model->nitems, lo, hi, grid);
 }
 
 /* Given that `lit` is true: other values of its choice are 0. */
@@ -428,7 +432,7 @@ Var model_quotient(Model *model, const Lin *lin, int64_t divisor) {
   Definition def = {.kind = DEF_QUOTIENT, .bound = from->constant, .divisor = divisor};
   size_t terms = model->nterms;
   if (!model_keep(model, &def.span)) return VAR_ONE;
-  return intern(model, def, terms, model->nitems, fmin(a, b), fmax(a, b), true);
+  return intern(model, def, terms, model->nitems, fmin(a, b), fmax(a, b), 0);
 }
 
 /* ---- the largest and the smallest */
@@ -437,7 +441,7 @@ typedef struct Extreme {
   bool max;
   double best;     /* what a true guard promises at least (most, for min) */
   double lo, hi;   /* over all items */
-  bool integral;
+  int grid;
 } Extreme;
 
 static bool better(const Extreme *e, double a, double b) { return e->max ? a > b : a < b; }
@@ -463,8 +467,10 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   hi += item.constant;
   e->lo = fmin(e->lo, lo);
   e->hi = fmax(e->hi, hi);
-  e->integral = e->integral && terms_integral(model, terms, item.span.count) &&
-                item.constant == floor(item.constant);
+  if (e->grid >= 0) {
+    int grid = terms_grid(model, terms, item.span.count, item.constant);
+    if (grid < 0 || grid > e->grid) e->grid = grid;
+  }
   if (guard == LIT_TRUE && better(e, e->max ? lo : hi, e->best)) e->best = e->max ? lo : hi;
   return true;
 }
@@ -493,7 +499,7 @@ static Var constant_or_copy(Model *model, const Item *item) {
 
 static Var extreme(Model *model, const GuardedLin *items, size_t count, bool max) {
   if (!model_ok(model)) return VAR_ONE;
-  Extreme e = {max, max ? -INFINITY : INFINITY, INFINITY, -INFINITY, true};
+  Extreme e = {max, max ? -INFINITY : INFINITY, INFINITY, -INFINITY, 0};
   size_t terms = model->nterms, first = model->nitems;
   for (size_t i = 0; i < count; i++) {
     if (!add_item(model, &items[i], &e)) return VAR_ONE;
@@ -516,7 +522,7 @@ static Var extreme(Model *model, const GuardedLin *items, size_t count, bool max
   if (isfinite(e.best)) *(max ? &lo : &hi) = e.best;
   Definition def = {.kind = max ? DEF_MAX : DEF_MIN, .first_item = first,
                     .nitems = (uint32_t)(kept - first), .bound = max ? lo : hi};
-  return intern(model, def, terms, first, lo, hi, e.integral);
+  return intern(model, def, terms, first, lo, hi, e.grid);
 }
 
 Var model_max(Model *model, const GuardedLin *items, size_t count) {

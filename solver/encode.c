@@ -63,6 +63,8 @@ static void need_def(Encoder *e, const NetDef *def) {
     int32_t expr = def->first_expr + i;
     Guard guard = e->net->exprs[expr].guard;
     int sign = def->kind == NET_LE ? -1 : 1;
+    /* A guard may be settled because of this very item: it must still be what it is defined as. */
+    need_guard(e, guard, restricts ? DOWN : UP | DOWN);
     if (never(e, guard)) continue;
     if (def->kind == NET_QUOTIENT) {
       need_terms(e, expr, 1);
@@ -71,7 +73,6 @@ static void need_def(Encoder *e, const NetDef *def) {
     }
     if (needs & UP) need_terms(e, expr, sign);
     if (needs & DOWN) need_terms(e, expr, -sign);
-    need_guard(e, guard, restricts ? DOWN : UP | DOWN);
   }
 }
 

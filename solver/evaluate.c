@@ -67,6 +67,25 @@ bool terms_integral(const Model *model, const Term *terms, size_t count) {
   return true;
 }
 
+static int number_grid(double value) {
+  for (int grid = 0; grid <= 20; grid++) {
+    double scaled = ldexp(value, grid);
+    if (fabs(scaled) > 9007199254740992.0) return -1;
+    if (scaled == floor(scaled)) return grid;
+  }
+  return -1;
+}
+
+int terms_grid(const Model *model, const Term *terms, size_t count, double constant) {
+  int grid = number_grid(constant);
+  for (size_t i = 0; i < count && grid >= 0; i++) {
+    int own = model->vars[terms[i].var].grid, coef = number_grid(terms[i].coef);
+    if (own < 0 || coef < 0 || own + coef > 20) return -1;
+    if (own + coef > grid) grid = own + coef;
+  }
+  return grid;
+}
+
 double terms_gcd(const Term *terms, size_t count) {
   double gcd = 0;
   for (size_t i = 0; i < count && gcd != 1; i++) {

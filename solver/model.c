@@ -63,10 +63,9 @@ static bool reserve_vars(Model *model, size_t count) {
   return true;
 }
 
-Var model_new_var(Model *model, VarKind kind, double lo, double hi, bool integral,
-                  int32_t owner) {
+Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, int32_t owner) {
   if (!reserve_vars(model, 1)) return VAR_ONE;
-  model->vars[model->nvars] = (VarInfo){lo, hi, owner, (uint8_t)kind, integral};
+  model->vars[model->nvars] = (VarInfo){lo, hi, owner, (uint8_t)kind, grid == 0, (int8_t)grid};
   return (Var)model->nvars++;
 }
 
@@ -85,7 +84,7 @@ Var model_choice(Model *model, int count) {
   int32_t owner = (int32_t)model->nchoices;
   double lo = count == 1 ? 1 : 0;
   for (int i = 0; i < count; i++) {
-    model->vars[first + i] = (VarInfo){lo, 1, owner, VAR_VALUE, true};
+    model->vars[first + i] = (VarInfo){lo, 1, owner, VAR_VALUE, true, 0};
   }
   model->nvars += (size_t)count;
   model->choices[model->nchoices++] = (Choice){first, count, -1};
@@ -112,12 +111,12 @@ Var model_integer(Model *model, double lo, double hi) {
     fault_set(&model->fault, FAULT_INVALID, "model: no integer between %g and %g", lo, hi);
     return VAR_ONE;
   }
-  return model_new_var(model, VAR_INTEGER, ceil(lo), floor(hi), true, -1);
+  return model_new_var(model, VAR_INTEGER, ceil(lo), floor(hi), 0, -1);
 }
 
 Var model_real(Model *model, double lo, double hi) {
   if (!bounds_valid(model, "real", lo, hi)) return VAR_ONE;
-  return model_new_var(model, VAR_REAL, lo, hi, false, -1);
+  return model_new_var(model, VAR_REAL, lo, hi, -1, -1);
 }
 
 static bool var_exists(Model *model, Var var) {

@@ -18,6 +18,7 @@ typedef struct VarInfo {
   int32_t owner; /* VAR_VALUE: its choice, VAR_DERIVED: its definition, numbers: -1 */
   uint8_t kind;
   bool integral;
+  int8_t grid; /* values are multiples of 2^-grid; -1: of nothing */
 } VarInfo;
 
 typedef struct Choice {
@@ -114,12 +115,14 @@ bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef);
 bool model_keep(Model *model, Span *out);
 
 /* A new derived variable (definition not yet attached), or VAR_ONE after a fault. */
-Var model_new_var(Model *model, VarKind kind, double lo, double hi, bool integral, int32_t owner);
+Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, int32_t owner);
 
 /* Bounds of sorted terms, aware that exactly one value of a choice is true. lo and hi may be NULL:
 ** the variables' own. Else arrays over variables. */
 void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
                  const double *hi, double *out_lo, double *out_hi);
+/* The grid of constant + terms, -1 when there is none (or finer than 2^-20). */
+int terms_grid(const Model *model, const Term *terms, size_t count, double constant);
 bool terms_integral(const Model *model, const Term *terms, size_t count);
 double terms_value(const Term *terms, size_t count, const double *values);
 
