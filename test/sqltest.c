@@ -1,12 +1,14 @@
 /*
 ** sqltest: runs SQL fixtures and the SQL in the documentation, and compares what SQLite answers.
 **
-**   sqltest [--extensions FOLDER] [--modes plain,untrusted,oom] [--seed N] [--update] FILE...
+**   sqltest [--extensions FOLDER] [--modes plain,untrusted,oom] [--seed N] [--every] [--update]
+**           FILE...
 **
 ** A FILE.sql is a fixture, its answers in FILE.expected beside it; each `-- case:` has a fresh
 ** database, runs once in every mode, and must leave nothing behind. A FILE.md is a page: its
 ** ```sql blocks run in one database and must answer what the ```text blocks say. --update writes
-** the answers instead; read the difference before committing it. Directives: test/runner/run.h.
+** the answers instead; read the difference before committing it. In mode oom a sample of the
+** allocations, drawn from the seed, is refused; with --every each one is. Directives: run.h.
 */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -19,8 +21,8 @@
 #include "test/runner/tap.h"
 
 static int usage(void) {
-  fputs("usage: sqltest [--extensions FOLDER] [--modes plain,untrusted,oom] [--seed N] [--update] "
-        "FILE...\n",
+  fputs("usage: sqltest [--extensions FOLDER] [--modes plain,untrusted,oom] [--seed N] [--every] "
+        "[--update] FILE...\n",
         stderr);
   return 2;
 }
@@ -37,8 +39,8 @@ static int parse_options(int argc, char **argv, FixtureOptions *options) {
   int i = 1;
   for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
     const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-    if (strcmp(argv[i], "--update") == 0) {
-      options->update = true;
+    if (strcmp(argv[i], "--update") == 0 || strcmp(argv[i], "--every") == 0) {
+      *(argv[i][2] == 'u' ? &options->update : &options->every) = true;
       continue;
     }
     if (!value) return -1;

@@ -29,6 +29,7 @@ typedef struct FixtureOptions {
   const char *folder; /* of the extensions */
   unsigned modes;     /* 1 << Mode each */
   unsigned seed;      /* of the sample of allocations that are refused */
+  bool every;         /* refuse every allocation, however long it takes */
   bool update;        /* write the goldens instead of comparing */
 } FixtureOptions;
 

@@ -48,7 +48,7 @@ void starve_case(const char *preamble, const char *script, const char *expected,
   long samples = sample_time / took;
   if (samples > MOST_SAMPLES) samples = MOST_SAMPLES;
   if (samples < FEWEST_SAMPLES) samples = FEWEST_SAMPLES;
-  if (samples > count) samples = count;
+  if (samples > count || options->every) samples = count;
   unsigned state = options->seed;
   for (long i = 0; i < samples && !why->length; i++) {
     long first = count * i / samples, width = count * (i + 1) / samples - first;
