@@ -78,6 +78,39 @@ void *vt_arg_pointer(const VtPlan *plan, int col, const char *type) {
   return value ? sqlite3_value_pointer(value, type) : NULL;
 }
 
+/* ---- texts ---------------------------------------------------------------------------------- */
+
+static bool holds(VtOp op, int order) {
+  switch (op) {
+  case VT_OP_EQ:
+    return order == 0;
+  case VT_OP_LT:
+    return order < 0;
+  case VT_OP_LE:
+    return order <= 0;
+  case VT_OP_GT:
+    return order > 0;
+  case VT_OP_GE:
+    return order >= 0;
+  default:
+    return false;
+  }
+}
+
+bool vt_text_matches(VtOp op, sqlite3_value *value, const char *text, size_t length) {
+  if (sqlite3_value_type(value) == SQLITE_NULL) return false;
+  bool pattern = op == VT_OP_GLOB || op == VT_OP_LIKE;
+  if (!pattern && sqlite3_value_type(value) == SQLITE_BLOB) return holds(op, -1);
+  const char *other = (const char *)sqlite3_value_text(value);
+  if (!other) return true; /* no memory to tell: let SQLite's own test decide, or fail */
+  if (op == VT_OP_GLOB) return sqlite3_strglob(other, text) == 0;
+  if (op == VT_OP_LIKE) return sqlite3_strlike(other, text, 0) == 0;
+  size_t size = (size_t)sqlite3_value_bytes(value);
+  int order = memcmp(text, other, length < size ? length : size);
+  if (order == 0) order = (length > size) - (length < size);
+  return holds(op, order);
+}
+
 /* ---- integer ranges --------------------------------------------------------------------- */
 
 typedef struct Range {

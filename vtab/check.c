@@ -27,7 +27,11 @@ static bool check_column(const VtTable *table, int i, bool *in_args, bool *has_k
   if (*in_args && !arg) what = "follows an argument; arguments come last";
   if ((column->flags & (VT_MUST | VT_NULLABLE)) && !arg) what = "is no argument";
   if (arg && table->created) what = "is an argument of a table made by CREATE VIRTUAL TABLE";
-  if (arg && (column->flags & (VT_EQ | VT_RANGE | VT_IN | VT_UNIQUE | VT_ROWID))) {
+  /* For `a = 1 OR b = 2` SQLite seeks twice and drops rows whose rowid came before. */
+  if ((column->flags & VT_SEARCHED) && !table->rowid && !table->without_rowid) {
+    what = "is searched, which needs a rowid function";
+  }
+  if (arg && (column->flags & (VT_SEARCHED | VT_UNIQUE | VT_ROWID))) {
     what = "is an argument and cannot be searched";
   }
   if (what) {
@@ -59,6 +63,10 @@ static bool check_table(const VtExtension *extension, const VtTable *table, Faul
   if (nargs > VT_MAX_TERMS / 2) return fail(fault, table->name, "too many arguments");
   if (!table->created && (table->ncols == nargs || table->is_shadow || table->destroy)) {
     return fail(fault, table->name, "only a table made by CREATE VIRTUAL TABLE can do that");
+  }
+  const VtWriter *writer = table->writer;
+  if (writer && (writer->update || writer->remove) && !table->rowid && !table->without_rowid) {
+    return fail(fault, table->name, "rows are written, which needs a rowid function");
   }
   if (!table->created && table->without_rowid && !has_key) {
     return fail(fault, table->name, "without a rowid, and no key");

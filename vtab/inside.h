@@ -18,6 +18,9 @@
 #define VT_HUB_TYPE "tenfold-hub-1"
 #define VT_HUB_NAME "tenfold_hub"
 
+/* Flags of columns on which constraints are passed on. */
+enum { VT_SEARCHED = VT_EQ | VT_RANGE | VT_IN | VT_GLOB | VT_LIKE };
+
 /* What SQLite gets as user data: of a function, or as pAux of a module. */
 struct VtBinding {
   VtConn *conn;

@@ -25,6 +25,7 @@ typedef struct Draft {
   sqlite3_index_info *info;
   VtPlan plan;
   int source[VT_MAX_TERMS]; /* index of the constraint behind each term */
+  int missing;              /* a required argument that is absent, or -1 */
 } Draft;
 
 /* ---- which terms ------------------------------------------------------------------------------
@@ -80,9 +81,10 @@ static void take_term(Draft *draft, int i, int col, VtOp op, bool omit) {
   draft->info->aConstraintUsage[i].omit = omit;
 }
 
-/* An argument is taken when usable; given but unusable means: try another join order. */
+/* An argument is taken when usable; given but unusable means: try another join order. An absent one
+** is no error yet: for `t(5) WHERE a = 1 OR b = 2` SQLite also asks about each side of the OR by
+** itself, without the 5. Such a plan costs more than any other, and fails when it is run. */
 static int take_argument(Draft *draft, int col) {
-  const VtColumn *column = &draft->tab->cols[col];
   bool given = false;
   for (int i = 0; i < draft->info->nConstraint; i++) {
     const struct sqlite3_index_constraint *constraint = &draft->info->aConstraint[i];
@@ -93,8 +95,8 @@ static int take_argument(Draft *draft, int col) {
     return SQLITE_OK;
   }
   if (given) return SQLITE_CONSTRAINT;
-  if (!(column->flags & VT_MUST)) return SQLITE_OK;
-  return vt_fail(draft->tab, SQLITE_ERROR, "argument \"%s\" is required", column->name);
+  if ((draft->tab->cols[col].flags & VT_MUST) && draft->missing < 0) draft->missing = col;
+  return SQLITE_OK;
 }
 
 static void take_constraint(Draft *draft, int i) {
@@ -247,12 +249,25 @@ static int set_index(Draft *draft) {
   return rc;
 }
 
+/* Nothing is taken over, and the number says which argument it is about. */
+static int set_missing(Draft *draft) {
+  sqlite3_index_info *info = draft->info;
+  memset(info->aConstraintUsage, 0, (size_t)info->nConstraint * sizeof *info->aConstraintUsage);
+  info->estimatedCost = 1e99;
+  info->estimatedRows = (sqlite3_int64)1e15;
+  info->idxNum = -1 - draft->missing;
+  info->idxStr = sqlite3_mprintf("%s is missing", draft->tab->cols[draft->missing].name);
+  info->needToFreeIdxStr = 1;
+  return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
+}
+
 int vt_best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
-  Draft draft = {.tab = (VtTab *)base, .info = info};
+  Draft draft = {.tab = (VtTab *)base, .info = info, .missing = -1};
   draft.plan.limit = INT64_MAX;
   draft.plan.used = info->colUsed;
   int rc = take_terms(&draft);
   if (rc != SQLITE_OK) return rc;
+  if (draft.missing >= 0) return set_missing(&draft);
   take_order(&draft);
   if (draft.tab->desc->wants_limit) take_limit(&draft);
   set_cost(&draft);

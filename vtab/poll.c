@@ -23,7 +23,8 @@ static void prepare_poll(VtPoll *poll) {
   sqlite3 *db = vt_db(poll->conn);
   int rc = sqlite3_prepare_v2(db, vt_poll_sql, -1, &poll->stmt, NULL);
   /* A host's authorizer may allow less than that; this much it will. */
-  if (rc == SQLITE_AUTH) rc = sqlite3_prepare_v2(db, "SELECT 1", -1, &poll->stmt, NULL);
+  if (rc == SQLITE_AUTH || rc == SQLITE_ERROR)
+    rc = sqlite3_prepare_v2(db, "SELECT 1", -1, &poll->stmt, NULL);
   if (rc == SQLITE_INTERRUPT) poll->stopped = true; /* the parser looks as well */
 }
 

@@ -62,13 +62,20 @@ static int declare(VtTab *tab) {
   return rc;
 }
 
-static void find_columns(VtTab *tab) {
+/* Columns decided at run time have not been through vt_check(). */
+static int find_columns(VtTab *tab) {
+  bool identity = tab->desc->rowid || tab->desc->without_rowid;
   tab->first_arg = tab->ncols;
   tab->rowid_col = -1;
   for (int i = tab->ncols; i-- > 0;) {
     if (tab->cols[i].flags & VT_ARG) tab->first_arg = i;
     if (tab->cols[i].flags & VT_ROWID) tab->rowid_col = i;
+    if ((tab->cols[i].flags & VT_SEARCHED) && !identity) {
+      return vt_fail(tab, SQLITE_INTERNAL,
+                     "column \"%s\" is searched, which needs a rowid function", tab->cols[i].name);
+    }
   }
+  return SQLITE_OK;
 }
 
 static void tab_free(VtTab *tab) {
@@ -86,8 +93,8 @@ static int tab_connect(VtTab *tab, const VtCreate *create) {
   tab->connected = true;
   int rc = table->connect ? table->connect(tab, create) : SQLITE_OK;
   if (rc != SQLITE_OK) return rc;
-  find_columns(tab);
-  rc = declare(tab);
+  rc = find_columns(tab);
+  if (rc == SQLITE_OK) rc = declare(tab);
   if (rc == SQLITE_OK) rc = sqlite3_vtab_config(tab->db, table->risk);
   if (rc == SQLITE_OK && table->writer && table->writer->constraints) {
     rc = sqlite3_vtab_config(tab->db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
@@ -306,6 +313,10 @@ static int cursor_filter(sqlite3_vtab_cursor *base, int nterms, const char *text
   end_seek(cur);
   cur->eof = false;
   cur->rowid = 1;
+  if (nterms < 0) { /* plan.c: a required argument is absent */
+    return vt_fail(cur->tab, SQLITE_ERROR, "argument \"%s\" is required",
+                   cur->tab->cols[-1 - nterms].name);
+  }
   if (!read_plan(cur, nterms, text, argc)) {
     return vt_fail(cur->tab, SQLITE_INTERNAL, "plan \"%s\" is not one of ours", text ? text : "");
   }

@@ -44,6 +44,7 @@ typedef enum VtColumnFlag {
   VT_IN = 1 << 2,    /* an IN list arrives whole: vt_in_next(). Without: one seek per element */
   VT_GLOB = 1 << 3,  /* GLOB; VT_LIKE: LIKE */
   VT_LIKE = 1 << 4,
+  /* What is passed on but not exact may let too many rows through, never too few. */
   VT_EXACT = 1 << 5,    /* seek() applies what it gets exactly as SQLite would; no second test */
   VT_UNIQUE = 1 << 6,   /* at most one row has a given value */
   VT_ROWID = 1 << 7,    /* this column is the rowid: constraints on rowid count as on it */
@@ -113,6 +114,12 @@ sqlite3_value *vt_in_next(const VtTerm *term, bool *started, int *rc);
 ** fits. VT_IN terms are not looked at. Exact, so such columns may be VT_EXACT. */
 bool vt_int_range(const VtPlan *plan, int col, sqlite3_int64 *lo, sqlite3_int64 *hi);
 
+/* Whether a text matches a term with this operator (not VT_OP_IN: ask for each element), by
+*SQLite's
+** rules for a column of type TEXT under BINARY: numbers compare as their text, blobs sort after all
+** texts. `text` is NUL-terminated at `length`. */
+bool vt_text_matches(VtOp op, sqlite3_value *value, const char *text, size_t length);
+
 /* ---- tables -----------------------------------------------------------------------------------
  */
 
@@ -137,7 +144,7 @@ struct VtCursor {
   sqlite3_vtab_cursor base;
   VtTab *tab;
   bool eof;            /* set by seek() and step() when there is no (further) row */
-  sqlite3_int64 rowid; /* counted by the kit from 1, unless .rowid is given */
+  sqlite3_int64 rowid; /* counted from 1 in each seek; unused when .rowid is given */
   Arena arena;         /* one seek long: reset after done() */
   VtPoll poll;         /* for long work in seek, step and column: vt_poll(&cur->poll) */
   /* The rest is the kit's. */
@@ -202,7 +209,8 @@ struct VtTable {
   double rows;          /* expected without any constraint */
   double row_cost;      /* of one row, in units of a row of an ordinary table; 0: 1 */
   double seek_cost;     /* of one seek, in the same unit */
-  const VtOrder *order; /* rows come in this order when plan->ordered, NULL: none */
+  const VtOrder *order; /* rows come in this order (SQLite's: NULLs first, texts by memcmp) when
+                           plan->ordered; NULL: none */
   int norder;
   bool reversible;    /* ... and backwards when plan->reverse */
   bool wants_limit;   /* seek() makes use of plan->limit */
@@ -230,7 +238,13 @@ struct VtTable {
   /* The scan. seek() stands on the first row, step() goes to the next; both set cur->eof when there
   ** is none. column() answers for `col`, which is never an argument (the kit returns those).
   ** done() follows every seek, also a failed one, before the next seek or the end. open/close
-  ** frame the cursor's life; all but seek, step and column may be NULL. */
+  ** frame the cursor's life; all but seek, step and column may be NULL.
+  **
+  ** rowid() names the row the same way in every scan. Tables with searched columns must have it:
+  *for
+  ** `a = 1 OR b = 2` SQLite seeks twice and drops a row whose rowid it has seen. Writable ones,
+  *too.
+  ** For tables that are only called with arguments the kit's count will do. */
   int (*open)(VtCursor *cur);
   int (*seek)(VtCursor *cur, const VtPlan *plan);
   int (*step)(VtCursor *cur);

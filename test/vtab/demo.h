@@ -102,7 +102,7 @@ enum { WORD_ID, WORD_TEXT, WORD_SIZE, WORD_NCOL };
 
 static const VtColumn word_cols[] = {
     [WORD_ID] = {"id", "INTEGER", VT_EQ | VT_IN, 1, "ordinal"},
-    [WORD_TEXT] = {"word", "TEXT", VT_EQ | VT_IN | VT_RANGE | VT_GLOB, 1, "the word"},
+    [WORD_TEXT] = {"word", "TEXT", VT_EQ | VT_IN | VT_RANGE | VT_GLOB | VT_EXACT, 1, "the word"},
     [WORD_SIZE] = {"size", "INTEGER", VT_OUT, 0, "bytes"},
 };
 
@@ -117,25 +117,12 @@ typedef struct WordCursor {
 static sqlite3_int64 last_limit;
 static sqlite3_uint64 last_used;
 static int in_lists, dones;
+static size_t most_arena;
 
 static unsigned match_word(const VtTerm *term, sqlite3_value *value, int i) {
   if (term->col == WORD_ID) return sqlite3_value_int64(value) == i;
-  const char *text = (const char *)sqlite3_value_text(value);
-  if (!text) return 0;
-  if (term->op == VT_OP_GLOB) return sqlite3_strglob(text, words[i]) == 0;
-  int order = strcmp(words[i], text);
-  switch (term->op) {
-  case VT_OP_LT:
-    return order < 0;
-  case VT_OP_LE:
-    return order <= 0;
-  case VT_OP_GT:
-    return order > 0;
-  case VT_OP_GE:
-    return order >= 0;
-  default:
-    return order == 0;
-  }
+  VtOp op = term->op == VT_OP_IN ? VT_OP_EQ : term->op;
+  return vt_text_matches(op, value, words[i], strlen(words[i]));
 }
 
 static unsigned match_words(const VtTerm *term, sqlite3_value *value) {
@@ -194,8 +181,10 @@ static int word_column(VtCursor *base, sqlite3_context *ctx, int col) {
   return SQLITE_OK;
 }
 
+static sqlite3_int64 word_rowid(VtCursor *base) { return ((WordCursor *)base)->at; }
+
 static void word_done(VtCursor *base) {
-  (void)base;
+  if (base->arena.total > most_arena) most_arena = base->arena.total;
   dones++;
 }
 
@@ -214,6 +203,7 @@ static const VtTable word_table = {
     .seek = word_seek,
     .step = word_step,
     .column = word_column,
+    .rowid = word_rowid,
     .done = word_done,
 };
 

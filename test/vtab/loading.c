@@ -171,6 +171,12 @@ static void test_table_rules(void) {
   table.column = NULL;
   expect_rule(&one, "demo_steps: seek, step or column is missing");
   table = step_table;
+  table.rowid = NULL;
+  expect_rule(&one, "demo_steps: column \"value\" is searched, which needs a rowid function");
+  table = store_table;
+  table.rowid = NULL;
+  expect_rule(&one, "demo_store: rows are written, which needs a rowid function");
+  table = step_table;
   table.is_shadow = store_is_shadow;
   expect_rule(&one, "demo_steps: only a table made by CREATE VIRTUAL TABLE can do that");
   table = step_table;

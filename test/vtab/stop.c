@@ -78,12 +78,10 @@ static int deny_all_but_select(void *ctx, int action, const char *a, const char 
   return action == SQLITE_FUNCTION && strcmp(b, "demo_work") == 0 ? SQLITE_OK : SQLITE_DENY;
 }
 
+/* An authorizer that allows little leaves the smallest of statements, which handlers still see. */
 static void test_authorizer(sqlite3 *db) {
-  pthread_t thread;
   sqlite3_set_authorizer(db, deny_all_but_select, NULL);
-  pthread_create(&thread, NULL, interrupter, db);
-  expect(db, "SELECT demo_work(2000)", "! 9 demo_work: interrupted");
-  pthread_join(thread, NULL);
+  test_progress(db, 1);
   sqlite3_set_authorizer(db, NULL, NULL);
 }
 

@@ -36,6 +36,10 @@ static void test_arguments(sqlite3 *db) {
          "SELECT t.x, s.value FROM (SELECT 2 AS x UNION SELECT NULL) t "
          "LEFT JOIN demo_steps(t.x) s ON 1",
          "NULL|NULL 2|1 2|2");
+  expect(db, "SELECT value FROM demo_steps(5) WHERE value = 1 OR value > 4", "1 5");
+  expect(db, "SELECT value FROM demo_steps(5) WHERE value = 1 OR (start = 5 AND value > 3)", "1");
+  expect(db, "SELECT value FROM demo_steps WHERE stop = 2 OR (stop = 5 AND start = 4) ORDER BY 1",
+         "1 2 4 5");
   expect(db, "SELECT stop, typeof(stop) FROM demo_steps('1')", "1|text");
   expect(db, "SELECT rowid FROM demo_steps(7, 5)", "5 6 7");
   expect(db, "INSERT INTO demo_steps VALUES (1, 2)", "! 1 table demo_steps may not be modified");
@@ -99,6 +103,12 @@ static void test_words(sqlite3 *db) {
   dones = 0, seeks = 0;
   expect(db, "SELECT count(*) FROM demo_steps(5) s CROSS JOIN demo_words w ON w.id = s.value", "5");
   check(seeks == 6 && dones == 5, "every seek is done once");
+  expect(db,
+         "SELECT count(*) FROM demo_steps(20000) s CROSS JOIN demo_words w ON w.id = s.value % 6",
+         "20000");
+  check(most_arena > 0 && most_arena < 100000, "a seek gives back its memory");
+  expect(db, "SELECT id FROM demo_words WHERE id = 1 OR word = 'date' OR word IN ('Fig', 'date')",
+         "1 3 5");
 }
 
 static void test_limits(sqlite3 *db) {
@@ -118,50 +128,113 @@ static void test_limits(sqlite3 *db) {
   check(last_used == 1 << WORD_SIZE, "columns that are read");
 }
 
-/* Random conditions on value: the same rows as from a plain table, in the asked order. */
-static void test_oracle(sqlite3 *db) {
-  static const char *const ops[] = {"=", "<", "<=", ">", ">=", "IS", "<>"};
-  static const char *const values[] = {"3",
-                                       "2.5",
-                                       "'4'",
-                                       "'a'",
-                                       "NULL",
-                                       "x'30'",
-                                       "-1",
-                                       "9e999",
-                                       "-1e30",
-                                       "5.0",
-                                       "'3.5'",
-                                       "12",
-                                       "9223372036854775807",
-                                       "-9223372036854775808"};
-  int wrong = 0;
-  unsigned seed = 7;
-  expect(db,
-         "CREATE TABLE plain(value INTEGER, square INTEGER, stop, start, by); INSERT INTO "
-         "plain SELECT value, square, stop, 2, 3 FROM demo_steps(20, 2, 3)",
-         "");
-  for (int i = 0; i < 3000; i++) {
-    char where[300], sql[500];
-    int length = snprintf(where, sizeof where, "WHERE 1");
-    for (int n = 0; n < 1 + i % 3; n++) {
-      seed = seed * 1103515245 + 12345;
-      length += snprintf(where + length, sizeof where - (size_t)length, " AND value %s %s",
-                         ops[(seed >> 16) % countof(ops)], values[(seed >> 20) % countof(values)]);
+/* ---- random conditions, against plain tables with the same rows ------------------------------ */
+
+static unsigned seed = 7;
+
+static unsigned pick(size_t count) {
+  seed = seed * 1103515245 + 12345;
+  return (seed >> 12) % (unsigned)count;
+}
+
+static const char *const values[] = {
+    "3",    "2.5",  "'4'",   "'a'",    "NULL", "x'30'", "-1",    "9e999",    "-1e30",
+    "5.0",  "14",   "12",    "'date'", "'e'",  "'Fig'", "'3.5'", "'cherry'", "9223372036854775807",
+    "'a*'", "'*e'", "'FIG'", "0",      "1",    "20",    "4",     "'[A-Z]*'", "-9223372036854775808",
+};
+
+static void add_value(Text *sql) { text_add(sql, values[pick(countof(values))]); }
+
+static void add_comparison(Text *sql, const char *const *columns, size_t ncolumns) {
+  static const char *const ops[] = {"=", "<", "<=", ">", ">=", "IS", "<>", "GLOB"};
+  const char *column = columns[pick(ncolumns)];
+  text_add(sql, column);
+  switch (pick(8)) {
+  case 0:
+    text_add(sql, " IN (");
+    for (unsigned n = pick(4); n > 0; n--) {
+      add_value(sql);
+      if (n > 1) text_addc(sql, ',');
     }
-    const char *tail = i % 2 ? "ORDER BY value" : "ORDER BY value DESC LIMIT 3";
-    Text ours = {0}, theirs = {0};
-    snprintf(sql, sizeof sql, "SELECT value, square FROM demo_steps(20, 2, 3) %s %s", where, tail);
-    run_into(db, sql, &ours);
-    snprintf(sql, sizeof sql, "SELECT value, square FROM plain %s %s", where, tail);
-    run_into(db, sql, &theirs);
-    if (strcmp(text_get(&ours), text_get(&theirs)) != 0 && wrong++ < 5) {
-      printf("# %s\n# got      %s\n# expected %s\n", sql, text_get(&ours), text_get(&theirs));
-    }
-    text_finish(&ours);
-    text_finish(&theirs);
+    text_addc(sql, ')');
+    break;
+  case 1:
+    text_add(sql, " BETWEEN ");
+    add_value(sql);
+    text_add(sql, " AND ");
+    add_value(sql);
+    break;
+  default:
+    text_addf(sql, " %s ", ops[pick(countof(ops))]);
+    add_value(sql);
+    if (pick(8) == 0) text_add(sql, " COLLATE NOCASE");
   }
-  check(wrong == 0, "3,000 random conditions agree with a plain table");
+}
+
+static void add_condition(Text *sql, const char *const *columns, size_t ncolumns, int depth) {
+  if (depth == 0 || pick(3) == 0) {
+    add_comparison(sql, columns, ncolumns);
+    return;
+  }
+  text_add(sql, pick(6) == 0 ? "NOT (" : "(");
+  add_condition(sql, columns, ncolumns, depth - 1);
+  text_add(sql, pick(2) ? " AND " : " OR ");
+  add_condition(sql, columns, ncolumns, depth - 1);
+  text_addc(sql, ')');
+}
+
+/* True when `FROM ours` and `FROM theirs` answer alike. */
+static bool same(sqlite3 *db, const char *select, const char *ours, const char *theirs,
+                 const char *rest) {
+  Text sql = {0}, a = {0}, b = {0};
+  text_addf(&sql, "SELECT %s FROM %s WHERE %s", select, ours, rest);
+  run_into(db, text_get(&sql), &a);
+  text_clear(&sql);
+  text_addf(&sql, "SELECT %s FROM %s WHERE %s", select, theirs, rest);
+  run_into(db, text_get(&sql), &b);
+  bool ok = strcmp(text_get(&a), text_get(&b)) == 0;
+  if (!ok) {
+    printf("# %s\n# got      %s\n# expected %s\n", text_get(&sql), text_get(&a), text_get(&b));
+  }
+  text_finish(&sql);
+  text_finish(&a);
+  text_finish(&b);
+  return ok;
+}
+
+static void test_oracle(sqlite3 *db) {
+  static const char *const step_names[] = {"s.value", "s.square", "s.rowid"};
+  static const char *const word_names[] = {"w.id", "w.word", "w.size"};
+  static const char *const both[] = {"s.value", "s.square", "w.id", "w.word", "w.size"};
+  static const char *const orders[] = {" ORDER BY 1", " ORDER BY 1 DESC", " ORDER BY 1 LIMIT 3",
+                                       " ORDER BY 1 DESC LIMIT 2 OFFSET 1"};
+  int wrong = 0;
+  expect(db,
+         "CREATE TABLE plain_s(value INTEGER PRIMARY KEY, square INTEGER); CREATE TABLE plain_w("
+         "id INTEGER, word TEXT, size INTEGER); INSERT INTO plain_s SELECT value, square FROM "
+         "demo_steps(20, 2, 3); INSERT INTO plain_w SELECT * FROM demo_words",
+         "");
+  for (int i = 0; i < 6000 && wrong < 5; i++) {
+    Text rest = {0};
+    if (i % 3 == 0) {
+      add_condition(&rest, step_names, countof(step_names), 3);
+      text_add(&rest, orders[pick(countof(orders))]);
+      wrong +=
+          !same(db, "s.value, s.square", "demo_steps(20, 2, 3) s", "plain_s s", text_get(&rest));
+    } else if (i % 3 == 1) {
+      add_condition(&rest, word_names, countof(word_names), 3);
+      text_add(&rest, orders[pick(countof(orders))]);
+      wrong += !same(db, "w.id, w.word, w.size", "demo_words w", "plain_w w", text_get(&rest));
+    } else {
+      text_add(&rest, pick(2) ? "s.value = w.id AND " : "s.value > w.size AND ");
+      add_condition(&rest, both, countof(both), 2);
+      text_add(&rest, " ORDER BY 1, 2 LIMIT 20");
+      wrong += !same(db, "s.value, w.id, w.word", "demo_steps(20, 2, 3) s, demo_words w",
+                     "plain_s s, plain_w w", text_get(&rest));
+    }
+    text_finish(&rest);
+  }
+  check(wrong == 0, "6,000 random conditions agree with plain tables");
 }
 
 int main(void) {

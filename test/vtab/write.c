@@ -3,6 +3,8 @@
 */
 #include "test/vtab/check.h"
 
+#include <unistd.h>
+
 /* What was called since the last time. */
 static void expect_log(const char *what, const char *calls) {
   bool ok = strcmp(text_get(&store_log), calls) == 0;
@@ -140,20 +142,22 @@ static void test_notes(sqlite3 *db) {
 ** rest of the file still opens. */
 static void test_reopen(void) {
   sqlite3 *db = NULL;
-  remove("/tmp/tenfold-test-vtab.db");
-  check(sqlite3_open("/tmp/tenfold-test-vtab.db", &db) == SQLITE_OK, "a file");
+  char path[60];
+  snprintf(path, sizeof path, "/tmp/tenfold-write-%ld.db", (long)getpid());
+  remove(path);
+  check(sqlite3_open(path, &db) == SQLITE_OK, "a file");
   expect(db, "CREATE VIRTUAL TABLE s USING demo_store(a, b); CREATE TABLE t(x)", "");
   close_demo(db, "closes a file");
   text_clear(&store_log);
-  sqlite3_open("/tmp/tenfold-test-vtab.db", &db);
+  sqlite3_open(path, &db);
   expect(db, "SELECT count(*) FROM s; SELECT count(*) FROM s_data", "0 0");
   expect_log("connecting is no transaction", "");
   close_demo(db, "closes again");
   sqlite3_cancel_auto_extension((void (*)(void))demo_entry);
-  sqlite3_open("/tmp/tenfold-test-vtab.db", &db);
+  sqlite3_open(path, &db);
   expect(db, "SELECT count(*) FROM t; SELECT count(*) FROM s", "0 ! 1 no such module: demo_store");
   close_demo(db, "closes without the extension");
-  remove("/tmp/tenfold-test-vtab.db");
+  remove(path);
 }
 
 int main(void) {
