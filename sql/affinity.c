@@ -56,9 +56,13 @@ static SqlAffinity column_affinity(const SqlExpr *e) {
 SqlAffinity sql_expr_affinity(const SqlExpr *e) {
   for (;;) {
     switch (e->kind) {
-    case SQL_EXPR_COLUMN: return column_affinity(e);
-    case SQL_EXPR_CAST: return cast_affinity(e->name);
-    case SQL_EXPR_COLLATE: e = e->args[0]; break;
+    case SQL_EXPR_COLUMN:
+      return column_affinity(e);
+    case SQL_EXPR_CAST:
+      return cast_affinity(e->name);
+    case SQL_EXPR_COLLATE:
+      e = e->args[0];
+      break;
     case SQL_EXPR_ROW:
       if (!e->nargs) return SQL_AFFINITY_NONE;
       e = e->args[0];
@@ -72,7 +76,8 @@ SqlAffinity sql_expr_affinity(const SqlExpr *e) {
         e = sql_result(e->select, 0)->expr;
       }
       break;
-    default: return SQL_AFFINITY_NONE;
+    default:
+      return SQL_AFFINITY_NONE;
     }
   }
 }

@@ -19,16 +19,6 @@ bool bind_fail(Binder *binder, SqlSpan at, const char *format, ...) {
   return fault_set(binder->fault, FAULT_INVALID, "%s (line %d, column %d)", message, line, column);
 }
 
-bool bind_fail_table(Binder *binder, SqlSpan at, const char *format, ...) {
-  char message[FAULT_TEXT - 60];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(message, sizeof message, format, args);
-  va_end(args);
-  binder->table_fault = true;
-  return bind_fail(binder, at, "%s", message);
-}
-
 bool bind_oom(Binder *binder) {
   binder->oom = true;
   return fault_oom(binder->fault);
@@ -145,8 +135,9 @@ bool bind_results(Binder *binder, Scope *scope, SqlResult *results, int n, SqlRe
   return true;
 }
 
-/* When a condition is a literal 0, SQLite throws away all conditions that WHERE and the ONs of inner
-** joins make together, before it looks at the names in them. */
+/* When a condition is a literal 0, SQLite throws away all conditions that WHERE and the ONs of
+ *inner
+ ** joins make together, before it looks at the names in them. */
 static bool is_dead(const SqlSelect *select) {
   if (select->where && bind_is_false(select->where)) return true;
   for (const SqlSource *source = select->from; source; source = source->next) {
@@ -192,9 +183,66 @@ static bool bind_values_arm(Binder *binder, Scope *outer, SqlSelect *select) {
   return true;
 }
 
+/* ---- tables without names */
+
+static SqlWalk visit_tables(void *ctx, SqlSelect *select) {
+  Binder *binder = ctx;
+  if (select->compound != SQL_COMPOUND_NONE) return SQL_WALK_SKIP; /* seen with its first arm */
+  return bind_select(binder, select, NULL) ? SQL_WALK_SKIP : SQL_WALK_STOP;
+}
+
+bool bind_tables(Binder *binder, SqlExpr *e) {
+  SqlVisitor visitor = {binder, NULL, visit_tables, NULL};
+  bool saved = binder->tables_only;
+  binder->tables_only = true;
+  bool ok = sql_walk_expr(e, &visitor);
+  binder->tables_only = saved;
+  return ok;
+}
+
+static bool bind_list_tables(Binder *binder, SqlExpr **list, int n) {
+  for (int i = 0; i < n; i++) {
+    if (!bind_tables(binder, list[i])) return false;
+  }
+  return true;
+}
+
+static bool bind_sources_tables(Binder *binder, SqlSource *source) {
+  for (; source; source = source->next) {
+    if (!bind_list_tables(binder, source->args, source->nargs) ||
+        !bind_tables(binder, source->on) || !bind_sources_tables(binder, source->first)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool bind_arm_tables(Binder *binder, SqlSelect *select, Scope *outer) {
+  Scope scope = {.outer = outer, .select = select, .from = select->from, .on_index = -1};
+  if (!bind_from(binder, &scope, select->from)) return false;
+  if (!select->is_values && !expand(binder, &scope, select->results, select->nresults,
+                                    &select->expanded, &select->nexpanded)) {
+    return false;
+  }
+  for (int i = 0; i < select->nresults; i++) {
+    if (!bind_tables(binder, select->results[i].expr)) return false;
+  }
+  for (int i = 0; i < select->norder; i++) {
+    if (!bind_tables(binder, select->order[i].expr)) return false;
+  }
+  return bind_list_tables(binder, select->rows, select->nrows) &&
+         bind_sources_tables(binder, select->from) && bind_tables(binder, select->where) &&
+         bind_list_tables(binder, select->group, select->ngroup) &&
+         bind_tables(binder, select->having) && bind_unused_windows(binder, select) &&
+         bind_tables(binder, select->limit) && bind_tables(binder, select->offset);
+}
+
+/* ---- one arm with its names */
+
 /* ORDER BY of a single SELECT belongs to its scope; of a compound it is bound after all arms. */
 static bool bind_arm(Binder *binder, SqlSelect *select, Scope *outer, bool compound) {
   binder->text = select->text;
+  if (binder->tables_only) return bind_arm_tables(binder, select, outer);
   select->outer = outer ? outer->select : NULL;
   if (!bind_limit(binder, outer, select)) return false;
   if (select->is_values) return bind_values_arm(binder, outer, select);
@@ -215,7 +263,12 @@ static bool bind_arm(Binder *binder, SqlSelect *select, Scope *outer, bool compo
     if (!select->is_aggregate) {
       return bind_fail(binder, select->having->span, "HAVING clause on a non-aggregate query");
     }
+    if (!select->ngroup && scope.uses_windows && !scope.plain) {
+      return bind_fail(binder, select->having->span, "HAVING clause on a non-aggregate query");
+    }
+    SqlExpr *remote = scope.remote;
     if (!bind_expr(binder, &scope, select->having)) return false;
+    scope.remote = remote;
   }
   scope.lands = false;
   if (!bind_conditions(binder, &scope, select)) return false;
@@ -225,8 +278,11 @@ static bool bind_arm(Binder *binder, SqlSelect *select, Scope *outer, bool compo
   scope.lands = select->is_aggregate;
   if (!compound && !bind_order(binder, &scope, select->order, select->norder)) return false;
   scope.allow_window = false;
-  return bind_group(binder, &scope, select->group, select->ngroup) &&
-         bind_unused_windows(binder, &scope, select);
+  if (!bind_group(binder, &scope, select->group, select->ngroup)) return false;
+  if (scope.uses_windows && scope.remote) {
+    return bind_fail(binder, scope.remote->span, "misuse of aggregate: %s()", scope.remote->name);
+  }
+  return bind_unused_windows(binder, select);
 }
 
 /* ---- all arms */
@@ -252,7 +308,7 @@ static bool bind_arms(Binder *binder, SqlSelect *first, SqlSelect *from, const S
   for (SqlSelect *arm = from; arm != end; arm = arm->next) {
     if (!bind_arm(binder, arm, outer, first->next != NULL)) return false;
     if (arm->is_correlated) first->is_correlated = true;
-    if (!same_width(binder, first, arm)) return false;
+    if (!binder->tables_only && !same_width(binder, first, arm)) return false;
   }
   return true;
 }
@@ -263,7 +319,7 @@ bool bind_select(Binder *binder, SqlSelect *select, Scope *outer) {
   const char *text = binder->text;
   bool ok = bind_push_with(binder, select->with, &frame) &&
             bind_arms(binder, select, select, NULL, outer) &&
-            (!select->next || bind_compound_order(binder, select));
+            (!select->next || binder->tables_only || bind_compound_order(binder, select));
   binder->withs = withs;
   binder->text = text;
   binder->level--;
@@ -332,29 +388,29 @@ static bool bind_body(Binder *binder, SqlSource *source, WithFrame *frame, int i
     give_columns(start, source);
     if (!bind_arms(binder, select, start, NULL, scope)) return false;
   }
-  return !select->next || bind_compound_order(binder, select);
+  return !select->next || binder->tables_only || bind_compound_order(binder, select);
 }
 
 bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Scope *scope) {
   SqlCte *cte = &frame->with->ctes[index];
   CteState state = frame->states[index];
   if (state == CTE_BUSY || state == CTE_RECURSIVE || state == CTE_SUBQUERY) {
-    return bind_fail_table(binder, source->span,
+    return bind_fail(binder, source->span,
                      state == CTE_BUSY        ? "circular reference: %s"
                      : state == CTE_RECURSIVE ? "multiple recursive references: %s"
                                               : "recursive reference in a subquery: %s",
                      cte->name);
   }
   if (source->kind == SQL_SOURCE_FUNCTION) {
-    return bind_fail_table(binder, source->span, "'%s' is not a function", source->name);
+    return bind_fail(binder, source->span, "'%s' is not a function", source->name);
   }
   if (source->indexed_by) {
-    return bind_fail_table(binder, source->span, "no such index: \"%s\"", source->indexed_by);
+    return bind_fail(binder, source->span, "no such index: \"%s\"", source->indexed_by);
   }
   if (state == CTE_DONE) return name_columns(binder, source, cte);
   /* Names of tables inside mean what they mean where the CTE is written, but columns of enclosing
   ** SELECTs are those of the place that uses it. */
-  if (binder->level++ > SQL_MAX_DEPTH) return bind_fail_table(binder, source->span, "too deep");
+  if (binder->level++ > SQL_MAX_DEPTH) return bind_fail(binder, source->span, "too deep");
   WithFrame *withs = binder->withs;
   const char *text = binder->text;
   binder->withs = frame;

@@ -3,7 +3,8 @@
 **
 ** A Scope is one SELECT arm (or statement) whose names are visible to the expressions below it; its
 ** flags change as its clauses are bound, since each clause sees something else. Scopes chain
-** outwards exactly as SELECTs stand in each other, so that depths count SELECTs; a scope that is not
+** outwards exactly as SELECTs stand in each other, so that depths count SELECTs; a scope that is
+*not
 ** visible from a place (its own FROM clause, for one) still counts.
 */
 #ifndef TENFOLD_SQL_BIND_H
@@ -17,21 +18,25 @@ enum { RESULT_AGGREGATE = 1, RESULT_WINDOW = 2 }; /* what a result column contai
 
 typedef struct Scope {
   struct Scope *outer;
-  SqlSelect *select;     /* NULL in statements */
+  SqlSelect *select; /* NULL in statements */
   SqlSource *from;
   bool from_visible;
   bool aliases_visible;
-  bool cut;              /* ORDER BY and GROUP BY see nothing outside */
+  bool cut; /* ORDER BY and GROUP BY see nothing outside */
   bool allow_aggregate, allow_window;
-  bool lands;            /* an aggregate computed here is in its right place */
-  bool in_rows;          /* in IN ((…), …), which SQLite reads as VALUES: a SELECT of its own */
-  bool grouping;         /* in GROUP BY, where no aggregate is right */
+  bool lands;    /* an aggregate computed here is in its right place */
+  bool in_rows;  /* in IN ((…), …), which SQLite reads as VALUES: a SELECT of its own */
+  bool grouping; /* in GROUP BY, where no aggregate is right */
   bool has_aggregate, has_window; /* seen since last cleared */
-  unsigned char *result_flags;    /* of each expanded result */
-  int *result_depths;             /* of each: as Tracker.depth */
-  int on_index;          /* >= 0: in the ON of this source: those after it are out of reach */
-  bool beyond_on;        /* one of those was used */
-  SqlSource *excluded;   /* in DO UPDATE: the table whose columns `excluded` has */
+  bool in_window;                 /* in the arguments of a window function */
+  bool plain;                     /* an aggregate was seen outside of those */
+  bool uses_windows;
+  SqlExpr *remote; /* an aggregate of this scope that stands in a sub-select of its results */
+  unsigned char *result_flags; /* of each expanded result */
+  int *result_depths;          /* of each: as Tracker.depth */
+  int on_index;                /* >= 0: in the ON of this source: those after it are out of reach */
+  bool beyond_on;              /* one of those was used */
+  SqlSource *excluded;         /* in DO UPDATE: the table whose columns `excluded` has */
 } Scope;
 
 typedef enum CteState { CTE_NEW, CTE_BUSY, CTE_RECURSIVE, CTE_SUBQUERY, CTE_DONE } CteState;
@@ -53,23 +58,21 @@ typedef struct Binder {
   Arena *arena;
   const SqlSchema *schema;
   Fault *fault;
-  const char *text;  /* of the select being bound; NULL: places are unknown */
+  const char *text; /* of the select being bound; NULL: places are unknown */
   WithFrame *withs;
-  int quiet;         /* > 0: failures are expected and not reported */
+  int quiet; /* > 0: failures are expected and not reported */
   bool oom;
   bool in_trigger;
   SqlSource *trigger_table; /* whose columns NEW and OLD have */
   bool has_new, has_old;
   Tracker *trackers;
-  bool table_fault;  /* what failed was a table or a join, which SQLite looks at before all names */
+  bool tables_only;       /* see bind_tables */
   const char *found_name; /* what the source of the last COLUMN calls it */
-  int level;         /* nesting of binding, to bound recursion through CTEs */
+  int level;              /* nesting of binding, to bound recursion through CTEs */
 } Binder;
 
 /* ---- bind.c */
 bool bind_fail(Binder *binder, SqlSpan at, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-bool bind_fail_table(Binder *binder, SqlSpan at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool bind_oom(Binder *binder);
 void *bind_alloc(Binder *binder, size_t count, size_t size);
@@ -103,8 +106,8 @@ typedef struct JoinColumn {
 
 bool bind_joins(Binder *binder, SqlSource *first);
 bool bind_nested(Binder *binder, SqlSource *join);
-bool bind_star(Binder *binder, SqlSource *first, const SqlExpr *star, SqlResult **items,
-               int *count, int *room);
+bool bind_star(Binder *binder, SqlSource *first, const SqlExpr *star, SqlResult **items, int *count,
+               int *room);
 const JoinColumn *bind_join_columns(const SqlSource *join);
 bool bind_has_right_join(const SqlSource *first);
 
@@ -115,20 +118,20 @@ typedef struct Wanted {
 } Wanted;
 
 typedef struct Found {
-  int count;          /* 0: none, 1: this, more: ambiguous */
+  int count; /* 0: none, 1: this, more: ambiguous */
   SqlSource *source;
   int column;
   bool merged;
-  int index;          /* the place of the last match in its FROM */
-  const char *name;   /* what that FROM calls it */
-  int rowids;         /* sources whose rowid it may be */
+  int index;        /* the place of the last match in its FROM */
+  const char *name; /* what that FROM calls it */
+  int rowids;       /* sources whose rowid it may be */
   SqlSource *rowid;
 } Found;
 
 void bind_search(SqlSource *first, const Wanted *wanted, Found *found);
 const char *bind_alias(const SqlResult *result); /* by which other clauses may call it, or NULL */
 bool bind_column(Binder *binder, Scope *scope, SqlExpr *e);
-int bind_find(const SqlSource *source, const char *name); /* a column by name, or -1 */
+int bind_find(const SqlSource *source, const char *name);     /* a column by name, or -1 */
 bool bind_equates(const SqlSource *source, const char *name); /* USING or NATURAL names it */
 const char *bind_source_name(const SqlSource *source); /* what qualifies its columns, or NULL */
 const char *bind_database(const SqlSource *source);    /* NULL: no table */
@@ -144,7 +147,10 @@ int bind_size(const SqlExpr *e);
 /* ---- bind_call.c */
 bool bind_call(Binder *binder, Scope *scope, SqlExpr *e);
 bool bind_operator_function(Binder *binder, SqlExpr *e, const char *name, int nargs);
-bool bind_unused_windows(Binder *binder, Scope *scope, SqlSelect *select);
+/* Only the tables and * of the SELECTs in an expression, no names: what SQLite does before all
+ * else. */
+bool bind_tables(Binder *binder, SqlExpr *e);
+bool bind_unused_windows(Binder *binder, SqlSelect *select);
 bool bind_window_definitions(Binder *binder, const SqlSelect *select);
 
 /* ---- bind_order.c */

@@ -39,13 +39,14 @@ static bool place_aggregate(Binder *binder, Scope *scope, SqlExpr *e, int depth)
     }
   }
   if (home->grouping) {
-    return bind_fail(binder, e->span,
-                     "aggregate functions are not allowed in the GROUP BY clause");
+    return bind_fail(binder, e->span, "aggregate functions are not allowed in the GROUP BY clause");
   }
   if (!home->lands || (depth < 0 && scope->in_rows)) {
     return bind_fail(binder, e->span, "misuse of aggregate: %s()", e->name);
   }
   home->has_aggregate = true;
+  if (!home->in_window) home->plain = true;
+  if (home != scope) home->remote = e;
   if (e->distinct && e->nargs != 1) {
     return bind_fail(binder, e->span, "DISTINCT aggregates must have exactly one argument");
   }
@@ -105,26 +106,17 @@ bool bind_window_definitions(Binder *binder, const SqlSelect *select) {
   return true;
 }
 
-/* SQLite looks at the tables of sub-selects in every definition, but at names only in those used. */
-bool bind_unused_windows(Binder *binder, Scope *scope, SqlSelect *select) {
+/* SQLite looks at the tables of sub-selects in every definition, but at names only in those used.
+ */
+bool bind_unused_windows(Binder *binder, SqlSelect *select) {
   for (int i = 0; i < select->nwindows; i++) {
-    SqlWindow *window = &select->windows[i];
+    const SqlWindow *window = &select->windows[i];
     if (window->bound) continue;
-    Fault *fault = binder->fault, ignored = {0};
-    WithFrame *withs = binder->withs;
-    const char *text = binder->text;
-    Scope copy = *scope;
-    binder->fault = &ignored;
-    binder->table_fault = false;
-    bool ok = bind_exprs(binder, &copy, window->partition, window->npartition);
-    for (int j = 0; ok && j < window->norder; j++) {
-      ok = bind_expr(binder, &copy, window->order[j].expr);
+    for (int j = 0; j < window->npartition; j++) {
+      if (!bind_tables(binder, window->partition[j])) return false;
     }
-    binder->fault = fault;
-    binder->withs = withs;
-    binder->text = text;
-    if (!ok && (binder->table_fault || binder->oom)) {
-      return fault_set(fault, ignored.code, "%s", ignored.text);
+    for (int j = 0; j < window->norder; j++) {
+      if (!bind_tables(binder, window->order[j].expr)) return false;
     }
   }
   return true;
@@ -159,12 +151,14 @@ static bool bind_window(Binder *binder, Scope *scope, SqlWindow *window, int n) 
 }
 
 static bool bind_over(Binder *binder, Scope *scope, SqlExpr *e, SqlFunctionKind kind) {
-  bool windows = scope->allow_window;
+  bool windows = scope->allow_window, in_window = scope->in_window;
   scope->allow_window = false;
-  int n = scope->select ? scope->select->nwindows : 0;
+  scope->in_window = scope->uses_windows = true;
+  int n = scope->select && !scope->in_rows ? scope->select->nwindows : 0;
   bool ok = bind_exprs(binder, scope, e->args, e->nargs) &&
             bind_window(binder, scope, e->over, n) && bind_expr(binder, scope, e->filter);
   scope->allow_window = windows;
+  scope->in_window = in_window;
   if (!ok) return false;
   if (kind == SQL_FUNCTION_WINDOW && e->filter) {
     return bind_fail(binder, e->span,
@@ -193,12 +187,13 @@ bool bind_call(Binder *binder, Scope *scope, SqlExpr *e) {
   if (known && e->over && !aggregate) {
     return bind_fail(binder, e->span, "%s() may not be used as a window function", e->name);
   }
-  bool misused = aggregate && (!scope->allow_aggregate || (kind == SQL_FUNCTION_WINDOW && !e->over) ||
-                               (e->over && !scope->allow_window));
+  bool misused =
+      aggregate && (!scope->allow_aggregate || (kind == SQL_FUNCTION_WINDOW && !e->over) ||
+                    (e->over && !scope->allow_window));
   if (misused) {
     bool window = kind == SQL_FUNCTION_WINDOW || e->over;
-    return bind_fail(binder, e->span, "misuse of %s function %s()",
-                     window ? "window" : "aggregate", e->name);
+    return bind_fail(binder, e->span, "misuse of %s function %s()", window ? "window" : "aggregate",
+                     e->name);
   }
   if (!known) return fail_call(binder, e, kind, e->name);
   if (!aggregate && e->filter) {

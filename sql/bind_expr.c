@@ -162,22 +162,32 @@ static bool bind_like(Binder *binder, Scope *scope, SqlExpr *e) {
 
 bool bind_values(Binder *binder, Scope *scope, SqlExpr *e) {
   switch (e->kind) {
-  case SQL_EXPR_COLUMN: return bind_column(binder, scope, e);
-  case SQL_EXPR_BINARY: return bind_binary(binder, scope, e);
-  case SQL_EXPR_BETWEEN: return bind_comparison(binder, scope, e);
-  case SQL_EXPR_IN_LIST: return bind_in_list(binder, scope, e);
+  case SQL_EXPR_COLUMN:
+    return bind_column(binder, scope, e);
+  case SQL_EXPR_BINARY:
+    return bind_binary(binder, scope, e);
+  case SQL_EXPR_BETWEEN:
+    return bind_comparison(binder, scope, e);
+  case SQL_EXPR_IN_LIST:
+    return bind_in_list(binder, scope, e);
   case SQL_EXPR_IN_SELECT:
     return bind_values(binder, scope, e->args[0]) && bind_select(binder, e->select, scope) &&
            check_in_width(binder, e, sql_width(e->select));
-  case SQL_EXPR_IN_TABLE: return bind_in_table(binder, scope, e);
-  case SQL_EXPR_LIKE: return bind_like(binder, scope, e);
-  case SQL_EXPR_CASE: return bind_case(binder, scope, e);
-  case SQL_EXPR_FUNCTION: return bind_call(binder, scope, e);
+  case SQL_EXPR_IN_TABLE:
+    return bind_in_table(binder, scope, e);
+  case SQL_EXPR_LIKE:
+    return bind_like(binder, scope, e);
+  case SQL_EXPR_CASE:
+    return bind_case(binder, scope, e);
+  case SQL_EXPR_FUNCTION:
+    return bind_call(binder, scope, e);
   case SQL_EXPR_EXISTS:
-  case SQL_EXPR_SELECT: return bind_select(binder, e->select, scope);
+  case SQL_EXPR_SELECT:
+    return bind_select(binder, e->select, scope);
   case SQL_EXPR_RAISE:
     if (binder->in_trigger) return true;
     return bind_fail(binder, e->span, "RAISE() may only be used within a trigger-program");
-  default: return bind_exprs(binder, scope, e->args, e->nargs); /* literals have none */
+  default:
+    return bind_exprs(binder, scope, e->args, e->nargs); /* literals have none */
   }
 }

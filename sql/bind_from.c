@@ -12,15 +12,14 @@ static bool bind_parens(Binder *binder, Scope *scope, SqlSource *join);
 
 /* What SQLite calls column i: the alias, the column's own name as written, the text, or columnN. */
 static const char *base_name(Binder *binder, const SqlSelect *select, int i) {
-  const char *name = NULL;
-  if (!select->is_values) {
-    const SqlResult *result = sql_result(select, i);
-    const SqlExpr *e = result->expr;
-    while (e->kind == SQL_EXPR_COLLATE) e = e->args[0];
-    name = result->alias                  ? result->alias
-           : e->kind == SQL_EXPR_COLUMN   ? e->name
-           : result->written              ? result->written
-                                          : result->name;
+  const SqlResult *result = select->is_values ? NULL : sql_result(select, i);
+  const SqlExpr *e = result ? result->expr : select->rows[0]->args[i];
+  while (e->kind == SQL_EXPR_COLLATE) e = e->args[0];
+  const char *name = e->kind == SQL_EXPR_COLUMN ? e->name : NULL;
+  if (result && result->alias) {
+    name = result->alias;
+  } else if (result && !name) {
+    name = result->written ? result->written : result->name;
   }
   if (name && !sql_same_name(name, "true") && !sql_same_name(name, "false")) return name;
   name = arena_printf(binder->arena, "column%d", i + 1);
@@ -108,31 +107,31 @@ static bool find_cte(Binder *binder, Scope *scope, SqlSource *source, bool *foun
 
 static bool bind_table(Binder *binder, Scope *scope, SqlSource *source) {
   bool found;
-  if (!find_cte(binder, scope, source, &found) || found) return found && source->cte;
+  if (!find_cte(binder, scope, source, &found)) return false;
+  if (found) return true;
   Fault fault = {0};
   if (!binder->schema->table(binder->schema->ctx, source->schema, source->name, binder->arena,
                              source, &fault)) {
     if (fault.code == FAULT_NOMEM) return bind_oom(binder);
-    if (fault.code) return bind_fail_table(binder, source->span, "%s", fault.text);
-    return bind_fail_table(binder, source->span, "no such table: %s%s%s",
-                     source->schema ? source->schema : "", source->schema ? "." : "",
-                     source->name);
+    if (fault.code) return bind_fail(binder, source->span, "%s", fault.text);
+    return bind_fail(binder, source->span, "no such table: %s%s%s",
+                     source->schema ? source->schema : "", source->schema ? "." : "", source->name);
   }
   if (source->kind == SQL_SOURCE_FUNCTION) {
     int hidden = 0;
     for (int i = 0; i < source->ncolumns; i++) hidden += source->columns[i].hidden;
     if (!source->is_virtual && !hidden) {
-      return bind_fail_table(binder, source->span, "'%s' is not a function", source->name);
+      return bind_fail(binder, source->span, "'%s' is not a function", source->name);
     }
     if (source->nargs > hidden) {
-      return bind_fail_table(binder, source->span, "too many arguments on %s() - max %d", source->name,
+      return bind_fail(binder, source->span, "too many arguments on %s() - max %d", source->name,
                        hidden);
     }
   }
   const SqlSchema *schema = binder->schema;
-  if (source->indexed_by && schema->index && !schema->index(schema->ctx, source,
-                                                             source->indexed_by)) {
-    return bind_fail_table(binder, source->span, "no such index: %s", source->indexed_by);
+  if (source->indexed_by && schema->index &&
+      !schema->index(schema->ctx, source, source->indexed_by)) {
+    return bind_fail(binder, source->span, "no such index: %s", source->indexed_by);
   }
   return true;
 }
@@ -146,6 +145,7 @@ static bool bind_parens(Binder *binder, Scope *scope, SqlSource *join) {
   if (!bind_from(binder, &inner, join->first) || !bind_nested(binder, join)) return false;
   join->has_rowid = binder->schema->rowid_in_views;
   inner.from_visible = true;
+  if (binder->tables_only) return true;
   return bind_on(binder, &inner, join->first) && bind_arguments(binder, &inner, join->first);
 }
 
@@ -159,7 +159,8 @@ static bool bind_source(Binder *binder, Scope *scope, SqlSource *source) {
     source->has_rowid = binder->schema->rowid_in_views;
     return bind_select(binder, source->select, scope) &&
            bind_columns_of(binder, source, source->select, NULL, 0);
-  default: return bind_parens(binder, scope, source);
+  default:
+    return bind_parens(binder, scope, source);
   }
 }
 
@@ -168,7 +169,7 @@ bool bind_from(Binder *binder, Scope *scope, SqlSource *first) {
   int count = 0;
   for (SqlSource *source = first; source; source = source->next) {
     if (++count > SQL_MAX_TABLES) {
-      return bind_fail_table(binder, source->span, "at most %d tables in a join", SQL_MAX_TABLES);
+      return bind_fail(binder, source->span, "at most %d tables in a join", SQL_MAX_TABLES);
     }
     if (!bind_source(binder, scope, source)) return false;
   }

@@ -55,10 +55,9 @@ static SqlExpr *column_of(Binder *binder, SqlSpan span, SqlSource *source, int i
 static bool equate(Binder *binder, SqlSource *first, SqlSource *right, const char *name,
                    bool natural, bool right_joins) {
   int left_column = 0, right_column = bind_find(right, name);
-  SqlSource *left =
-      right_column < 0 ? NULL : find_left(first, right, name, natural, &left_column);
+  SqlSource *left = right_column < 0 ? NULL : find_left(first, right, name, natural, &left_column);
   if (!left) {
-    return bind_fail_table(binder, right->span,
+    return bind_fail(binder, right->span,
                      "cannot join using column %s - column not present in both tables", name);
   }
   SqlExpr *a = column_of(binder, right->span, left, left_column, name);
@@ -70,7 +69,7 @@ static bool equate(Binder *binder, SqlSource *first, SqlSource *right, const cha
   SqlSource *next = right_joins ? find_left(left->next, right, name, natural, &column) : NULL;
   for (; next; next = find_left(next->next, right, name, natural, &column)) {
     if (!bind_equates(next, name)) {
-      return bind_fail_table(binder, right->span, "ambiguous reference to %s in USING()", name);
+      return bind_fail(binder, right->span, "ambiguous reference to %s in USING()", name);
     }
     a->merged = true;
   }
@@ -81,7 +80,7 @@ static bool equate(Binder *binder, SqlSource *first, SqlSource *right, const cha
 
 static bool join_by_name(Binder *binder, SqlSource *first, SqlSource *right, bool right_joins) {
   if (right->natural && (right->nusing || right->on)) {
-    return bind_fail_table(binder, right->span, "a NATURAL join may not have an ON or USING clause");
+    return bind_fail(binder, right->span, "a NATURAL join may not have an ON or USING clause");
   }
   int room = right->natural ? right->ncolumns : right->nusing;
   right->nequal = 0;
@@ -134,21 +133,22 @@ static bool look_up(Binder *binder, SqlSource *first, SqlSpan at, const Wanted *
                     JoinColumn *out) {
   Found found = {0};
   bind_search(first, wanted, &found);
-  if (found.count != 1) {
+  if (found.count != 1 && !binder->tables_only) {
     const char *what = found.count ? "ambiguous column name" : "no such column";
     const char *database = wanted->like ? bind_database(wanted->like) : NULL;
-    return bind_fail_table(binder, at, "%s: %s%s%s%s%s", what, database ? database : "",
+    return bind_fail(binder, at, "%s: %s%s%s%s%s", what, database ? database : "",
                      database ? "." : "", wanted->table ? wanted->table : "",
                      wanted->table ? "." : "", wanted->name);
   }
-  out->source = found.source;
-  out->column = found.column;
-  out->merged = found.merged;
+  if (found.count) {
+    out->source = found.source;
+    out->column = found.column;
+    out->merged = found.merged;
+  }
   return true;
 }
 
-static bool add_joined(Binder *binder, SqlSource *join, const SqlSource *next,
-                       JoinColumns *list) {
+static bool add_joined(Binder *binder, SqlSource *join, const SqlSource *next, JoinColumns *list) {
   for (int i = 0; i < next->nequal; i++) {
     JoinColumn column = {.name = next->right[i]->name, .owner = next, .joined = true};
     Wanted wanted = {NULL, NULL, column.name, NULL};
@@ -207,7 +207,7 @@ bool bind_nested(Binder *binder, SqlSource *join) {
     }
     if (!add_columns(binder, join, source, &list)) return false;
     if (list.count > SQL_MAX_COLUMNS) {
-      return bind_fail_table(binder, join->span, "too many columns in result set");
+      return bind_fail(binder, join->span, "too many columns in result set");
     }
   }
   join->columns = bind_alloc(binder, (size_t)list.count, sizeof *join->columns);
@@ -274,11 +274,10 @@ static SqlExpr *star_column(Binder *binder, SqlSource *first, SqlSource *source,
     if (e) e->merged = at.merged;
     return e;
   }
-  if (source->kind == SQL_SOURCE_JOIN && !first->next &&
-      !sql_same_name(name, bind_join_columns(source)[i].name)) {
-    /* SQLite looks for the name it made unique, where it is not. */
-    bind_fail_table(binder, star->span, "no such column: %s", name);
-    return NULL;
+  if (source->kind == SQL_SOURCE_JOIN && !first->next) {
+    /* SQLite looks for the name alone, be it ambiguous, or made unique and not to be found. */
+    Wanted wanted = {NULL, NULL, name, NULL};
+    if (!look_up(binder, first, star->span, &wanted, &at)) return NULL;
   }
   if (source->kind == SQL_SOURCE_JOIN) return column_of(binder, star->span, source, i, name);
   const char *table = bind_source_name(source);
@@ -293,13 +292,11 @@ bool bind_star(Binder *binder, SqlSource *first, const SqlExpr *star, SqlResult 
                int *room) {
   bool seen = false;
   for (SqlSource *source = first; source; source = source->next) {
-    const JoinColumn *inner =
-        source->kind == SQL_SOURCE_JOIN ? bind_join_columns(source) : NULL;
+    const JoinColumn *inner = source->kind == SQL_SOURCE_JOIN ? bind_join_columns(source) : NULL;
     const char *table = bind_source_name(source);
     if (star->table && !inner && !(table && sql_same_name(table, star->table))) continue;
     for (int i = 0; i < source->ncolumns; i++) {
-      if (star->table && inner &&
-          !(inner[i].table && sql_same_name(inner[i].table, star->table))) {
+      if (star->table && inner && !(inner[i].table && sql_same_name(inner[i].table, star->table))) {
         continue;
       }
       if (source->columns[i].hidden || (inner && inner[i].no_expand && !star->table)) continue;
@@ -313,6 +310,6 @@ bool bind_star(Binder *binder, SqlSource *first, const SqlExpr *star, SqlResult 
     }
   }
   if (seen) return true;
-  if (star->table) return bind_fail_table(binder, star->span, "no such table: %s", star->table);
-  return bind_fail_table(binder, star->span, "no tables specified");
+  if (star->table) return bind_fail(binder, star->span, "no such table: %s", star->table);
+  return bind_fail(binder, star->span, "no tables specified");
 }

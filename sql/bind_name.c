@@ -136,10 +136,8 @@ void bind_search(SqlSource *first, const Wanted *wanted, Found *found) {
     }
     int column = bind_find(source, wanted->name);
     if (column >= 0) {
-      Found match = {.source = source,
-                     .column = column,
-                     .index = index,
-                     .name = source->columns[column].name};
+      Found match = {
+          .source = source, .column = column, .index = index, .name = source->columns[column].name};
       take(found, source, wanted->name, &match);
     }
     if (!found->count && source->has_rowid) {
@@ -169,7 +167,8 @@ static void track(const Binder *binder, const Scope *scope, int further) {
   }
 }
 
-static bool found_column(Binder *binder, Scope *from, Scope *scope, SqlExpr *e, const Found *found, int depth) {
+static bool found_column(Binder *binder, Scope *from, Scope *scope, SqlExpr *e, const Found *found,
+                         int depth) {
   e->bound = found->source;
   e->column = found->column;
   e->merged = found->merged;

@@ -1,5 +1,6 @@
 /*
-** Binding ORDER BY and GROUP BY: see bind.h. A term is a position, a result alias, or an expression;
+** Binding ORDER BY and GROUP BY: see bind.h. A term is a position, a result alias, or an
+*expression;
 ** of a compound it must be one of the results of some arm.
 */
 #include <stdlib.h>
@@ -40,9 +41,8 @@ static bool fail_range(Binder *binder, const SqlExpr *e, const char *clause, int
     return bind_fail(binder, e->span, "%d%s %s BY term does not match any column in the result set",
                      n, ending, clause);
   }
-  return bind_fail(binder, e->span,
-                   "%d%s %s BY term out of range - should be between 1 and %d", n, ending, clause,
-                   width);
+  return bind_fail(binder, e->span, "%d%s %s BY term out of range - should be between 1 and %d", n,
+                   ending, clause, width);
 }
 
 /* The result whose alias this is, or -1. */
@@ -116,8 +116,14 @@ bool bind_group(Binder *binder, Scope *scope, SqlExpr **group, int n) {
       return bind_fail(binder, group[i]->span, "misuse of window function %s()",
                        window_name(scope->select->expanded[position - 1].expr));
     }
-    if (scope->has_aggregate ||
-        (place && (scope->result_flags[position - 1] & RESULT_AGGREGATE))) {
+    const SqlExpr *meant = place ? scope->select->expanded[position - 1].expr : group[i];
+    if (meant->kind == SQL_EXPR_COLUMN && meant->alias_of) meant = meant->alias_of;
+    long again;
+    /* With windows SQLite rewrites the query and takes a number for a position once more. */
+    if (scope->uses_windows && meant != group[i] && is_position(meant, &again)) {
+      return fail_range(binder, group[i], "GROUP", i, scope->select->nexpanded);
+    }
+    if (scope->has_aggregate || (place && (scope->result_flags[position - 1] & RESULT_AGGREGATE))) {
       return bind_fail(binder, group[i]->span,
                        "aggregate functions are not allowed in the GROUP BY clause");
     }

@@ -88,6 +88,19 @@ static bool check_width(Binder *binder, const SqlInsert *insert) {
   return bind_fail(binder, table->span, "%d values for %d columns", width, expected);
 }
 
+/* One row of VALUES is no SELECT to INSERT. */
+static bool bind_rows(Binder *binder, SqlSelect *select) {
+  if (!select->is_values || select->nrows != 1 || select->next) {
+    return bind_select(binder, select, NULL);
+  }
+  WithFrame frame, *withs = binder->withs;
+  Scope scope = {.on_index = -1};
+  bool ok = bind_push_with(binder, select->with, &frame) &&
+            bind_exprs(binder, &scope, select->rows[0]->args, select->rows[0]->nargs);
+  binder->withs = withs;
+  return ok;
+}
+
 static bool bind_insert(Binder *binder, SqlInsert *insert) {
   SqlSource *table = insert->table;
   if (!bind_target(binder, table)) return false;
@@ -97,7 +110,7 @@ static bool bind_insert(Binder *binder, SqlInsert *insert) {
                        insert->columns[i]);
     }
   }
-  if (insert->select && !bind_select(binder, insert->select, NULL)) return false;
+  if (insert->select && !bind_rows(binder, insert->select)) return false;
   if (!check_width(binder, insert)) return false;
   for (int i = 0; i < insert->nupserts; i++) {
     if (!bind_upsert(binder, table, &insert->upserts[i])) return false;
@@ -143,8 +156,8 @@ static bool check_target(Binder *binder, const SqlSource *target, const SqlSourc
     const char *a = bind_source_name(target), *b = bind_source_name(from);
     bool table = from->kind != SQL_SOURCE_JOIN;
     if (table && a && b && sql_same_name(a, b)) {
-      return bind_fail(binder, from->span,
-                       "target object/alias may not appear in FROM clause: %s", b);
+      return bind_fail(binder, from->span, "target object/alias may not appear in FROM clause: %s",
+                       b);
     }
   }
   return true;
@@ -171,18 +184,22 @@ static bool bind_delete(Binder *binder, SqlDelete *delete_) {
   if (!bind_target(binder, delete_->table)) return false;
   Scope scope = {.from = delete_->table, .from_visible = true, .on_index = -1};
   return bind_expr(binder, &scope, delete_->where) &&
-         bind_tail(binder, &scope, delete_->order, delete_->norder, delete_->limit,
-                   delete_->offset, "DELETE") &&
+         bind_tail(binder, &scope, delete_->order, delete_->norder, delete_->limit, delete_->offset,
+                   "DELETE") &&
          bind_returning(binder, delete_->table, delete_->returning, delete_->nreturning,
                         &delete_->expanded, &delete_->nexpanded);
 }
 
 static SqlWith *with_of(const SqlStatement *statement) {
   switch (statement->kind) {
-  case SQL_STATEMENT_INSERT: return statement->insert->with;
-  case SQL_STATEMENT_UPDATE: return statement->update->with;
-  case SQL_STATEMENT_DELETE: return statement->delete_->with;
-  default: return NULL;
+  case SQL_STATEMENT_INSERT:
+    return statement->insert->with;
+  case SQL_STATEMENT_UPDATE:
+    return statement->update->with;
+  case SQL_STATEMENT_DELETE:
+    return statement->delete_->with;
+  default:
+    return NULL;
   }
 }
 
@@ -191,11 +208,20 @@ static bool bind_statement(Binder *binder, SqlStatement *statement) {
   binder->text = statement->text;
   bool ok = bind_push_with(binder, with_of(statement), &frame);
   switch (ok ? statement->kind : SQL_STATEMENT_CREATE_TABLE) {
-  case SQL_STATEMENT_SELECT: ok = bind_select(binder, statement->select, NULL); break;
-  case SQL_STATEMENT_INSERT: ok = bind_insert(binder, statement->insert); break;
-  case SQL_STATEMENT_UPDATE: ok = bind_update(binder, statement->update); break;
-  case SQL_STATEMENT_DELETE: ok = bind_delete(binder, statement->delete_); break;
-  default: break;
+  case SQL_STATEMENT_SELECT:
+    ok = bind_select(binder, statement->select, NULL);
+    break;
+  case SQL_STATEMENT_INSERT:
+    ok = bind_insert(binder, statement->insert);
+    break;
+  case SQL_STATEMENT_UPDATE:
+    ok = bind_update(binder, statement->update);
+    break;
+  case SQL_STATEMENT_DELETE:
+    ok = bind_delete(binder, statement->delete_);
+    break;
+  default:
+    break;
   }
   binder->withs = withs;
   return ok;
@@ -222,8 +248,7 @@ static bool bind_trigger(Binder *binder, SqlCreate *create) {
 
 bool sql_bind_statement(SqlStatement *statement, const SqlSchema *schema, Arena *arena,
                         Fault *fault) {
-  Binder binder = {
-      .arena = arena, .schema = schema, .fault = fault, .text = statement->text};
+  Binder binder = {.arena = arena, .schema = schema, .fault = fault, .text = statement->text};
   if (statement->kind == SQL_STATEMENT_CREATE_TRIGGER) {
     return bind_trigger(&binder, statement->create);
   }

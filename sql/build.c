@@ -89,9 +89,9 @@ static void *grow(Parse *parse, void *items, int count, int *room, size_t size) 
   return larger;
 }
 
-#define GROWN(list)                                                                              \
-  (((list).items = grow(parse, (list).items, (list).count, &(list).room,                         \
-                        sizeof *(list).items)) != NULL)
+#define GROWN(list)                                                                                \
+  (((list).items = grow(parse, (list).items, (list).count, &(list).room, sizeof *(list).items)) != \
+   NULL)
 
 Exprs build_exprs(Parse *parse, Exprs list, SqlExpr *e) {
   if (GROWN(list)) list.items[list.count++] = e;
@@ -189,7 +189,11 @@ static SqlSpan without_generated(Parse *parse, SqlSpan type) {
 Columns build_column_def(Parse *parse, Columns list, SqlSpan name, SqlSpan type,
                          Constraints constraints) {
   const char *column = build_name(parse, name);
-  const char *written = build_raw_text(parse, without_generated(parse, type));
+  SqlSpan rest = without_generated(parse, type);
+  const char *written = build_raw_text(parse, rest);
+  for (int i = 0; rest.length < type.length && i < constraints.count; i++) {
+    constraints.items[i].as_only = false;
+  }
   if (GROWN(list)) {
     list.items[list.count++] = (SqlColumnDef){.name = column,
                                               .type = written,

@@ -1,7 +1,8 @@
 /*
 ** What grammar.y needs to build trees: the parser's state and the constructors its rules call.
 **
-** Every constructor may fail (memory, limits, or wrong input that a grammar cannot express). It then
+** Every constructor may fail (memory, limits, or wrong input that a grammar cannot express). It
+*then
 ** sets parse->failed and returns something empty; constructors do nothing once that is set, so that
 ** rules need no checks. Internal to sql/.
 */
@@ -17,7 +18,7 @@ typedef struct Parse {
   const char *text; /* NUL-terminated, in the arena */
   Fault *fault;
   bool failed;
-  int nested;       /* SELECTs that have begun and not ended */
+  int nested; /* SELECTs that have begun and not ended */
   int nvariables;
   uint32_t variable_at; /* the first */
   /* the result, by what was asked for */

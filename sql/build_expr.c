@@ -48,9 +48,14 @@ Ex build_literal(Parse *parse, SqlExprKind kind, SqlSpan token) {
   SqlExpr *e = new_expr(parse, kind, token, 0);
   if (!e) return (Ex){0};
   switch (kind) {
-  case SQL_EXPR_NULL: break;
-  case SQL_EXPR_CURRENT: e->name = upper_word(parse, token); break;
-  case SQL_EXPR_STRING: e->text = build_name(parse, token); break;
+  case SQL_EXPR_NULL:
+    break;
+  case SQL_EXPR_CURRENT:
+    e->name = upper_word(parse, token);
+    break;
+  case SQL_EXPR_STRING:
+    e->text = build_name(parse, token);
+    break;
   case SQL_EXPR_BLOB:
     e->text = build_raw_text(parse, (SqlSpan){token.at + 2, token.length - 3});
     break;
@@ -58,7 +63,8 @@ Ex build_literal(Parse *parse, SqlExprKind kind, SqlSpan token) {
     check_hex(parse, token);
     e->text = build_raw_text(parse, token);
     break;
-  default: e->text = build_raw_text(parse, token);
+  default:
+    e->text = build_raw_text(parse, token);
   }
   if (e->text) e->text_length = strlen(e->text);
   return finish(parse, e, token);
@@ -157,10 +163,17 @@ Ex build_like(Parse *parse, Ex a, SqlSpan op, bool negated, Ex b, Ex escape) {
   SqlExpr *e = new_expr(parse, SQL_EXPR_LIKE, at, escape.e ? 3 : 2);
   if (!e) return (Ex){0};
   switch (parse->text[op.at] | 0x20) {
-  case 'l': e->op = SQL_OP_LIKE; break;
-  case 'g': e->op = SQL_OP_GLOB; break;
-  case 'r': e->op = SQL_OP_REGEXP; break;
-  default: e->op = SQL_OP_MATCH;
+  case 'l':
+    e->op = SQL_OP_LIKE;
+    break;
+  case 'g':
+    e->op = SQL_OP_GLOB;
+    break;
+  case 'r':
+    e->op = SQL_OP_REGEXP;
+    break;
+  default:
+    e->op = SQL_OP_MATCH;
   }
   e->args[0] = a.e;
   e->args[1] = b.e;
@@ -196,8 +209,7 @@ Ex build_in_select(Parse *parse, Ex a, bool negated, Arms select, SqlSpan close)
   return finish_negated(parse, e, at, negated);
 }
 
-Ex build_in_table(Parse *parse, Ex a, bool negated, Name name, bool call, Exprs args,
-                  SqlSpan end) {
+Ex build_in_table(Parse *parse, Ex a, bool negated, Name name, bool call, Exprs args, SqlSpan end) {
   SqlSpan at = build_span(a.at, end);
   SqlExpr *e = new_expr(parse, SQL_EXPR_IN_TABLE, at, 1);
   SqlSource *source = build_alloc(parse, sizeof *source);
@@ -264,8 +276,7 @@ Ex build_window_call(Parse *parse, Ex call, SqlExpr *filter, SqlWindow *over, ui
   if (parse->failed) return call;
   SqlExpr *e = call.e;
   if (over && e->distinct) {
-    build_fail(parse, call.at.at, FAULT_INVALID,
-               "DISTINCT is not supported for window functions");
+    build_fail(parse, call.at.at, FAULT_INVALID, "DISTINCT is not supported for window functions");
   }
   e->filter = filter;
   e->over = over;

@@ -9,7 +9,12 @@
 #include "sql/build.h"
 
 typedef enum JoinWord {
-  WORD_INNER = 1, WORD_CROSS = 2, WORD_NATURAL = 4, WORD_LEFT = 8, WORD_RIGHT = 16, WORD_OUTER = 32
+  WORD_INNER = 1,
+  WORD_CROSS = 2,
+  WORD_NATURAL = 4,
+  WORD_LEFT = 8,
+  WORD_RIGHT = 16,
+  WORD_OUTER = 32
 } JoinWord;
 
 static int join_word(Parse *parse, SqlSpan token) {
@@ -17,9 +22,12 @@ static int join_word(Parse *parse, SqlSpan token) {
     const char *word;
     int mask;
   } words[] = {
-      {"CROSS", WORD_INNER | WORD_CROSS},   {"FULL", WORD_LEFT | WORD_RIGHT | WORD_OUTER},
-      {"INNER", WORD_INNER},                {"LEFT", WORD_LEFT | WORD_OUTER},
-      {"NATURAL", WORD_NATURAL},            {"OUTER", WORD_OUTER},
+      {"CROSS", WORD_INNER | WORD_CROSS},
+      {"FULL", WORD_LEFT | WORD_RIGHT | WORD_OUTER},
+      {"INNER", WORD_INNER},
+      {"LEFT", WORD_LEFT | WORD_OUTER},
+      {"NATURAL", WORD_NATURAL},
+      {"OUTER", WORD_OUTER},
       {"RIGHT", WORD_RIGHT | WORD_OUTER},
   };
   const char *text = parse->text + token.at;

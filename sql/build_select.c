@@ -97,10 +97,14 @@ SqlSelect *build_values(Parse *parse, SqlSelect *select, SqlSpan first, Exprs ro
 
 static const char *compound_word(SqlCompound op) {
   switch (op) {
-  case SQL_COMPOUND_UNION: return "UNION";
-  case SQL_COMPOUND_UNION_ALL: return "UNION ALL";
-  case SQL_COMPOUND_INTERSECT: return "INTERSECT";
-  default: return "EXCEPT";
+  case SQL_COMPOUND_UNION:
+    return "UNION";
+  case SQL_COMPOUND_UNION_ALL:
+    return "UNION ALL";
+  case SQL_COMPOUND_INTERSECT:
+    return "INTERSECT";
+  default:
+    return "EXCEPT";
   }
 }
 

@@ -66,7 +66,7 @@ SqlStatement *build_update(Parse *parse, SqlWith *with, SqlConflict conflict, Sq
                         .norder = order.count,
                         .limit = limit.limit,
                         .offset = limit.offset,
-                         .offset_first = limit.offset_first};
+                        .offset_first = limit.offset_first};
   statement->update = update;
   return statement;
 }

@@ -2,7 +2,8 @@
 ** Deep copies: see sql.h.
 **
 ** Two passes. The first copies the tree and notes for every node where its copy is; the second
-** visits the copies and turns what points into the old tree to the new one. Pointers to what was not
+** visits the copies and turns what points into the old tree to the new one. Pointers to what was
+*not
 ** copied (the sources of an enclosing SELECT, say) stay.
 */
 #include <stdint.h>
@@ -147,8 +148,8 @@ static SqlResult *copy_results(Copier *copier, const SqlResult *results, int n) 
 ** theirs alone. */
 static void copy_expanded(Copier *copier, SqlSelect *to, const SqlSelect *select) {
   if (!select->expanded) return;
-  to->expanded = copy_bytes(copier, select->expanded, (size_t)select->nexpanded,
-                            sizeof *select->expanded);
+  to->expanded =
+      copy_bytes(copier, select->expanded, (size_t)select->nexpanded, sizeof *select->expanded);
   for (int i = 0; to->expanded && i < select->nexpanded; i++) {
     const SqlExpr *e = select->expanded[i].expr;
     SqlExpr *known = moved(copier, e);

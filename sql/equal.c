@@ -45,13 +45,11 @@ bool sql_orders_equal(const SqlOrder *a, const SqlOrder *b, int n) {
 static bool equal_window(const SqlWindow *a, const SqlWindow *b) {
   if (!a || !b) return a == b;
   return sql_same_name(a->name, b->name) && sql_same_name(a->base, b->base) &&
-         a->base_only == b->base_only && a->npartition == b->npartition &&
-         a->norder == b->norder && a->unit == b->unit && a->start == b->start &&
-         a->end == b->end && a->exclude == b->exclude &&
-         equal_exprs(a->partition, b->partition, a->npartition) &&
+         a->base_only == b->base_only && a->npartition == b->npartition && a->norder == b->norder &&
+         a->unit == b->unit && a->start == b->start && a->end == b->end &&
+         a->exclude == b->exclude && equal_exprs(a->partition, b->partition, a->npartition) &&
          sql_orders_equal(a->order, b->order, a->norder) &&
-         sql_expr_equal(a->start_expr, b->start_expr) &&
-         sql_expr_equal(a->end_expr, b->end_expr);
+         sql_expr_equal(a->start_expr, b->start_expr) && sql_expr_equal(a->end_expr, b->end_expr);
 }
 
 static bool equal_column(const SqlExpr *a, const SqlExpr *b) {

@@ -686,6 +686,7 @@ constraint(C) ::= AS(F) LP expr(E) RP generated_kind(K). {
   C = build_new_constraint(parse, SQL_CONSTRAINT_GENERATED, F);
   if (C) {
     C->expr = E.e;
+    C->as_only = true;
     C->text = build_name(parse, K);
   }
 }

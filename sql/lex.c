@@ -2,7 +2,8 @@
 ** The tokenizer: see token.h.
 **
 ** SQLite's rules are odd in places and kept on purpose: [a]b] ends at the first bracket, "0x" is a
-** number followed by an identifier and therefore illegal, a slash-star comment may run to the end of
+** number followed by an identifier and therefore illegal, a slash-star comment may run to the end
+*of
 ** the text, and $a::b(c) is one variable.
 */
 #include "sql/token.h"
@@ -217,17 +218,28 @@ static int lex_operator(const char *z, uint32_t *length) {
   char next = z[1];
   *length = 1;
   switch (z[0]) {
-  case '(': return SQL_TK_LP;
-  case ')': return SQL_TK_RP;
-  case ';': return SQL_TK_SEMI;
-  case '+': return SQL_TK_PLUS;
-  case '*': return SQL_TK_STAR;
-  case '/': return SQL_TK_SLASH;
-  case '%': return SQL_TK_REM;
-  case ',': return SQL_TK_COMMA;
-  case '&': return SQL_TK_BITAND;
-  case '~': return SQL_TK_BITNOT;
-  case '.': return SQL_TK_DOT;
+  case '(':
+    return SQL_TK_LP;
+  case ')':
+    return SQL_TK_RP;
+  case ';':
+    return SQL_TK_SEMI;
+  case '+':
+    return SQL_TK_PLUS;
+  case '*':
+    return SQL_TK_STAR;
+  case '/':
+    return SQL_TK_SLASH;
+  case '%':
+    return SQL_TK_REM;
+  case ',':
+    return SQL_TK_COMMA;
+  case '&':
+    return SQL_TK_BITAND;
+  case '~':
+    return SQL_TK_BITNOT;
+  case '.':
+    return SQL_TK_DOT;
   case '-':
     if (next != '>') return SQL_TK_MINUS;
     *length = z[2] == '>' ? 3 : 2;
@@ -251,7 +263,8 @@ static int lex_operator(const char *z, uint32_t *length) {
     if (next != '|') return SQL_TK_BITOR;
     *length = 2;
     return SQL_TK_CONCAT;
-  default: return SQL_TK_ILLEGAL;
+  default:
+    return SQL_TK_ILLEGAL;
   }
 }
 

@@ -8,16 +8,13 @@
 
 /* A name, "quoted" when it is no plain identifier or is a keyword. */
 void print_name(Text *out, const char *name);
-/* A column that may turn out to be a string, or TRUE or FALSE. */
-bool print_may_be_literal(const SqlExpr *e);
 void print_qualified(Text *out, const char *schema, const char *name);
 void print_names(Text *out, const char **names, int n); /* (a, b) */
 void print_list(const SqlPrinter *printer, SqlExpr **list, int n);
 void print_orders(const SqlPrinter *printer, const SqlOrder *order, int n);
 void print_window(const SqlPrinter *printer, const SqlWindow *window); /* inside the parentheses */
 void print_with(const SqlPrinter *printer, const SqlWith *with);
-/* merged: columns may stand for several, of a FULL JOIN. */
-void print_results(const SqlPrinter *printer, const SqlResult *results, int n, bool merged);
+void print_results(const SqlPrinter *printer, const SqlResult *results, int n);
 void print_limit(const SqlPrinter *printer, const SqlExpr *limit, const SqlExpr *offset,
                  bool offset_first);
 void print_sources(const SqlPrinter *printer, const SqlSource *first);

@@ -1,7 +1,8 @@
 /*
 ** Printing expressions: see sql.h.
 **
-** Each construct has a level of binding (the grammar's precedences); an operand that binds less than
+** Each construct has a level of binding (the grammar's precedences); an operand that binds less
+*than
 ** its place demands gets parentheses.
 */
 #include <string.h>
@@ -50,15 +51,19 @@ static const struct {
 static Level level_of(const SqlExpr *e) {
   switch (e->kind) {
   case SQL_EXPR_UNARY:
-  case SQL_EXPR_BINARY: return operators[e->op].level;
+  case SQL_EXPR_BINARY:
+    return operators[e->op].level;
   case SQL_EXPR_IS_NULL:
   case SQL_EXPR_BETWEEN:
   case SQL_EXPR_IN_LIST:
   case SQL_EXPR_IN_SELECT:
   case SQL_EXPR_IN_TABLE:
-  case SQL_EXPR_LIKE: return LEVEL_EQUAL;
-  case SQL_EXPR_COLLATE: return LEVEL_COLLATE;
-  default: return LEVEL_PRIMARY;
+  case SQL_EXPR_LIKE:
+    return LEVEL_EQUAL;
+  case SQL_EXPR_COLLATE:
+    return LEVEL_COLLATE;
+  default:
+    return LEVEL_PRIMARY;
   }
 }
 
@@ -105,10 +110,6 @@ static bool is_truth(const char *name) {
     if ((name[i] | 0x20) != word[i]) return false;
   }
   return true;
-}
-
-bool print_may_be_literal(const SqlExpr *e) {
-  return !e->table && (e->quoted || (!e->delimited && is_truth(e->name)));
 }
 
 /* The quotes matter: "a" may be a string, `a` may not, true may be a number, `true` may not. */
@@ -302,14 +303,26 @@ void sql_print_expr(const SqlPrinter *printer, const SqlExpr *e) {
   Text *out = printer->out;
   if (printer->expr && printer->expr(printer->ctx, out, e)) return;
   switch (e->kind) {
-  case SQL_EXPR_NULL: text_add(out, "NULL"); break;
+  case SQL_EXPR_NULL:
+    text_add(out, "NULL");
+    break;
   case SQL_EXPR_INTEGER:
   case SQL_EXPR_REAL:
-  case SQL_EXPR_VARIABLE: text_addn(out, e->text, e->text_length); break;
-  case SQL_EXPR_STRING: text_add_string(out, e->text, e->text_length); break;
-  case SQL_EXPR_BLOB: text_addf(out, "x'%s'", e->text); break;
-  case SQL_EXPR_CURRENT: text_add(out, e->name); break;
-  case SQL_EXPR_COLUMN: print_column(out, e); break;
+  case SQL_EXPR_VARIABLE:
+    text_addn(out, e->text, e->text_length);
+    break;
+  case SQL_EXPR_STRING:
+    text_add_string(out, e->text, e->text_length);
+    break;
+  case SQL_EXPR_BLOB:
+    text_addf(out, "x'%s'", e->text);
+    break;
+  case SQL_EXPR_CURRENT:
+    text_add(out, e->name);
+    break;
+  case SQL_EXPR_COLUMN:
+    print_column(out, e);
+    break;
   case SQL_EXPR_STAR:
     if (e->table) {
       print_name(out, e->table);
@@ -317,25 +330,43 @@ void sql_print_expr(const SqlPrinter *printer, const SqlExpr *e) {
     }
     text_addc(out, '*');
     break;
-  case SQL_EXPR_UNARY: print_unary(printer, e); break;
-  case SQL_EXPR_BINARY: print_binary(printer, e); break;
+  case SQL_EXPR_UNARY:
+    print_unary(printer, e);
+    break;
+  case SQL_EXPR_BINARY:
+    print_binary(printer, e);
+    break;
   case SQL_EXPR_IN_LIST:
   case SQL_EXPR_IN_SELECT:
-  case SQL_EXPR_IN_TABLE: print_in(printer, e); break;
-  case SQL_EXPR_LIKE: print_like(printer, e); break;
-  case SQL_EXPR_CASE: print_case(printer, e); break;
+  case SQL_EXPR_IN_TABLE:
+    print_in(printer, e);
+    break;
+  case SQL_EXPR_LIKE:
+    print_like(printer, e);
+    break;
+  case SQL_EXPR_CASE:
+    print_case(printer, e);
+    break;
   case SQL_EXPR_IS_NULL:
   case SQL_EXPR_BETWEEN:
   case SQL_EXPR_CAST:
-  case SQL_EXPR_COLLATE: print_postfix(printer, e); break;
-  case SQL_EXPR_FUNCTION: print_function(printer, e); break;
+  case SQL_EXPR_COLLATE:
+    print_postfix(printer, e);
+    break;
+  case SQL_EXPR_FUNCTION:
+    print_function(printer, e);
+    break;
   case SQL_EXPR_EXISTS:
-  case SQL_EXPR_SELECT: print_sub_select(printer, e); break;
+  case SQL_EXPR_SELECT:
+    print_sub_select(printer, e);
+    break;
   case SQL_EXPR_ROW:
     text_addc(out, '(');
     print_list(printer, e->args, e->nargs);
     text_addc(out, ')');
     break;
-  case SQL_EXPR_RAISE: print_raise(printer, e); break;
+  case SQL_EXPR_RAISE:
+    print_raise(printer, e);
+    break;
   }
 }

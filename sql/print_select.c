@@ -106,10 +106,18 @@ static void print_join(Text *out, const SqlSource *source) {
   }
   if (source->natural) text_add(out, " NATURAL");
   switch (source->join) {
-  case SQL_JOIN_CROSS: text_add(out, " CROSS"); break;
-  case SQL_JOIN_LEFT: text_add(out, " LEFT"); break;
-  case SQL_JOIN_RIGHT: text_add(out, " RIGHT"); break;
-  case SQL_JOIN_FULL: text_add(out, " FULL"); break;
+  case SQL_JOIN_CROSS:
+    text_add(out, " CROSS");
+    break;
+  case SQL_JOIN_LEFT:
+    text_add(out, " LEFT");
+    break;
+  case SQL_JOIN_RIGHT:
+    text_add(out, " RIGHT");
+    break;
+  case SQL_JOIN_FULL:
+    text_add(out, " FULL");
+    break;
   default:
     if (source->inner_word) text_add(out, " INNER");
   }
@@ -120,7 +128,9 @@ static void print_table(const SqlPrinter *printer, const SqlSource *source) {
   Text *out = printer->out;
   if (printer->source && printer->source(printer->ctx, out, source)) return;
   switch (source->kind) {
-  case SQL_SOURCE_TABLE: print_qualified(out, source->schema, source->name); break;
+  case SQL_SOURCE_TABLE:
+    print_qualified(out, source->schema, source->name);
+    break;
   case SQL_SOURCE_FUNCTION:
     print_qualified(out, source->schema, source->name);
     text_addc(out, '(');
@@ -182,17 +192,17 @@ static bool is_itself(const Text *out, size_t from, const SqlExpr *e) {
 }
 
 /* SQLite names an expression by its text, so that other text needs the old name said. A column is
-** named by its name however written; but a literal in disguise, or several columns merged, by the
-** text again, which then is written as it was. */
-static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, size_t from,
-                            bool merged) {
+** named by its name, but before it is bound it may still be a string, a number (TRUE) or, in a FULL
+** JOIN, several columns, which are named by their text; and with COLLATE it goes by its text at the
+** top and by its name below. So these are written as they were. */
+static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, size_t from) {
   Text *out = printer->out;
-  const SqlExpr *e = result->expr;
+  const SqlExpr *e = result->expr, *inner = e;
   if (out->oom || !result->written) return;
   if (is_text(out, from, result->written, strlen(result->written))) return;
-  if (e->kind == SQL_EXPR_COLUMN && is_itself(out, from, e)) {
-    bool by_text = e->bound ? e->merged : merged || print_may_be_literal(e);
-    if (!by_text) return;
+  while (inner->kind == SQL_EXPR_COLLATE) inner = inner->args[0];
+  if (inner->kind == SQL_EXPR_COLUMN && is_itself(out, from, e)) {
+    if (inner == e && e->bound && !e->merged) return;
     out->length = from;
     text_add(out, result->written);
     if (strstr(result->written, "--")) text_addc(out, '\n');
@@ -201,7 +211,7 @@ static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, 
   print_alias(out, result->name ? result->name : result->written, true);
 }
 
-void print_results(const SqlPrinter *printer, const SqlResult *results, int n, bool merged) {
+void print_results(const SqlPrinter *printer, const SqlResult *results, int n) {
   for (int i = 0; i < n; i++) {
     if (i) text_add(printer->out, ", ");
     size_t from = printer->out->length;
@@ -209,16 +219,9 @@ void print_results(const SqlPrinter *printer, const SqlResult *results, int n, b
     if (results[i].alias) {
       print_alias(printer->out, results[i].alias, results[i].alias_as);
     } else {
-      print_kept_name(printer, &results[i], from, merged);
+      print_kept_name(printer, &results[i], from);
     }
   }
-}
-
-static bool has_full_join(const SqlSource *source) {
-  for (; source; source = source->next) {
-    if (source->join == SQL_JOIN_FULL || has_full_join(source->first)) return true;
-  }
-  return false;
 }
 
 static void print_values(const SqlPrinter *printer, const SqlSelect *select) {
@@ -236,8 +239,10 @@ static void print_arm(const SqlPrinter *printer, const SqlSelect *select) {
     print_values(printer, select);
     return;
   }
-  text_add(out, select->distinct ? "SELECT DISTINCT " : select->all_given ? "SELECT ALL " : "SELECT ");
-  print_results(printer, select->results, select->nresults, has_full_join(select->from));
+  text_add(out, select->distinct    ? "SELECT DISTINCT "
+                : select->all_given ? "SELECT ALL "
+                                    : "SELECT ");
+  print_results(printer, select->results, select->nresults);
   if (select->from) {
     text_add(out, " FROM ");
     print_sources(printer, select->from);

@@ -39,7 +39,7 @@ static void print_where(const SqlPrinter *printer, const SqlExpr *where) {
 static void print_returning(const SqlPrinter *printer, const SqlResult *returning, int n) {
   if (!n) return;
   text_add(printer->out, " RETURNING ");
-  print_results(printer, returning, n, false);
+  print_results(printer, returning, n);
 }
 
 static void print_tail(const SqlPrinter *printer, const SqlOrder *order, int norder) {
@@ -188,15 +188,20 @@ static void print_constraint(const SqlPrinter *printer, const SqlConstraint *con
     if (constraint->kind != SQL_CONSTRAINT_NAME) text_addc(out, ' ');
   }
   switch (constraint->kind) {
-  case SQL_CONSTRAINT_NAME: break;
-  case SQL_CONSTRAINT_DEFAULT: print_default(printer, constraint); break;
+  case SQL_CONSTRAINT_NAME:
+    break;
+  case SQL_CONSTRAINT_DEFAULT:
+    print_default(printer, constraint);
+    break;
   case SQL_CONSTRAINT_NULL:
   case SQL_CONSTRAINT_NOT_NULL:
     text_add(out, constraint->kind == SQL_CONSTRAINT_NULL ? "NULL" : "NOT NULL");
     print_on_conflict(out, constraint->conflict);
     break;
   case SQL_CONSTRAINT_PRIMARY:
-  case SQL_CONSTRAINT_UNIQUE: print_key(printer, constraint); break;
+  case SQL_CONSTRAINT_UNIQUE:
+    print_key(printer, constraint);
+    break;
   case SQL_CONSTRAINT_CHECK:
     text_add(out, "CHECK (");
     sql_print_expr(printer, constraint->expr);
@@ -222,7 +227,7 @@ static void print_constraint(const SqlPrinter *printer, const SqlConstraint *con
     print_name(out, constraint->text);
     break;
   case SQL_CONSTRAINT_GENERATED:
-    text_add(out, "GENERATED ALWAYS AS (");
+    text_add(out, constraint->as_only ? "AS (" : "GENERATED ALWAYS AS (");
     sql_print_expr(printer, constraint->expr);
     text_addc(out, ')');
     if (constraint->text) {
@@ -308,8 +313,10 @@ static void print_virtual(Text *out, const SqlCreate *create) {
 
 static void print_create(const SqlPrinter *printer, const SqlStatement *statement) {
   static const char *const words[] = {
-      [SQL_STATEMENT_CREATE_TABLE] = "TABLE ",     [SQL_STATEMENT_CREATE_VIEW] = "VIEW ",
-      [SQL_STATEMENT_CREATE_INDEX] = "INDEX ",     [SQL_STATEMENT_CREATE_TRIGGER] = "TRIGGER ",
+      [SQL_STATEMENT_CREATE_TABLE] = "TABLE ",
+      [SQL_STATEMENT_CREATE_VIEW] = "VIEW ",
+      [SQL_STATEMENT_CREATE_INDEX] = "INDEX ",
+      [SQL_STATEMENT_CREATE_TRIGGER] = "TRIGGER ",
       [SQL_STATEMENT_CREATE_VIRTUAL] = "VIRTUAL TABLE ",
   };
   const SqlCreate *create = statement->create;
@@ -318,7 +325,9 @@ static void print_create(const SqlPrinter *printer, const SqlStatement *statemen
             words[statement->kind], create->if_not_exists ? "IF NOT EXISTS " : "");
   print_qualified(out, create->schema, create->name);
   switch (statement->kind) {
-  case SQL_STATEMENT_CREATE_TABLE: print_table(printer, create); break;
+  case SQL_STATEMENT_CREATE_TABLE:
+    print_table(printer, create);
+    break;
   case SQL_STATEMENT_CREATE_VIEW:
     if (create->nnames) {
       text_addc(out, ' ');
@@ -327,18 +336,32 @@ static void print_create(const SqlPrinter *printer, const SqlStatement *statemen
     text_add(out, " AS ");
     sql_print_select(printer, create->select);
     break;
-  case SQL_STATEMENT_CREATE_INDEX: print_index(printer, create); break;
-  case SQL_STATEMENT_CREATE_TRIGGER: print_trigger(printer, create); break;
-  default: print_virtual(out, create);
+  case SQL_STATEMENT_CREATE_INDEX:
+    print_index(printer, create);
+    break;
+  case SQL_STATEMENT_CREATE_TRIGGER:
+    print_trigger(printer, create);
+    break;
+  default:
+    print_virtual(out, create);
   }
 }
 
 void sql_print_statement(const SqlPrinter *printer, const SqlStatement *statement) {
   switch (statement->kind) {
-  case SQL_STATEMENT_SELECT: sql_print_select(printer, statement->select); break;
-  case SQL_STATEMENT_INSERT: print_insert(printer, statement->insert); break;
-  case SQL_STATEMENT_UPDATE: print_update(printer, statement->update); break;
-  case SQL_STATEMENT_DELETE: print_delete(printer, statement->delete_); break;
-  default: print_create(printer, statement);
+  case SQL_STATEMENT_SELECT:
+    sql_print_select(printer, statement->select);
+    break;
+  case SQL_STATEMENT_INSERT:
+    print_insert(printer, statement->insert);
+    break;
+  case SQL_STATEMENT_UPDATE:
+    print_update(printer, statement->update);
+    break;
+  case SQL_STATEMENT_DELETE:
+    print_delete(printer, statement->delete_);
+    break;
+  default:
+    print_create(printer, statement);
   }
 }

@@ -8,8 +8,12 @@
 #include "sql/sql.h"
 
 typedef enum SqlConflict { /* OR … and ON CONFLICT … */
-  SQL_CONFLICT_NONE, SQL_CONFLICT_ROLLBACK, SQL_CONFLICT_ABORT, SQL_CONFLICT_FAIL,
-  SQL_CONFLICT_IGNORE, SQL_CONFLICT_REPLACE
+                           SQL_CONFLICT_NONE,
+                           SQL_CONFLICT_ROLLBACK,
+                           SQL_CONFLICT_ABORT,
+                           SQL_CONFLICT_FAIL,
+                           SQL_CONFLICT_IGNORE,
+                           SQL_CONFLICT_REPLACE
 } SqlConflict;
 
 /* a = value, or (a, b) = value */
@@ -80,22 +84,26 @@ struct SqlDelete {
 };
 
 typedef enum SqlConstraintKind {
-  SQL_CONSTRAINT_NAME,      /* CONSTRAINT name with nothing after it */
-  SQL_CONSTRAINT_DEFAULT,   /* column: expr, and text as written */
-  SQL_CONSTRAINT_NULL,      /* column: NULL, no meaning */
-  SQL_CONSTRAINT_NOT_NULL,  /* column */
-  SQL_CONSTRAINT_PRIMARY,   /* column: descending, autoincrement; table: columns */
-  SQL_CONSTRAINT_UNIQUE,    /* table: columns */
-  SQL_CONSTRAINT_CHECK,     /* expr */
-  SQL_CONSTRAINT_FOREIGN,   /* column: REFERENCES …; table: FOREIGN KEY (names) REFERENCES … */
-  SQL_CONSTRAINT_DEFER,     /* column: [NOT] DEFERRABLE … */
-  SQL_CONSTRAINT_COLLATE,   /* column: text */
-  SQL_CONSTRAINT_GENERATED  /* column: AS (expr) text; text: STORED, VIRTUAL or NULL */
+  SQL_CONSTRAINT_NAME,     /* CONSTRAINT name with nothing after it */
+  SQL_CONSTRAINT_DEFAULT,  /* column: expr, and text as written */
+  SQL_CONSTRAINT_NULL,     /* column: NULL, no meaning */
+  SQL_CONSTRAINT_NOT_NULL, /* column */
+  SQL_CONSTRAINT_PRIMARY,  /* column: descending, autoincrement; table: columns */
+  SQL_CONSTRAINT_UNIQUE,   /* table: columns */
+  SQL_CONSTRAINT_CHECK,    /* expr */
+  SQL_CONSTRAINT_FOREIGN,  /* column: REFERENCES …; table: FOREIGN KEY (names) REFERENCES … */
+  SQL_CONSTRAINT_DEFER,    /* column: [NOT] DEFERRABLE … */
+  SQL_CONSTRAINT_COLLATE,  /* column: text */
+  SQL_CONSTRAINT_GENERATED /* column: AS (expr) text; text: STORED, VIRTUAL or NULL */
 } SqlConstraintKind;
 
 typedef enum SqlAction { /* of a foreign key */
-  SQL_ACTION_UNSET, SQL_ACTION_NO_ACTION, SQL_ACTION_RESTRICT, SQL_ACTION_SET_NULL,
-  SQL_ACTION_SET_DEFAULT, SQL_ACTION_CASCADE
+                         SQL_ACTION_UNSET,
+                         SQL_ACTION_NO_ACTION,
+                         SQL_ACTION_RESTRICT,
+                         SQL_ACTION_SET_NULL,
+                         SQL_ACTION_SET_DEFAULT,
+                         SQL_ACTION_CASCADE
 } SqlAction;
 
 typedef struct SqlConstraint {
@@ -106,12 +114,13 @@ typedef struct SqlConstraint {
   SqlExpr *expr;
   SqlConflict conflict;
   bool descending, sort_given, autoincrement;
-  bool default_parens;     /* DEFAULT (expr) */
-  SqlOrder *columns;       /* PRIMARY KEY, UNIQUE of a table */
+  bool as_only;        /* GENERATED: written without GENERATED ALWAYS */
+  bool default_parens; /* DEFAULT (expr) */
+  SqlOrder *columns;   /* PRIMARY KEY, UNIQUE of a table */
   int ncolumns;
-  const char **names;      /* FOREIGN KEY (…) of a table */
+  const char **names; /* FOREIGN KEY (…) of a table */
   int nnames;
-  const char *parent;      /* REFERENCES parent (parent_names) */
+  const char *parent; /* REFERENCES parent (parent_names) */
   const char **parent_names;
   int nparent_names;
   SqlAction on_delete, on_update;
@@ -126,7 +135,10 @@ typedef struct SqlColumnDef {
 } SqlColumnDef;
 
 typedef enum SqlTriggerTime {
-  SQL_TRIGGER_UNSET, SQL_TRIGGER_BEFORE, SQL_TRIGGER_AFTER, SQL_TRIGGER_INSTEAD
+  SQL_TRIGGER_UNSET,
+  SQL_TRIGGER_BEFORE,
+  SQL_TRIGGER_AFTER,
+  SQL_TRIGGER_INSTEAD
 } SqlTriggerTime;
 
 struct SqlCreate {
@@ -138,27 +150,27 @@ struct SqlCreate {
   SqlConstraint *constraints;
   int nconstraints;
   bool without_rowid, strict;
-  SqlSelect *select;     /* VIEW, TABLE … AS */
+  SqlSelect *select; /* VIEW, TABLE … AS */
 
-  const char **names;    /* VIEW (names), TRIGGER … UPDATE OF names */
+  const char **names; /* VIEW (names), TRIGGER … UPDATE OF names */
   int nnames;
 
-  bool unique;           /* INDEX */
+  bool unique;                      /* INDEX */
   const char *table_schema, *table; /* INDEX and TRIGGER: ON table */
-  SqlOrder *terms;       /* INDEX */
+  SqlOrder *terms;                  /* INDEX */
   int nterms;
-  SqlExpr *where;        /* INDEX: partial; TRIGGER: WHEN */
+  SqlExpr *where; /* INDEX: partial; TRIGGER: WHEN */
 
-  SqlTriggerTime time;   /* TRIGGER */
+  SqlTriggerTime time;    /* TRIGGER */
   SqlStatementKind event; /* SQL_STATEMENT_INSERT, _UPDATE or _DELETE */
   bool for_each_row;
   SqlStatement **body;
   int nbody;
 
-  const char *module;    /* VIRTUAL */
-  const char **args;     /* text as written, trimmed */
+  const char *module; /* VIRTUAL */
+  const char **args;  /* text as written, trimmed */
   int nargs;
-  bool has_args;         /* parentheses were written */
+  bool has_args; /* parentheses were written */
 };
 
 #endif

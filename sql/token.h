@@ -11,6 +11,7 @@
 
 #include "sql/sql.h"
 
+/* clang-format off */
 enum {
   SQL_TK_EOF = 0,
   SQL_TK_ANY = 1, SQL_TK_ID, SQL_TK_STRING, SQL_TK_BLOB, SQL_TK_INTEGER, SQL_TK_FLOAT,
@@ -45,6 +46,7 @@ enum {
   SQL_TK_SPACE = 1000, /* white space, a comment, a byte order mark */
   SQL_TK_ILLEGAL       /* a byte, quote or number that no token has */
 };
+/* clang-format on */
 
 /* The token that begins at text[at]; *length is set to its bytes (0 only at EOF). The text must be
 ** NUL-terminated. Cost: linear in the token. */

@@ -1,6 +1,7 @@
 /*
 ** Random statements of SQLite's dialect over a fixed schema, for tests. Statements are lists of
-** tokens, so that they can be mutated and spaced at random. Most of them are valid; which are is for
+** tokens, so that they can be mutated and spaced at random. Most of them are valid; which are is
+*for
 ** SQLite to say.
 */
 #ifndef TEST_SQL_GENERATE_H
@@ -25,15 +26,16 @@ static const char *const generate_schema =
     "CREATE UNIQUE INDEX t1c ON t1(c);"
     "CREATE VIEW v1 AS SELECT a, b || 'x' AS bx, count(*) AS n FROM t1 GROUP BY b;"
     "CREATE VIEW v2(p, q) AS SELECT t1.a, t3.y FROM t1 LEFT JOIN t3 ON t1.a = t3.x;"
-    "CREATE VIRTUAL TABLE ft USING fts5(body, extra);"
+    "CREATE VIRTUAL TABLE ft USING rtree(id, body, extra);"
     "INSERT INTO t1 VALUES(1,'one',1.5,x'00ff'),(2,'two',NULL,'z'),(3,'One',-3e10,NULL),"
     "  (4,NULL,4.0,7),(7,'%a_',0.0,-1);"
     "INSERT INTO t2 VALUES(1,'one',1,x''),(1,'two','2.5',NULL),(2,'three',NULL,'b'),(5,'é',1e3,0);"
-    "INSERT INTO t3(x, y, \"order\", \"my col\") VALUES(1,2,'o1',3),(2,9,NULL,4),(NULL,5,'{\"k\":[1,2]}',5),"
+    "INSERT INTO t3(x, y, \"order\", \"my col\") "
+    "VALUES(1,2,'o1',3),(2,9,NULL,4),(NULL,5,'{\"k\":[1,2]}',5),"
     "  (4,5,'[1,2,3]',NULL);"
     "INSERT INTO \"group\" VALUES(1,'x',2.0),(2,'y',3.5),(NULL,NULL,NULL);"
     "INSERT INTO t5 VALUES(1,2,3),(4,5,6);"
-    "INSERT INTO ft VALUES('one two','x'),('three','y');";
+    "INSERT INTO ft VALUES(1, 2.0, 3.0),(2, -1, 7);";
 
 typedef struct GenTable {
   const char *name; /* as written in SQL */
@@ -49,7 +51,7 @@ static const GenTable gen_tables[] = {
     {"v1", {"a", "bx", "n"}},
     {"v2", {"p", "q"}},
     {"main.t1", {"a", "b", "c", "d"}},
-    {"ft", {"body", "extra"}},
+    {"ft", {"id", "body", "extra"}},
 };
 enum { GEN_TABLES = sizeof gen_tables / sizeof *gen_tables, GEN_MAX = 6000 };
 
@@ -117,8 +119,8 @@ static void gen(Gen *g, const char *words) {
 static const char *gen_pick(Gen *g, const char *const *list, int n) {
   return list[gen_below(g, n)];
 }
-#define GEN_PICK(g, ...)                                                                         \
-  gen_pick(g, (const char *const[]){__VA_ARGS__},                                                \
+#define GEN_PICK(g, ...)                                                                           \
+  gen_pick(g, (const char *const[]){__VA_ARGS__},                                                  \
            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static void gen_expr(Gen *g);
@@ -133,13 +135,26 @@ static void gen_list(Gen *g, int n) {
 
 static void gen_literal(Gen *g) {
   switch (gen_below(g, 12)) {
-  case 0: gen(g, "NULL"); break;
-  case 1: gen_token(g, "'%s'", GEN_PICK(g, "one", "two", "it''s", "", "%a_", "{\"k\":1}", "é")); break;
-  case 2: gen(g, GEN_PICK(g, "1.5", ".5", "2.", "1e3", "3.25E-2", "9e999")); break;
-  case 3: gen(g, GEN_PICK(g, "x'00ff'", "X''", "x'41'")); break;
-  case 4: gen(g, GEN_PICK(g, "0x1F", "0XfF", "9223372036854775807", "9223372036854775808", "00")); break;
-  case 5: gen(g, GEN_PICK(g, "true", "FALSE", "current_date", "?", "?3", ":v", "$x::y(z)", "@w")); break;
-  default: gen_token(g, "%d", gen_below(g, 12));
+  case 0:
+    gen(g, "NULL");
+    break;
+  case 1:
+    gen_token(g, "'%s'", GEN_PICK(g, "one", "two", "it''s", "", "%a_", "{\"k\":1}", "é"));
+    break;
+  case 2:
+    gen(g, GEN_PICK(g, "1.5", ".5", "2.", "1e3", "3.25E-2", "9e999"));
+    break;
+  case 3:
+    gen(g, GEN_PICK(g, "x'00ff'", "X''", "x'41'"));
+    break;
+  case 4:
+    gen(g, GEN_PICK(g, "0x1F", "0XfF", "9223372036854775807", "9223372036854775808", "00"));
+    break;
+  case 5:
+    gen(g, GEN_PICK(g, "true", "FALSE", "current_date", "?", "?3", ":v", "$x::y(z)", "@w"));
+    break;
+  default:
+    gen_token(g, "%d", gen_below(g, 12));
   }
 }
 
@@ -152,7 +167,8 @@ static void gen_name_case(Gen *g, const char *name) {
     gen_token(g, "%c%s%c", quotes[0], name, quotes[1]);
     return;
   }
-  if (plain && gen_chance(g, 5)) text[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 32 : text[0]);
+  if (plain && gen_chance(g, 5))
+    text[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 32 : text[0]);
   gen_token(g, "%s", text);
 }
 
@@ -189,7 +205,8 @@ static void gen_order_terms(Gen *g, int n) {
   for (int i = 0; i < n; i++) {
     if (i) gen(g, ",");
     gen_expr(g);
-    if (gen_chance(g, 30)) gen(g, GEN_PICK(g, "ASC", "DESC", "DESC NULLS LAST", "NULLS FIRST", "COLLATE NOCASE DESC"));
+    if (gen_chance(g, 30))
+      gen(g, GEN_PICK(g, "ASC", "DESC", "DESC NULLS LAST", "NULLS FIRST", "COLLATE NOCASE DESC"));
   }
 }
 
@@ -202,10 +219,12 @@ static void gen_frame(Gen *g) {
     gen(g, "BETWEEN");
     gen(g, GEN_PICK(g, "UNBOUNDED PRECEDING", "1 PRECEDING", "CURRENT ROW", "1 FOLLOWING"));
     gen(g, "AND");
-    gen(g, GEN_PICK(g, "CURRENT ROW", "1 FOLLOWING", "UNBOUNDED FOLLOWING", "2 FOLLOWING", "1 PRECEDING"));
+    gen(g, GEN_PICK(g, "CURRENT ROW", "1 FOLLOWING", "UNBOUNDED FOLLOWING", "2 FOLLOWING",
+                    "1 PRECEDING"));
   }
   if (gen_chance(g, 30)) {
-    gen(g, GEN_PICK(g, "EXCLUDE TIES", "EXCLUDE GROUP", "EXCLUDE NO OTHERS", "EXCLUDE CURRENT ROW"));
+    gen(g,
+        GEN_PICK(g, "EXCLUDE TIES", "EXCLUDE GROUP", "EXCLUDE NO OTHERS", "EXCLUDE CURRENT ROW"));
   }
 }
 
@@ -256,15 +275,18 @@ static void gen_aggregate(Gen *g) {
   g->windows = false;
   if (!over) g->aggregates = false;
   switch (gen_below(g, 6)) {
-  case 0: gen(g, "count ( * )"); break;
+  case 0:
+    gen(g, "count ( * )");
+    break;
   case 1:
     gen(g, "group_concat (");
     gen_expr(g);
     gen(g, ", ',' )");
     break;
   case 2:
-    gen_token(g, "%s", over ? GEN_PICK(g, "first_value", "last_value", "lag", "lead", "max")
-                            : GEN_PICK(g, "max", "min"));
+    gen_token(g, "%s",
+              over ? GEN_PICK(g, "first_value", "last_value", "lag", "lead", "max")
+                   : GEN_PICK(g, "max", "min"));
     gen(g, "(");
     gen_expr(g);
     gen(g, ")");
@@ -286,11 +308,12 @@ static void gen_function(Gen *g) {
   static const struct {
     const char *name;
     int n;
-  } functions[] = {{"abs", 1}, {"coalesce", 3}, {"ifnull", 2}, {"length", 1}, {"lower", 1},
-                   {"substr", 3}, {"replace", 3}, {"typeof", 1}, {"iif", 3}, {"max", 2},
-                   {"json_extract", 2}, {"instr", 2}, {"hex", 1}, {"likely", 1}, {"like", 2},
-                   {"glob", 2}, {"printf", 2}, {"\"upper\"", 1}, {"char", 1}, {"nullif", 2},
-                   {"json_array", 2}, {"quote", 1}, {"round", 2}, {"trim", 1}, {"nosuch", 1}};
+  } functions[] = {
+      {"abs", 1},          {"coalesce", 3}, {"ifnull", 2},    {"length", 1}, {"lower", 1},
+      {"substr", 3},       {"replace", 3},  {"typeof", 1},    {"iif", 3},    {"max", 2},
+      {"json_extract", 2}, {"instr", 2},    {"hex", 1},       {"likely", 1}, {"like", 2},
+      {"glob", 2},         {"printf", 2},   {"\"upper\"", 1}, {"char", 1},   {"nullif", 2},
+      {"json_array", 2},   {"quote", 1},    {"round", 2},     {"trim", 1},   {"nosuch", 1}};
   int i = gen_below(g, sizeof functions / sizeof *functions - (gen_chance(g, 95) ? 1 : 0));
   gen_token(g, "%s", functions[i].name);
   gen(g, "(");
@@ -310,10 +333,13 @@ static void gen_in(Gen *g) {
   }
   gen(g, gen_chance(g, 30) ? "NOT IN" : "IN");
   switch (gen_below(g, 5)) {
-  case 0: gen_paren_select(g, width); break;
+  case 0:
+    gen_paren_select(g, width);
+    break;
   case 1:
     if (!row) {
-      gen(g, GEN_PICK(g, "json_each ( '[1,2]' )", "t5", "main . t1", "\"group\"", "( SELECT a FROM t1 )"));
+      gen(g, GEN_PICK(g, "json_each ( '[1,2]' )", "t5", "main . t1", "\"group\"",
+                      "( SELECT a FROM t1 )"));
       break;
     }
     gen(g, "v2");
@@ -382,17 +408,31 @@ static void gen_binary(Gen *g) {
   bool parens = gen_chance(g, 40);
   if (parens) gen(g, "(");
   gen_expr(g);
-  gen(g, GEN_PICK(g, "+", "-", "*", "/", "%", "||", "&", "|", "<<", ">>", "AND", "OR", "AND", "OR"));
+  gen(g,
+      GEN_PICK(g, "+", "-", "*", "/", "%", "||", "&", "|", "<<", ">>", "AND", "OR", "AND", "OR"));
   gen_expr(g);
   if (parens) gen(g, ")");
 }
 
 static void gen_deep(Gen *g) {
   switch (gen_below(g, 24)) {
-  case 0: case 1: case 2: case 3: case 4: gen_binary(g); break;
-  case 5: case 6: gen_compare(g); break;
-  case 7: gen_in(g); break;
-  case 8: gen_like(g); break;
+  case 0:
+  case 1:
+  case 2:
+  case 3:
+  case 4:
+    gen_binary(g);
+    break;
+  case 5:
+  case 6:
+    gen_compare(g);
+    break;
+  case 7:
+    gen_in(g);
+    break;
+  case 8:
+    gen_like(g);
+    break;
   case 9:
     gen_expr(g);
     gen(g, gen_chance(g, 70) ? "BETWEEN" : "NOT BETWEEN");
@@ -400,12 +440,15 @@ static void gen_deep(Gen *g) {
     gen(g, "AND");
     gen_expr(g);
     break;
-  case 10: gen_case(g); break;
+  case 10:
+    gen_case(g);
+    break;
   case 11:
     gen(g, "CAST (");
     gen_expr(g);
     gen(g, "AS");
-    gen(g, GEN_PICK(g, "INTEGER", "text", "VARCHAR ( 10 )", "DECIMAL ( 10 , 2 )", "\"my type\"", "double precision", ""));
+    gen(g, GEN_PICK(g, "INTEGER", "text", "VARCHAR ( 10 )", "DECIMAL ( 10 , 2 )", "\"my type\"",
+                    "double precision", ""));
     gen(g, ")");
     break;
   case 12:
@@ -417,9 +460,17 @@ static void gen_deep(Gen *g) {
     gen(g, "COLLATE");
     gen(g, GEN_PICK(g, "NOCASE", "binary", "\"rtrim\"", "NOCASE"));
     break;
-  case 14: gen(g, gen_chance(g, 50) ? "EXISTS" : "NOT EXISTS"); gen_paren_select(g, 1); break;
-  case 15: case 16: gen_paren_select(g, 1); break;
-  case 17: case 18: case 19:
+  case 14:
+    gen(g, gen_chance(g, 50) ? "EXISTS" : "NOT EXISTS");
+    gen_paren_select(g, 1);
+    break;
+  case 15:
+  case 16:
+    gen_paren_select(g, 1);
+    break;
+  case 17:
+  case 18:
+  case 19:
     gen(g, GEN_PICK(g, "NOT", "-", "+", "~", "-"));
     gen_expr(g);
     break;
@@ -428,7 +479,8 @@ static void gen_deep(Gen *g) {
     gen(g, GEN_PICK(g, "->", "->>"));
     gen(g, GEN_PICK(g, "'$.k'", "'k'", "1"));
     break;
-  default: gen_function(g);
+  default:
+    gen_function(g);
   }
 }
 
@@ -486,7 +538,8 @@ static void gen_table(Gen *g, GenSource *source) {
   gen_token(g, "%s", name);
   snprintf(source->name, sizeof source->name, "%s", name);
   gen_alias(g, source, false);
-  if (strcmp(name, "t1") == 0 && gen_chance(g, 10)) gen(g, GEN_PICK(g, "INDEXED BY t1c", "NOT INDEXED", "NOT INDEXED"));
+  if (strcmp(name, "t1") == 0 && gen_chance(g, 10))
+    gen(g, GEN_PICK(g, "INDEXED BY t1c", "NOT INDEXED", "NOT INDEXED"));
 }
 
 static void gen_table_function(Gen *g, GenSource *source) {
@@ -638,7 +691,8 @@ static void gen_arm(Gen *g, int width, GenSource *out, bool order) {
   g->windows = gen_chance(g, 25);
   g->named_window[0] = '\0';
   bool define = g->windows && gen_chance(g, 40);
-  if (define) snprintf(g->named_window, sizeof g->named_window, "%s", GEN_PICK(g, "w", "w1", "\"my w\"") + 0);
+  if (define)
+    snprintf(g->named_window, sizeof g->named_window, "%s", GEN_PICK(g, "w", "w1", "\"my w\"") + 0);
   if (define && g->named_window[0] == '"') snprintf(g->named_window, sizeof g->named_window, "wx");
   if (width == 0) {
     const char *star = has_from && gen_chance(g, 70) && scope.nsources ? scope.sources[0].name : "";
@@ -686,8 +740,12 @@ static void gen_arm(Gen *g, int width, GenSource *out, bool order) {
   if (order && gen_chance(g, 35)) {
     gen(g, "ORDER BY");
     switch (gen_below(g, 4)) {
-    case 0: gen(g, GEN_PICK(g, "1", "1 DESC", "k0", "1 COLLATE NOCASE", "3", "k0 , 1")); break;
-    default: g->aggregates = group; gen_order_terms(g, 1 + gen_below(g, 2));
+    case 0:
+      gen(g, GEN_PICK(g, "1", "1 DESC", "k0", "1 COLLATE NOCASE", "3", "k0 , 1"));
+      break;
+    default:
+      g->aggregates = group;
+      gen_order_terms(g, 1 + gen_below(g, 2));
     }
   }
   g->scope = saved;
@@ -714,7 +772,8 @@ static void gen_ctes(Gen *g) {
     if (recursive && gen_chance(g, 60)) {
       width = 1;
       gen(g, "( k0 ) AS (");
-      gen(g, gen_chance(g, 50) ? "SELECT 1 UNION ALL SELECT k0 + 1 FROM" : "VALUES ( 1 ) UNION SELECT k0 + 1 FROM");
+      gen(g, gen_chance(g, 50) ? "SELECT 1 UNION ALL SELECT k0 + 1 FROM"
+                               : "VALUES ( 1 ) UNION SELECT k0 + 1 FROM");
       gen_token(g, "%s", name);
       gen(g, "WHERE k0 < 5");
       if (gen_chance(g, 20)) gen(g, "LIMIT 9");
@@ -838,7 +897,8 @@ static void gen_insert(Gen *g) {
   }
   g->scope = &target;
   if (first && gen_chance(g, 40)) {
-    gen(g, GEN_PICK(g, "ON CONFLICT ( a )", "ON CONFLICT ( c ) WHERE c > 0", "ON CONFLICT", "ON CONFLICT ( c )"));
+    gen(g, GEN_PICK(g, "ON CONFLICT ( a )", "ON CONFLICT ( c ) WHERE c > 0", "ON CONFLICT",
+                    "ON CONFLICT ( c )"));
     if (gen_chance(g, 40)) {
       gen(g, "DO NOTHING");
     } else {
@@ -910,27 +970,50 @@ static void gen_create_table(Gen *g) {
     return;
   }
   gen(g, "( p INTEGER");
-  gen(g, GEN_PICK(g, "PRIMARY KEY", "PRIMARY KEY AUTOINCREMENT", "CONSTRAINT cc NOT NULL PRIMARY KEY ON CONFLICT REPLACE",
-                  "PRIMARY KEY DESC"));
+  gen(g, GEN_PICK(g, "PRIMARY KEY", "PRIMARY KEY AUTOINCREMENT",
+                  "CONSTRAINT cc NOT NULL PRIMARY KEY ON CONFLICT REPLACE", "PRIMARY KEY DESC"));
   int n = gen_below(g, 4);
   for (int i = 0; i < n; i++) {
     gen(g, ",");
     gen_token(g, "q%d", i);
-    gen(g, GEN_PICK(g, "", "TEXT", "VARCHAR ( 10 )", "DECIMAL ( 10 , -2 )", "unsigned big int", "\"x y\""));
+    gen(g, GEN_PICK(g, "", "TEXT", "VARCHAR ( 10 )", "DECIMAL ( 10 , -2 )", "unsigned big int",
+                    "\"x y\""));
     for (int j = gen_below(g, 3); j > 0; j--) {
       GenScope scope = {0};
       g->scope = &scope;
       switch (gen_below(g, 10)) {
-      case 0: gen(g, "NOT NULL"); break;
-      case 1: gen(g, "DEFAULT"); gen(g, GEN_PICK(g, "5", "-1.5", "'x'", "abc", "( 1 + 2 )", "current_timestamp", "+3", "( 'a' || \"b\" )")); break;
-      case 2: gen(g, "UNIQUE ON CONFLICT IGNORE"); break;
-      case 3: gen_token(g, "CHECK ( q%d > 1 OR p IS NULL )", i); break;
-      case 4: gen(g, "COLLATE nocase"); break;
-      case 5: gen(g, "REFERENCES t1 ( a ) ON DELETE SET NULL ON UPDATE CASCADE MATCH FULL"); break;
-      case 6: gen(g, "NOT DEFERRABLE INITIALLY IMMEDIATE"); break;
-      case 7: gen(g, GEN_PICK(g, "AS ( p + 1 )", "GENERATED ALWAYS AS ( p * 2 ) STORED", "AS ( p || 'x' ) VIRTUAL")); break;
-      case 8: gen(g, "CONSTRAINT \"odd name\" NULL"); break;
-      default: gen(g, "CONSTRAINT lone");
+      case 0:
+        gen(g, "NOT NULL");
+        break;
+      case 1:
+        gen(g, "DEFAULT");
+        gen(g, GEN_PICK(g, "5", "-1.5", "'x'", "abc", "( 1 + 2 )", "current_timestamp", "+3",
+                        "( 'a' || \"b\" )"));
+        break;
+      case 2:
+        gen(g, "UNIQUE ON CONFLICT IGNORE");
+        break;
+      case 3:
+        gen_token(g, "CHECK ( q%d > 1 OR p IS NULL )", i);
+        break;
+      case 4:
+        gen(g, "COLLATE nocase");
+        break;
+      case 5:
+        gen(g, "REFERENCES t1 ( a ) ON DELETE SET NULL ON UPDATE CASCADE MATCH FULL");
+        break;
+      case 6:
+        gen(g, "NOT DEFERRABLE INITIALLY IMMEDIATE");
+        break;
+      case 7:
+        gen(g, GEN_PICK(g, "AS ( p + 1 )", "GENERATED ALWAYS AS ( p * 2 ) STORED",
+                        "AS ( p || 'x' ) VIRTUAL"));
+        break;
+      case 8:
+        gen(g, "CONSTRAINT \"odd name\" NULL");
+        break;
+      default:
+        gen(g, "CONSTRAINT lone");
       }
     }
   }
@@ -943,7 +1026,10 @@ static void gen_create_table(Gen *g) {
 
 static void gen_create(Gen *g) {
   switch (gen_below(g, 7)) {
-  case 0: case 1: gen_create_table(g); break;
+  case 0:
+  case 1:
+    gen_create_table(g);
+    break;
   case 2:
     gen(g, gen_chance(g, 20) ? "CREATE TEMP VIEW n2" : "CREATE VIEW n2");
     if (gen_chance(g, 30)) gen(g, "( k1 , \"k 2\" )");
@@ -955,13 +1041,15 @@ static void gen_create(Gen *g) {
     gen_use_table(&scope, &gen_tables[0], "");
     scope.sources[0].ncolumns = 4;
     g->scope = &scope;
-    gen(g, gen_chance(g, 30) ? "CREATE UNIQUE INDEX n3 ON t1 (" : "CREATE INDEX IF NOT EXISTS main . n3 ON t1 (");
+    gen(g, gen_chance(g, 30) ? "CREATE UNIQUE INDEX n3 ON t1 ("
+                             : "CREATE INDEX IF NOT EXISTS main . n3 ON t1 (");
     gen_order_terms(g, 1 + gen_below(g, 2));
     gen(g, ")");
     if (gen_chance(g, 40)) gen(g, "WHERE b IS NOT NULL AND c > 2");
     break;
   }
-  case 4: case 5: {
+  case 4:
+  case 5: {
     gen(g, "CREATE TRIGGER n4");
     gen(g, GEN_PICK(g, "", "BEFORE", "AFTER"));
     gen(g, GEN_PICK(g, "UPDATE OF a , b", "UPDATE", "UPDATE"));
@@ -978,10 +1066,18 @@ static void gen_create(Gen *g) {
     gen(g, "BEGIN");
     for (int i = 1 + gen_below(g, 2); i > 0; i--) {
       switch (gen_below(g, 4)) {
-      case 0: gen(g, "INSERT INTO t5 SELECT new . a , 1 , old . b FROM t1 WHERE a = 1"); break;
-      case 1: gen(g, "UPDATE t3 SET y = new . a WHERE x IN ( SELECT a FROM t2 )"); break;
-      case 2: gen(g, "DELETE FROM t5 WHERE a = old . a"); break;
-      default: gen(g, "SELECT raise ( ABORT , 'no' ) ,"); gen_expr(g);
+      case 0:
+        gen(g, "INSERT INTO t5 SELECT new . a , 1 , old . b FROM t1 WHERE a = 1");
+        break;
+      case 1:
+        gen(g, "UPDATE t3 SET y = new . a WHERE x IN ( SELECT a FROM t2 )");
+        break;
+      case 2:
+        gen(g, "DELETE FROM t5 WHERE a = old . a");
+        break;
+      default:
+        gen(g, "SELECT raise ( ABORT , 'no' ) ,");
+        gen_expr(g);
       }
       gen(g, ";");
       g->scope = &scope;
@@ -1035,12 +1131,14 @@ static void gen_mutate(Gen *g) {
     g->at[i] = g->at[j];
     g->at[j] = swap;
     break;
-  case 4: /* replace by another of its tokens */ g->at[i] = g->at[j]; break;
+  case 4: /* replace by another of its tokens */
+    g->at[i] = g->at[j];
+    break;
   default: { /* replace by something else */
     int n = g->ntokens;
-    gen(g, GEN_PICK(g, "a", "nosuch", "sum", "count", "x", "t1", "(", ")", ",", "1", "*", "NOT", "IN",
-                    "SELECT", "'s'", "NULL", "over", "k0", "WHERE", "AS", "=", ".", "max", "new",
-                    "rowid", "0", "\"q\"", "row_number", "ORDER", "GROUP"));
+    gen(g, GEN_PICK(g, "a", "nosuch", "sum", "count", "x", "t1", "(", ")", ",", "1", "*", "NOT",
+                    "IN", "SELECT", "'s'", "NULL", "over", "k0", "WHERE", "AS", "=", ".", "max",
+                    "new", "rowid", "0", "\"q\"", "row_number", "ORDER", "GROUP"));
     if (g->ntokens > n) g->at[i] = g->at[n];
     g->ntokens = n;
   }
@@ -1051,7 +1149,8 @@ static void gen_mutate(Gen *g) {
 static void gen_write(Gen *g, char *out, size_t size) {
   size_t length = 0;
   for (int i = 0; i < g->ntokens; i++) {
-    const char *space = gen_chance(g, 94) ? " " : GEN_PICK(g, "\n", "\t ", " /* c */ ", " -- c\n", "  ");
+    const char *space =
+        gen_chance(g, 94) ? " " : GEN_PICK(g, "\n", "\t ", " /* c */ ", " -- c\n", "  ");
     int n = snprintf(out + length, size - length, "%s%s", i ? space : "", g->text + g->at[i]);
     if (n < 0 || (size_t)n >= size - length) break;
     length += (size_t)n;

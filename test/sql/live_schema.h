@@ -83,8 +83,7 @@ static void live_columns(LiveSchema *live, LiveTable *table) {
     const char *type = (const char *)sqlite3_column_text(stmt, 0);
     source->is_view = strcmp(type, "view") == 0;
     source->is_virtual = strcmp(type, "virtual") == 0;
-    source->has_rowid =
-        source->is_view ? live->rowid_in_views : sqlite3_column_int(stmt, 1) == 0;
+    source->has_rowid = source->is_view ? live->rowid_in_views : sqlite3_column_int(stmt, 1) == 0;
     source->database = live_text(&live->arena, stmt, 2);
   }
   sqlite3_finalize(stmt);
@@ -141,9 +140,9 @@ static SqlFunctionKind live_function(void *ctx, const char *name, int nargs) {
     kind = live->kinds[i] == 's' ? SQL_FUNCTION_SCALAR : SQL_FUNCTION_AGGREGATE;
   }
   /* Those that are nothing without OVER. */
-  static const char *const windows[] = {"cume_dist", "dense_rank", "first_value", "lag",
-                                        "last_value", "lead", "nth_value", "ntile",
-                                        "percent_rank", "rank", "row_number"};
+  static const char *const windows[] = {"cume_dist",    "dense_rank", "first_value", "lag",
+                                        "last_value",   "lead",       "nth_value",   "ntile",
+                                        "percent_rank", "rank",       "row_number"};
   for (size_t i = 0; best && i < sizeof windows / sizeof *windows; i++) {
     if (sqlite3_stricmp(name, windows[i]) == 0) return SQL_FUNCTION_WINDOW;
   }
