@@ -90,9 +90,9 @@ bool block_run(Block *block, Node **nodes) {
   return apply_filters(block, filters) && model_ok_or_fault(compiler);
 }
 
-/* The must is the last output, unless SQLite has tested it. */
-static const Sym *must_of(const Block *block, const Sym *outputs) {
-  return block->has_must ? &outputs[block->noutputs - 1] : NULL;
+/* The musts are the last outputs, unless SQLite has tested the only one. */
+static const Sym *musts_of(const Block *block, const Sym *outputs) {
+  return block->nmusts ? &outputs[block->noutputs - block->nmusts] : NULL;
 }
 
 static bool emit_tuples(Block *block, Node *const *nodes, int noutputs, RowSink sink, void *ctx) {
@@ -102,7 +102,7 @@ static bool emit_tuples(Block *block, Node *const *nodes, int noutputs, RowSink 
   for (size_t t = 0; t < block->ntuples; t++) {
     Frame frame = {.block = block, .tuple = t};
     Row row = {.block = block, .guard = &block->guards[t], .having = LIT_TRUE, .tuple = t,
-               .outputs = outputs, .must = must_of(block, outputs),
+               .outputs = outputs, .musts = musts_of(block, outputs),
                .outer = block->has_outer ? block_row(block, t, 0) : 0};
     if (guard_copies(row.guard) == 0) continue;
     for (int i = 0; i < noutputs; i++) {
@@ -121,7 +121,7 @@ static bool emit_group(Block *block, const Group *group, Node *const *nodes, int
   if (!group_aggregates(block, group, aggregates)) return false;
   Frame frame = {.block = block, .tuple = group->tuples[0], .aggregates = aggregates};
   Row row = {.block = block, .group = group->set, .having = LIT_TRUE, .outer = group->outer,
-             .tuple = frame.tuple, .outputs = outputs, .must = must_of(block, outputs)};
+             .tuple = frame.tuple, .outputs = outputs, .musts = musts_of(block, outputs)};
   for (int i = 0; i < noutputs; i++) {
     if (!group_constant(block, group, nodes[i])) return false;
     if (!evaluate(&frame, nodes[i], &outputs[i])) return false;
@@ -192,26 +192,27 @@ static bool is_flat(Block *block, SqlExpr *expr, bool *out) {
 }
 
 bool block_evaluate(Compiler *compiler, SqlSelect *arm, SqlSelect *whole, const Feed *outer,
-                    SqlExpr *const *outputs, int noutputs, SqlExpr *must, RowSink sink,
-                    void *ctx) {
+                    SqlExpr *const *outputs, int noutputs, SqlExpr *const *musts, int nmusts,
+                    RowSink sink, void *ctx) {
   /* Some 20 KiB, and views nest: not on the stack. */
   Block *block = arena_alloc(&compiler->arena, sizeof *block);
-  SqlExpr **read = arena_array(&compiler->arena, (size_t)noutputs + 1, sizeof *read);
+  SqlExpr **read = arena_array(&compiler->arena, (size_t)(noutputs + nmusts), sizeof *read);
   if (!block || !read) return fault_oom(compiler->fault);
-  if (noutputs) memcpy(read, outputs, (size_t)noutputs * sizeof *read);
-  if (must) read[noutputs++] = must;
+  for (int i = 0; i < noutputs; i++) read[i] = outputs[i];
+  for (int i = 0; i < nmusts; i++) read[noutputs++] = musts[i];
   block->compiler = compiler;
   block->select = arm;
   block->whole = whole;
   if (!check_arm(block, read, noutputs)) return false;
   bool flat = false;
   bool ok = block_open(block, compiler, arm, whole, outer, read, noutputs) &&
-            (must || check_distinct(block)) && (!must || is_flat(block, must, &flat));
+            (nmusts || check_distinct(block)) &&
+            (nmusts != 1 || is_flat(block, musts[0], &flat));
   if (flat) {
-    block->violation = must;
+    block->violation = musts[0];
     block->noutputs = --noutputs;
   }
-  block->has_must = must && !flat;
+  block->nmusts = flat ? 0 : nmusts;
   ok = ok && evaluate_arm(block, outer, noutputs, sink, ctx);
   block_close(block);
   return ok;
@@ -331,7 +332,7 @@ bool relation_of_select(Compiler *compiler, SqlSelect *select, const Feed *outer
   bool ok = true;
   for (SqlSelect *arm = select; arm && ok; arm = arm->next) {
     for (int i = 0; i < noutputs; i++) outputs[i] = arm->expanded[columns[i]].expr;
-    ok = block_evaluate(compiler, arm, select, outer, outputs, noutputs, NULL, collect_row,
+    ok = block_evaluate(compiler, arm, select, outer, outputs, noutputs, NULL, 0, collect_row,
                         &collect);
   }
   for (int i = 0; i < width && ok; i++) {

@@ -128,7 +128,7 @@ struct Block {
   SqlExpr *left_on[MAX_FEEDS]; /* per feed: ON of a LEFT JOIN kept in SQL */
   bool rows_apart;    /* no classes: every tuple has a guard of one literal */
   SqlExpr *violation; /* only tuples where this is false are wanted (a must), or NULL */
-  bool has_must;      /* the last output is a must */
+  int nmusts;         /* that many of the last outputs are musts */
 
   SqlExpr **leaves;
   int nleaves, leaves_capacity;
@@ -226,18 +226,19 @@ typedef struct Row {
   uint32_t outer;        /* row of the outer feed */
   size_t tuple;          /* its (first) tuple */
   const Sym *outputs;
-  const Sym *must;       /* NULL when the row is handed over because `must` is false in it */
+  const Sym *musts;      /* NULL when the row is handed over because the must is false in it */
 } Row;
 typedef bool (*RowSink)(void *ctx, const Row *row);
 
 /* Plan the outputs, enumerate, evaluate sub-selects, apply the symbolic conditions. */
 bool block_run(Block *block, Node **nodes);
 
-/* Evaluate an arm and hand over its rows. With `must` (NULL: none): its value too; when SQLite can
-** compute it, only the rows where it is false, which is what makes most rules cheap. */
+/* Evaluate an arm and hand over its rows. With musts: their values too. A single must that SQLite
+** can compute row by row is tested by SQLite, and only the rows where it is false are handed over:
+** that is what makes most rules cheap. */
 bool block_evaluate(Compiler *compiler, SqlSelect *arm, SqlSelect *whole, const Feed *outer,
-                    SqlExpr *const *outputs, int noutputs, SqlExpr *must, RowSink sink,
-                    void *ctx);
+                    SqlExpr *const *outputs, int noutputs, SqlExpr *const *musts, int nmusts,
+                    RowSink sink, void *ctx);
 bool relation_of_select(Compiler *compiler, SqlSelect *select, const Feed *outer,
                         const bool *wanted, SymRelation *out, uint32_t **out_outer_rows);
 bool relation_of_view(Compiler *compiler, Table *view, const bool *wanted, SymRelation **out);

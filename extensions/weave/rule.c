@@ -67,12 +67,14 @@ bool rule_load(Compiler *compiler) {
 typedef struct Posting {
   Compiler *compiler;
   size_t rule;
-  SqlExpr *part;  /* the conjunct or the goal being posted */
+  SqlExpr **parts; /* the conjuncts of a must */
+  int nparts;
   double sign;    /* goals: +1 maximize, -1 minimize */
   Lin *goal;
   Pairs *pairs;
   const char **names; /* of the key columns, in the order of the outputs */
   int nkeys;
+  Map told; /* origins by what they say: rows that read the same share one */
 } Posting;
 
 typedef struct DetailContext {
@@ -80,11 +82,26 @@ typedef struct DetailContext {
   Compiler *compiler;
 } DetailContext;
 
-/* A constant part of the condition is shown as its value in this row. */
+static bool is_decision(const SqlExpr *column) {
+  const SqlSource *source = column->bound;
+  if (!source || source->kind != SQL_SOURCE_TABLE || source->cte || column->column < 0) {
+    return false;
+  }
+  const Table *table = source->object;
+  return table && table->decisions && table->decisions[column->column];
+}
+
+/* A column of the data is shown as its value in this row. Decisions keep their names, and so does
+** what an aggregate reads, for that is many rows' values. */
 static bool detail_expr(void *ctx, Text *out, const SqlExpr *expr) {
   const DetailContext *detail = ctx;
   const Block *block = detail->row->block;
-  if (expr->kind != SQL_EXPR_COLUMN) return false;
+  if (expr->kind == SQL_EXPR_FUNCTION && expr->is_aggregate) {
+    SqlPrinter plain = {.out = out};
+    sql_print_expr(&plain, expr);
+    return true;
+  }
+  if (expr->kind != SQL_EXPR_COLUMN || is_decision(expr)) return false;
   for (int i = 0; i < block->nleaves; i++) {
     if (!sql_expr_equal(block->leaves[i], expr)) continue;
     value_add_sql(out, block_leaf(block, detail->row->tuple, i));
@@ -93,7 +110,7 @@ static bool detail_expr(void *ctx, Text *out, const SqlExpr *expr) {
   return false;
 }
 
-static bool describe(Posting *posting, const Row *row, Origin *origin) {
+static bool describe(Posting *posting, const Row *row, const SqlExpr *part, Origin *origin) {
   Compiler *compiler = posting->compiler;
   Text key = {0}, detail = {0};
   text_addc(&key, '{');
@@ -110,18 +127,18 @@ static bool describe(Posting *posting, const Row *row, Origin *origin) {
   text_addc(&key, '}');
   DetailContext context = {row, compiler};
   SqlPrinter printer = {.out = &detail, .ctx = &context, .expr = detail_expr};
-  sql_print_expr(&printer, posting->part);
+  sql_print_expr(&printer, part);
   origin->key = compile_text(compiler, &key);
   origin->detail = compile_text(compiler, &detail);
   return origin->key && origin->detail;
 }
 
 /* The tag for what this row requires: its rule, or a new origin when rows are told apart. */
-static int tag_of(Posting *posting, const Row *row) {
+static int tag_of(Posting *posting, const Row *row, const SqlExpr *part) {
   Compiler *compiler = posting->compiler;
   Origin origin = {.rule = (int)posting->rule};
   if (!compiler->record_origins) return (int)posting->rule;
-  if (!describe(posting, row, &origin) ||
+  if (!describe(posting, row, part, &origin) ||
       !array_grow(compiler->origins, compiler->origins_capacity, compiler->norigins + 1)) {
     fault_oom(compiler->fault);
     return 0;
@@ -197,30 +214,37 @@ static bool require_equal(Compiler *compiler, const Sym *pair, int tag, bool *do
   return true;
 }
 
-static bool post_must(void *ctx, const Row *row) {
-  Posting *posting = ctx;
+static bool post_part(Posting *posting, const Row *row, const SqlExpr *part, const Sym *must) {
   Compiler *compiler = posting->compiler;
-  if (row->must && row->must->kind == SYM_CONST && value_truth(&row->must->value) != 0) {
-    return true;
-  }
-  int tag = tag_of(posting, row);
+  if (must && must->kind == SYM_CONST && value_truth(&must->value) != 0) return true;
+  int tag = tag_of(posting, row, part);
   if (compiler->fault->code) return false;
-  if (!row->must || row->must->kind == SYM_CONST) {
+  if (!must || must->kind == SYM_CONST) {
     require_not(posting, row, LIT_TRUE, true, tag);
     return model_ok_or_fault(compiler);
   }
-  if (row->must->kind == SYM_BOOL && row->must->left && always_there(row)) {
+  if (must->kind == SYM_BOOL && must->left && always_there(row)) {
     bool done = false;
-    if (!row->must->pair_equal) {
-      return pairs_add(compiler, posting->pairs, row->must->left, row->must->right, tag);
+    if (!must->pair_equal) {
+      return pairs_add(compiler, posting->pairs, must->left, must->right, tag);
     }
-    if (!require_equal(compiler, row->must, tag, &done)) return false;
+    if (!require_equal(compiler, must, tag, &done)) return false;
     if (done) return model_ok_or_fault(compiler);
   }
   Sym truth;
-  if (!sym_to_bool(&compiler->algebra, row->must, &truth)) return false;
+  if (!sym_to_bool(&compiler->algebra, must, &truth)) return false;
   require_not(posting, row, truth.no, !(truth.group && truth.no_at_empty == 0), tag);
   return model_ok_or_fault(compiler);
+}
+
+static bool post_musts(void *ctx, const Row *row) {
+  Posting *posting = ctx;
+  for (int i = 0; i < posting->nparts; i++) {
+    if (!post_part(posting, row, posting->parts[i], row->musts ? &row->musts[i] : NULL)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /* ---- goals ---------------------------------------------------------------------------------- */
@@ -312,25 +336,43 @@ static bool key_columns(Compiler *compiler, const Rule *rule, SqlSelect *arm, Sq
   return true;
 }
 
-/* The conjuncts of a must are requirements of their own: false AND anything is false. */
+static bool add_conjuncts(Compiler *compiler, SqlExpr *expr, Posting *posting) {
+  if (expr->kind == SQL_EXPR_BINARY && expr->op == SQL_OP_AND) {
+    return add_conjuncts(compiler, expr->args[0], posting) &&
+           add_conjuncts(compiler, expr->args[1], posting);
+  }
+  size_t capacity = (size_t)posting->nparts;
+  if (!array_grow(posting->parts, capacity, capacity + 1)) return fault_oom(compiler->fault);
+  posting->parts[posting->nparts++] = expr;
+  return true;
+}
+
+/* The conjuncts of a must are requirements of their own: false AND anything is false. Over groups
+** they are evaluated together, since they share the tuples; over rows each by itself, since those
+** that SQLite can test alone need few tuples or none. */
 static bool compile_must(Compiler *compiler, const Rule *rule, SqlSelect *arm, SqlExpr *must,
                          Posting *posting) {
-  if (must->kind == SQL_EXPR_BINARY && must->op == SQL_OP_AND) {
-    return compile_must(compiler, rule, arm, must->args[0], posting) &&
-           compile_must(compiler, rule, arm, must->args[1], posting);
-  }
   SqlExpr **keys;
-  if (!key_columns(compiler, rule, arm, &keys, posting)) return false;
-  posting->part = must;
-  return block_evaluate(compiler, arm, rule->select, NULL, keys, posting->nkeys, must, post_must,
-                        posting);
+  posting->nparts = 0;
+  posting->parts = NULL;
+  bool ok = key_columns(compiler, rule, arm, &keys, posting) &&
+            add_conjuncts(compiler, must, posting);
+  SqlExpr **all = posting->parts;
+  int total = posting->nparts, step = arm->is_aggregate ? total : 1;
+  for (int i = 0; ok && i < total; i += step) {
+    posting->parts = all + i;
+    posting->nparts = step;
+    ok = block_evaluate(compiler, arm, rule->select, NULL, keys, posting->nkeys, posting->parts,
+                        step, post_musts, posting);
+  }
+  free(all);
+  return ok;
 }
 
 static bool compile_goal(Compiler *compiler, const Rule *rule, SqlSelect *arm, SqlExpr *goal,
                          Posting *posting) {
-  posting->part = goal;
   posting->nkeys = 0;
-  return block_evaluate(compiler, arm, rule->select, NULL, &goal, 1, NULL, post_goal, posting);
+  return block_evaluate(compiler, arm, rule->select, NULL, &goal, 1, NULL, 0, post_goal, posting);
 }
 
 static bool compile_arms(Compiler *compiler, const Rule *rule, Posting *posting) {
@@ -366,6 +408,7 @@ bool rule_compile(Compiler *compiler, size_t index) {
     ok = model_ok_or_fault(compiler);
   }
   pairs_destroy(posting.pairs);
+  map_finish(&posting.told);
   lin_finish(&goal);
   return ok;
 }
