@@ -160,9 +160,12 @@ static int simplex(glp_prob *problem, const LpOptions *o) {
   parm.meth = GLP_PRIMAL; /* a given basis is one that columns were added to: still feasible */
   if (o->max_iterations && o->max_iterations < INT32_MAX) parm.it_lim = (int)o->max_iterations;
   int rc = glp_simplex(problem, &parm);
-  if (rc == GLP_EBADB || rc == GLP_ESING || rc == GLP_ECOND || rc == GLP_EFAIL ||
+  /* The primal simplex now and then calls a feasible problem infeasible, by the width of its own
+  ** tolerance after it perturbed the bounds: only the dual one is believed. */
+  bool doubtful = rc == 0 && glp_get_status(problem) == GLP_NOFEAS;
+  if (doubtful || rc == GLP_EBADB || rc == GLP_ESING || rc == GLP_ECOND || rc == GLP_EFAIL ||
       (rc == 0 && glp_get_status(problem) == GLP_UNDEF)) {
-    glp_std_basis(problem); /* once more from the slack basis, which is never singular */
+    glp_std_basis(problem); /* the slack basis is never singular */
     parm.meth = GLP_DUALP;
     rc = glp_simplex(problem, &parm);
   }

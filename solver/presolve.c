@@ -10,7 +10,7 @@
 enum { SWEEPS = 3 };
 
 /* Bounds are moved only by more than rounding explains. */
-static double slack_of(double value) { return 1e-7 + 1e-11 * fabs(value); }
+static double slack_of(double value) { return 1e-9 + 1e-11 * fabs(value); }
 
 bool presolve_init(Presolve *p, const Model *model, const uint8_t *skip, Fault *fault) {
   *p = (Presolve){.model = model, .skip = skip};
