@@ -72,7 +72,8 @@ static bool load_columns(Compiler *compiler, Table *table) {
   table->columns = arena_array(&compiler->arena, n, sizeof *list);
   int *notnull_copy = arena_array(&compiler->arena, n, sizeof *notnull);
   table->keys = arena_array(&compiler->arena, n + 1, sizeof *table->keys);
-  if (!table->columns || !notnull_copy || !table->keys) {
+  table->primary = arena_array(&compiler->arena, n + 1, sizeof *table->primary);
+  if (!table->columns || !notnull_copy || !table->keys || !table->primary) {
     fault_oom(compiler->fault);
     goto out;
   }
@@ -82,11 +83,11 @@ static bool load_columns(Compiler *compiler, Table *table) {
   int npk = 0, last_pk = 0;
   for (size_t i = 0; i < n; i++) {
     if (!pk[i]) continue;
-    table->keys[pk[i] - 1] = table->columns[i].name;
+    table->keys[pk[i] - 1] = table->primary[pk[i] - 1] = table->columns[i].name;
     last_pk = (int)i;
     npk++;
   }
-  table->nkeys = npk;
+  table->nkeys = table->nprimary = npk;
   table->label = npk == 1 ? table->columns[last_pk].name : NULL;
   ok = true;
 out:

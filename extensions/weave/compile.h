@@ -49,7 +49,9 @@ struct Table {
   bool has_rowid;
   const char **keys; /* what identifies a row: rowid, or the primary key's columns */
   int nkeys;
-  const char *label;  /* column shown to people as the row's name, NULL: the keys themselves */
+  const char **primary; /* columns of the primary key */
+  int nprimary;
+  const char *label;  /* the only column of the primary key, NULL: none or several */
   Decision **decisions; /* per column; NULL array when none is decided */
   /* rows that some decision of the table covers, in key order */
   size_t nrows;

@@ -312,12 +312,21 @@ void domain_rows_sql(Text *sql, const Table *table, const char *columns) {
   add_keys(sql, table);
 }
 
+/* What people call the row: its primary key, as a JSON array when it has several columns. */
+static void add_label(Text *columns, const Table *table) {
+  text_add(columns, table->nprimary > 1 ? ",json_array(" : ",");
+  for (int k = 0; k < table->nprimary; k++) {
+    if (k) text_addc(columns, ',');
+    text_add_name(columns, table->primary[k]);
+  }
+  text_add(columns, table->nprimary > 1 ? ")" : table->nprimary ? "" : table->keys[0]);
+}
+
 /* SELECT keys, label, present value and in-scope flag of each decision, in key order. */
 static sqlite3_stmt *rows_query(Compiler *compiler, const Table *table) {
   Text columns = {0}, sql = {0};
   add_keys(&columns, table);
-  text_addc(&columns, ',');
-  text_add_name(&columns, table->label ? table->label : table->keys[0]);
+  add_label(&columns, table);
   for (int i = 0; i < table->ncolumns; i++) {
     const Decision *decision = table->decisions[i];
     if (!decision) continue;

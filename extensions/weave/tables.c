@@ -28,7 +28,7 @@ enum { CHANGE_TABLE, CHANGE_ROW, CHANGE_COLUMN, CHANGE_OLD, CHANGE_NEW, CHANGE_N
 
 static const VtColumn change_columns[] = {
     [CHANGE_TABLE] = {"tbl", "TEXT", VT_OUT, 0, "table of the cell"},
-    [CHANGE_ROW] = {"row", "", VT_OUT, 0, "primary key of its row (the rowid where there is none)"},
+    [CHANGE_ROW] = {"row", "", VT_OUT, 0, "primary key of its row: a JSON array when it has several columns, the rowid when there is none"},
     [CHANGE_COLUMN] = {"col", "TEXT", VT_OUT, 0, "column of the cell"},
     [CHANGE_OLD] = {"old", "", VT_OUT, 0, "value when it was solved"},
     [CHANGE_NEW] = {"new", "", VT_OUT, 0, "value proposed"},
