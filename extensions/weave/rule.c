@@ -133,18 +133,25 @@ static bool describe(Posting *posting, const Row *row, const SqlExpr *part, Orig
   return origin->key && origin->detail;
 }
 
-/* The tag for what this row requires: its rule, or a new origin when rows are told apart. */
+/* The tag for what this row requires: its rule, or its origin when rows are told apart. One row of
+** the view comes here once per candidate that breaks it. */
 static int tag_of(Posting *posting, const Row *row, const SqlExpr *part) {
   Compiler *compiler = posting->compiler;
   Origin origin = {.rule = (int)posting->rule};
+  bool added = false;
   if (!compiler->record_origins) return (int)posting->rule;
-  if (!describe(posting, row, part, &origin) ||
-      !array_grow(compiler->origins, compiler->origins_capacity, compiler->norigins + 1)) {
+  if (!describe(posting, row, part, &origin)) return 0;
+  const char *says = arena_printf(&compiler->arena, "%s %s", origin.key, origin.detail);
+  int64_t *tag = NULL;
+  if (says) {
+    tag = map_put(&posting->told, says, strlen(says), (int64_t)compiler->norigins, &added);
+  }
+  if (!tag || !array_grow(compiler->origins, compiler->origins_capacity, compiler->norigins + 1)) {
     fault_oom(compiler->fault);
     return 0;
   }
-  compiler->origins[compiler->norigins] = origin;
-  return (int)compiler->norigins++;
+  if (added) compiler->origins[compiler->norigins++] = origin;
+  return (int)*tag;
 }
 
 /* ---- must ----------------------------------------------------------------------------------- */
