@@ -115,9 +115,10 @@ sqlite3_value *vt_in_next(const VtTerm *term, bool *started, int *rc);
 bool vt_int_range(const VtPlan *plan, int col, sqlite3_int64 *lo, sqlite3_int64 *hi);
 
 /* Whether a text matches a term with this operator (not VT_OP_IN: ask for each element), by
-*SQLite's
-** rules for a column of type TEXT under BINARY: numbers compare as their text, blobs sort after all
-** texts. `text` is NUL-terminated at `length`. */
+ *SQLite's
+ ** rules for a column of type TEXT under BINARY: numbers compare as their text, blobs sort after
+ *all
+ ** texts. `text` is NUL-terminated at `length`. */
 bool vt_text_matches(VtOp op, sqlite3_value *value, const char *text, size_t length);
 
 /* ---- tables -----------------------------------------------------------------------------------

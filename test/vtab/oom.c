@@ -44,8 +44,10 @@ static const Step steps[] = {
     {"SELECT demo_work(25)", "done"},
 };
 
-static bool out_of_memory(const char *answer) {
-  return strstr(answer, "out of memory") || strstr(answer, "! 7 ");
+/* SQLite itself may lose the text of an error, not its code. */
+static bool out_of_memory(const char *answer, const char *expected) {
+  if (strstr(answer, "out of memory") || strstr(answer, "! 7 ")) return true;
+  return strncmp(expected, "! 1 ", 4) == 0 && strcmp(answer, "! 1 SQL logic error") == 0;
 }
 
 static bool play(sqlite3 *db, const Step **where) {
@@ -54,7 +56,7 @@ static bool play(sqlite3 *db, const Step **where) {
     *where = &steps[i];
     run_into(db, steps[i].sql, &out);
     bool right = strcmp(text_get(&out), steps[i].answer) == 0;
-    bool starved = refused && out_of_memory(text_get(&out));
+    bool starved = refused && out_of_memory(text_get(&out), steps[i].answer);
     if (!right && !starved) printf("# %s\n# got %s\n", steps[i].sql, text_get(&out));
     text_finish(&out);
     if (!right) return starved; /* later steps stand on this one */
