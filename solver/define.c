@@ -101,6 +101,7 @@ static Var intern(Model *model, Definition def, size_t terms, size_t items, doub
   }
   def.var = model_new_var(model, VAR_DERIVED, lo, hi, grid, (int32_t)model->ndefs);
   if (def.var == VAR_ONE) return VAR_ONE;
+  if (model->ndefs == 0) model->first_derived = def.var;
   model->table[at] = (uint32_t)model->ndefs + 1;
   model->defs[model->ndefs++] = def;
   return def.var;
@@ -455,16 +456,16 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   if (!model_fold(model, &from->lin)) return false;
   if (guard != LIT_TRUE) assume_in_scratch(model, guard);
   Item item = {.constant = model->scratch.constant, .guard = guard};
+  span_bounds(model, model->scratch.terms, model->scratch.count, NULL, NULL, &item.lo, &item.hi);
+  item.lo += item.constant;
+  item.hi += item.constant;
   if (!model_keep(model, &item.span)) return false;
   if (!array_grow(model->items, model->items_capacity, model->nitems + 1)) {
     return model_fail(model, FAULT_NOMEM, NULL);
   }
   model->items[model->nitems++] = item;
-  double lo, hi;
   const Term *terms = model->terms + item.span.start;
-  span_bounds(model, terms, item.span.count, NULL, NULL, &lo, &hi);
-  lo += item.constant;
-  hi += item.constant;
+  double lo = item.lo, hi = item.hi;
   e->lo = fmin(e->lo, lo);
   e->hi = fmax(e->hi, hi);
   if (e->grid >= 0) {
@@ -476,10 +477,8 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
 }
 
 /* An item whose best is beaten by what another promises never decides. */
-static bool dominated(const Model *model, const Item *item, const Extreme *e) {
-  double lo, hi;
-  span_bounds(model, model->terms + item->span.start, item->span.count, NULL, NULL, &lo, &hi);
-  return better(e, e->best, (e->max ? hi : lo) + item->constant);
+static bool dominated(const Item *item, const Extreme *e) {
+  return better(e, e->best, e->max ? item->hi : item->lo);
 }
 
 static Var constant_or_copy(Model *model, const Item *item) {
@@ -510,7 +509,7 @@ static Var extreme(Model *model, const GuardedLin *items, size_t count, bool max
     bool repeated = kept > first && item.guard == model->items[kept - 1].guard &&
                     item.constant == model->items[kept - 1].constant &&
                     same_span(model, item.span, model->items[kept - 1].span);
-    if (!repeated && !dominated(model, &item, &e)) model->items[kept++] = item;
+    if (!repeated && !dominated(&item, &e)) model->items[kept++] = item;
   }
   model->nitems = kept;
   if (kept - first <= 1) { /* alone, the guard matters not: without it the value is unspecified */

@@ -9,7 +9,7 @@
 
 #include "solver/encode.h"
 
-enum { TIGHTEN_ROUNDS = 20 };
+enum { TIGHTEN_ROUNDS = 20, LARGE_MODEL = 300000 };
 
 int64_t job_clock(void) { return clock_now(); }
 
@@ -61,17 +61,38 @@ bool job_proven(const Job *job) {
   return job->have && job->bound < job_cutoff(job) + 1e-8 * (1 + fabs(job->value)) * !job->integral;
 }
 
+/* Has the model itself check the answer; then it is the sure one. */
+static bool bless(Job *job, const double *columns, double value) {
+  if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
+  if (!model_holds(job->model, job->trial_values, job->skip)) return false;
+  double *swap = job->values;
+  job->values = job->trial_values;
+  job->trial_values = swap;
+  memmove(job->sure, columns, ((size_t)job->net.ncols + 1) * sizeof *job->sure);
+  job->sure_value = value;
+  return true;
+}
+
+bool job_settle(Job *job) {
+  if (!job->pending) return true;
+  job->pending = false;
+  if (bless(job, job->best, job->value)) return true;
+  memcpy(job->best, job->sure, ((size_t)job->net.ncols + 1) * sizeof *job->best);
+  job->value = job->sure_value;
+  job->infeasible = false; /* what was concluded from the lost one's value does not hold */
+  return false;
+}
+
 bool job_offer(Job *job, double *columns) {
   net_evaluate(&job->net, columns);
   if (!net_feasible(&job->net, columns)) return false;
   double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, columns) : 0;
   if (job->have && value <= job->value) return false;
-  if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
-  if (!model_holds(job->model, job->trial_values, job->skip)) return false;
-  memcpy(job->values, job->trial_values, model_nvars(job->model) * sizeof *job->values);
-  if (job->net.ncols) {
-    memmove(job->best, columns, (size_t)job->net.ncols * sizeof *job->best);
-  }
+  /* Asking a large model takes long, so it is asked once a stage rather than for each step. */
+  bool ask = !job->have || job->model->nterms < LARGE_MODEL;
+  if (ask && !bless(job, columns, value)) return false;
+  memmove(job->best, columns, ((size_t)job->net.ncols + 1) * sizeof *job->best);
+  job->pending = !ask;
   bool first = !job->have;
   job->have = true;
   job->value = value;

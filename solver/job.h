@@ -30,7 +30,10 @@ typedef struct Job {
   bool have;
   double *best;
   double value;
-  double *values; /* the same answer in the model's variables, checked */
+  bool pending;   /* it satisfies the network, but the model has not been asked yet */
+  double *sure;   /* the last one that the model itself has checked */
+  double sure_value;
+  double *values; /* that one in the model's variables */
   double *trial_values, *trial_columns;
   int64_t deadline; /* of this level, 0: none */
 } Job;
@@ -38,6 +41,9 @@ typedef struct Job {
 /* Offer primaries as an answer: evaluated, checked by the model itself, kept when better. Returns
 ** whether it was kept. `columns` may be modified (derived ones are filled in). */
 bool job_offer(Job *job, double *columns);
+
+/* Let the model check what is pending; without its blessing the last sure answer is back. */
+bool job_settle(Job *job);
 
 /* Improvement a better answer must make: gap, or 1 for integral goals. */
 double job_cutoff(const Job *job);

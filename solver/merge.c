@@ -235,7 +235,6 @@ typedef struct Columns {
 } Columns;
 
 static void touch(Columns *columns, Var var, uint64_t container, double coef) {
-  if (columns->p->model->vars[var].kind != VAR_VALUE) return;
   uint64_t bits;
   memcpy(&bits, &coef, sizeof bits);
   uint64_t h = mix(container ^ mix(bits + UINT64_C(0x9E3779B97F4A7C15)));

@@ -9,6 +9,9 @@
 
 #include "solver/presolve.h"
 
+/* Variables without a column: their value is known, or another member's column counts them. */
+enum { FIXED = -1, COUNTED = -2 };
+
 typedef struct Builder {
   Net *net;
   const Model *model;
@@ -100,7 +103,7 @@ static bool add_columns(Builder *b) {
   }
   if (ncols > INT32_MAX / 2 || !alloc_columns(net, ncols, model->nvars)) return false;
   for (size_t i = 0; i < model->nvars; i++) {
-    net->column[i] = -1;
+    net->column[i] = is_fixed(b, (Var)i) ? FIXED : COUNTED;
     net->fixed[i] = b->p->lo[i];
   }
   if (!add_groups(b)) return false;
@@ -160,11 +163,11 @@ static bool translate(Builder *b, const Term *terms, size_t count, double consta
   lin->constant = sign * constant;
   if (!array_grow(lin->terms, lin->capacity, count + 1)) return false;
   for (size_t i = 0; i < count; i++) {
-    Var var = terms[i].var;
-    if (is_fixed(b, var)) {
-      lin->constant += sign * terms[i].coef * b->p->lo[var];
-    } else if (b->net->column[var] >= 0) {
-      lin->terms[lin->count++] = (Term){b->net->column[var], sign * terms[i].coef};
+    int32_t c = b->net->column[terms[i].var];
+    if (c >= 0) {
+      lin->terms[lin->count++] = (Term){c, sign * terms[i].coef};
+    } else if (c == FIXED) {
+      lin->constant += sign * terms[i].coef * b->p->lo[terms[i].var];
     }
   }
   sort_columns(lin);

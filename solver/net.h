@@ -73,7 +73,7 @@ typedef struct Net {
   int32_t *group;  /* of a column, -1: none */
   int32_t *def;    /* of a column, -1: primary */
   Var *var;        /* the model's variable (of the group's first member) */
-  int32_t *column; /* of a model variable, -1: fixed (then *fixed holds its value) or not used */
+  int32_t *column; /* of a model variable; < 0: fixed (to *fixed), counted elsewhere, or unused */
   double *fixed;   /* per model variable */
 
   NetGroup *groups;

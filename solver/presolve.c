@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SWEEPS = 3 };
+/* Long rows are left to the network, where they are shorter and read in order. */
+enum { SWEEPS = 3, LONG_ROW = 16 };
 
 /* Bounds are moved only by more than rounding explains. */
 static double slack_of(double value) { return 1e-9 + 1e-11 * fabs(value); }
@@ -153,7 +154,7 @@ static bool sweep(Presolve *p) {
   for (size_t i = 0; i < model->nreqs && !p->infeasible; i++) {
     const Requirement *req = &model->reqs[i];
     const Term *terms = model->terms + req->span.start;
-    if (p->dropped[i]) continue;
+    if (p->dropped[i] || req->span.count > LONG_ROW) continue;
     if (req->sense != MODEL_GE) changed |= tighten_row(p, terms, req->span.count, 1, req->bound);
     if (req->sense != MODEL_LE) changed |= tighten_row(p, terms, req->span.count, -1, -req->bound);
   }
@@ -199,7 +200,9 @@ void presolve_bounds(Presolve *p, const Lit *assume, size_t nassume) {
 static void mark_terms(Presolve *p, Span span) {
   const Model *model = p->model;
   for (size_t i = 0; i < span.count; i++) {
-    const VarInfo *info = &model->vars[model->terms[span.start + i].var];
+    Var var = model->terms[span.start + i].var;
+    if (var < model->first_derived || !model->ndefs) continue; /* a million cache misses saved */
+    const VarInfo *info = &model->vars[var];
     if (info->kind == VAR_DERIVED) p->live[info->owner] = 1;
   }
 }

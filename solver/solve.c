@@ -38,10 +38,11 @@ static bool prepare(Job *job) {
   job->lo = malloc(ncols * sizeof *job->lo);
   job->hi = malloc(ncols * sizeof *job->hi);
   job->best = calloc(ncols, sizeof *job->best);
+  job->sure = calloc(ncols, sizeof *job->sure);
   job->trial_columns = calloc(ncols, sizeof *job->trial_columns);
   job->values = calloc(nvars, sizeof *job->values);
   job->trial_values = calloc(nvars, sizeof *job->trial_values);
-  if (job->lo && job->hi && job->best && job->trial_columns && job->values && job->trial_values) {
+  if (job->lo && job->hi && job->best && job->sure && job->trial_columns && job->values && job->trial_values) {
     return true;
   }
   return fault_oom(job->fault);
@@ -51,6 +52,7 @@ static void finish(Job *job) {
   free(job->lo);
   free(job->hi);
   free(job->best);
+  free(job->sure);
   free(job->trial_columns);
   free(job->values);
   free(job->trial_values);
@@ -77,7 +79,7 @@ static void begin_level(Job *job, size_t level) {
     Term term = net->terms[e->span.start + i];
     job->integral = net->integer[term.var] && term.coef == floor(term.coef);
   }
-  if (job->have) job->value = net_expr_value(net, job->goal, job->best);
+  if (job->have) job->value = job->sure_value = net_expr_value(net, job->goal, job->best);
 }
 
 /* The level's best becomes a requirement for the levels after it. */
@@ -198,6 +200,12 @@ static bool search_and_solve(Job *job) {
   Search search; /* sized for the network, which grows by a row per level */
   if (!search_init(&search, job)) return false;
   bool ok = solve_level(job, &search);
+  if (ok && !job_settle(job)) { /* bounds drawn from an answer that was none: start over */
+    begin_level(job, job->level);
+    search_level(&search);
+    ok = job_stop(job) || solve_level(job, &search);
+    job_settle(job);
+  }
   search_finish(&search);
   return ok;
 }

@@ -57,6 +57,7 @@ typedef enum DefKind {
 typedef struct Item {
   Span span;
   double constant;
+  double lo, hi; /* of constant + span */
   Lit guard;
 } Item;
 
@@ -83,6 +84,7 @@ struct Model {
   Fault fault;
   VarInfo *vars;
   size_t nvars, vars_capacity;
+  Var first_derived; /* no derived variable is below; nvars without any */
   Choice *choices;
   size_t nchoices, choices_capacity;
   NumberStart *starts;
