@@ -114,7 +114,8 @@ static const VtArgument solve_arguments[] = {
     {"model", "TEXT", NULL, "name of a table made by USING weave"},
     {"options", "TEXT (JSON)", "{}",
      "limit: seconds (default: LIMIT of the table, else 10); gap: relative gap that counts as "
-     "optimal (1e-6); seed: an integer, same seed, same answer (0)"},
+     "optimal (1e-6); seed: an integer, same seed, same answer (0); progress: name of an SQL function "
+     "called with (phase, seconds, objective, bound), which ends the search by returning 1"},
     {0}};
 
 static const VtArgument apply_arguments[] = {
@@ -126,7 +127,7 @@ static const VtError solve_errors[] = {
     {"view v, column must: … is not supported (at \"…\", line n, column n)",
      "a construct over several decisions that is not linear",
      "rewrite it, or compute it from the data alone"},
-    {"unknown option \"x\"; there are limit, gap, seed", "second argument", "use one of these"},
+    {"unknown option \"x\"; there are limit, gap, seed, progress", "second argument", "use one of these"},
     {0}};
 
 static const VtError apply_errors[] = {

@@ -24,6 +24,14 @@ double solution_gap(const Solution *solution, size_t level) {
 
 static bool read_option(const char *key, const Value *value, SolveRequest *out, Fault *fault) {
   double number = value_number(value);
+  if (!strcmp(key, "progress")) {
+    if (value->type != VALUE_TEXT || value->length == 0 || value->length >= sizeof out->progress) {
+      return fault_set(fault, FAULT_INVALID,
+                       "option \"progress\" must be the name of an SQL function of 4 arguments");
+    }
+    memcpy(out->progress, value->bytes, value->length);
+    return true;
+  }
   if (!value_is_number(value)) {
     return fault_set(fault, FAULT_INVALID, "option \"%s\" must be a number", key);
   }
@@ -41,8 +49,7 @@ static bool read_option(const char *key, const Value *value, SolveRequest *out, 
   } else if (!strcmp(key, "seed")) {
     out->seed = (uint64_t)number;
   } else {
-    return fault_set(fault, FAULT_INVALID, "unknown option \"%s\"; there are limit, gap, seed",
-                     key);
+    return fault_set(fault, FAULT_INVALID, "unknown option \"%s\"; there are limit, gap, seed, progress", key);
   }
   return true;
 }
@@ -208,13 +215,58 @@ static void read_sizes(Solution *solution, const Compiler *compiler, const Answe
   }
 }
 
+/* ---- progress ------------------------------------------------------------------------------- */
+
+typedef struct Progress {
+  sqlite3_stmt *call; /* SELECT f(?1, ?2, ?3, ?4) */
+  Stop *stop;
+} Progress;
+
+static void bind_number(sqlite3_stmt *statement, int index, double value) {
+  if (isfinite(value)) {
+    sqlite3_bind_double(statement, index, value);
+  } else {
+    sqlite3_bind_null(statement, index);
+  }
+}
+
+/* The user's function ends the search with the best answer so far by returning something true. */
+static void report_progress(void *ctx, const char *phase, double seconds, double objective,
+                            double bound) {
+  Progress *progress = ctx;
+  Fault fault = {0};
+  sqlite3_bind_text(progress->call, 1, phase, -1, SQLITE_TRANSIENT);
+  bind_number(progress->call, 2, seconds);
+  bind_number(progress->call, 3, objective);
+  bind_number(progress->call, 4, bound);
+  int step = query_step(progress->call, &fault);
+  if (step < 0 || (step == 1 && sqlite3_column_int(progress->call, 0))) {
+    stop_request(progress->stop);
+  }
+  sqlite3_reset(progress->call);
+}
+
+static bool progress_open(sqlite3 *db, const SolveRequest *request, Stop *stop, Progress *out,
+                          SolveOptions *options, Fault *fault) {
+  *out = (Progress){.stop = stop};
+  if (!request->progress[0]) return true;
+  out->call = query_printf(db, fault, "SELECT \"%w\"(?1, ?2, ?3, ?4)", request->progress);
+  if (!out->call) return fault_prefix(fault, "option \"progress\": ");
+  options->progress = report_progress;
+  options->progress_ctx = out;
+  return true;
+}
+
 /* ---- running -------------------------------------------------------------------------------- */
 
 static bool solve_model(sqlite3 *db, Compiler *compiler, const SolveRequest *request, Stop *stop,
                         Solution *solution, Fault *fault) {
   Answer answer = {0};
   SolveOptions options = {.gap = request->gap, .seed = request->seed};
+  Progress progress;
+  if (!progress_open(db, request, stop, &progress, &options, fault)) return false;
   bool ok = solver_solve(compiler->model, &options, stop, &answer, fault);
+  query_finish(progress.call);
   if (ok) {
     solution->status = answer.status;
     read_sizes(solution, compiler, &answer);

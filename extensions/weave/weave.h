@@ -66,6 +66,7 @@ WeaveTab *weave_find(const WeaveState *state, const char *name, Fault *fault);
 typedef struct SolveRequest {
   double limit, gap;
   uint64_t seed;
+  char progress[64]; /* SQL function called with (phase, seconds, objective, bound); "": none */
 } SolveRequest;
 
 bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration,
