@@ -38,6 +38,15 @@ bool compile_refuse(Compiler *compiler, const SqlExpr *expr, const char *format,
                    length < expr->span.length ? "…" : "", line, column);
 }
 
+bool compile_locate(Compiler *compiler, const SqlExpr *expr) {
+  Fault *fault = compiler->fault;
+  if (fault->code != FAULT_UNSUPPORTED && fault->code != FAULT_LIMIT) return false;
+  if (strstr(fault->text, " (at \"")) return false;
+  Fault inner = *fault;
+  fault_clear(fault);
+  return compile_refuse(compiler, expr, "%s", inner.text);
+}
+
 bool compile_stopped(Compiler *compiler) {
   bool asked = stop_asked(compiler->stop);
   return fault_set(compiler->fault, asked ? FAULT_INTERRUPT : FAULT_TIMEOUT,

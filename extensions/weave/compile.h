@@ -179,6 +179,9 @@ void compiler_finish(Compiler *compiler);
 bool compile_refuse(Compiler *compiler, const SqlExpr *expr, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What the algebra refused gets a place, unless it has one. Returns false. */
+bool compile_locate(Compiler *compiler, const SqlExpr *expr);
+
 /* catalog.c */
 Table *catalog_table(Compiler *compiler, const char *schema, const char *name);
 bool catalog_view_select(Compiler *compiler, Table *view);       /* parse and bind */

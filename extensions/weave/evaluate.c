@@ -339,16 +339,6 @@ static bool apply_operator(Block *block, const SqlExpr *expr, const Sym *args, S
   }
 }
 
-/* What the algebra refuses gets its place here, at the innermost operator. */
-static bool locate(Block *block, const SqlExpr *expr) {
-  Fault *fault = block->compiler->fault;
-  if (fault->code != FAULT_UNSUPPORTED && fault->code != FAULT_LIMIT) return false;
-  if (strstr(fault->text, " (at \"")) return false;
-  Fault inner = *fault;
-  fault_clear(fault);
-  return block_refuse(block, expr, "%s", inner.text);
-}
-
 static bool evaluate_operator(const Frame *frame, const Node *node, Sym *out) {
   Block *block = frame->block;
   Sym few[8], *args = few;
@@ -359,7 +349,8 @@ static bool evaluate_operator(const Frame *frame, const Node *node, Sym *out) {
   for (int i = 0; i < node->nkids; i++) {
     if (!evaluate(frame, node->kids[i], &args[i])) return false;
   }
-  return apply_operator(block, node->expr, args, out) || locate(block, node->expr);
+  return apply_operator(block, node->expr, args, out) ||
+         compile_locate(block->compiler, node->expr);
 }
 
 bool evaluate(const Frame *frame, const Node *node, Sym *out) {

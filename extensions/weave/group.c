@@ -330,7 +330,8 @@ static bool aggregate_avg(Block *block, const Parts *parts, Sym *out) {
   return true;
 }
 
-static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Sym *out) {
+static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Collation collation,
+                              Sym *out) {
   const Algebra *algebra = &block->compiler->algebra;
   GuardedLin *items = arena_array(algebra->arena, parts->count, sizeof *items);
   if (!items) return fault_oom(algebra->fault);
@@ -339,7 +340,7 @@ static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Sy
   for (size_t i = 0; i < parts->count; i++) {
     const Part *part = &parts->items[i];
     if (part->value && part->guard == LIT_TRUE) {
-      int order = best ? value_compare(part->value, best, COLLATION_BINARY) : 0;
+      int order = best ? value_compare(part->value, best, collation) : 0;
       if (!best || (largest ? order > 0 : order < 0)) best = part->value;
     } else {
       constant = false;
@@ -368,7 +369,7 @@ static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Sy
 
 /* Parts with equal values become one, present when any of them is; also the set behind
 ** count(DISTINCT). */
-static bool merge_distinct(Block *block, Parts *parts, DistinctSet *set) {
+static bool merge_distinct(Block *block, Parts *parts, Collation collation, DistinctSet *set) {
   const Algebra *algebra = &block->compiler->algebra;
   Map map = {0};
   Text key = {0};
@@ -389,7 +390,7 @@ static bool merge_distinct(Block *block, Parts *parts, DistinctSet *set) {
       goto out;
     }
     text_clear(&key);
-    value_add_key(&key, parts->items[i].value, COLLATION_BINARY);
+    value_add_key(&key, parts->items[i].value, collation);
     int64_t *at = key.oom ? NULL : map_put(&map, key.data, key.length, (int64_t)count, &added);
     if (!at) goto oom;
     if (added) merged[count++].value = parts->items[i].value;
@@ -421,13 +422,21 @@ out:
 
 static bool evaluate_aggregate(Block *block, const Group *group, const Aggregate *aggregate,
                                Sym *out) {
-  const char *name = aggregate->expr->name;
+  const SqlExpr *expr = aggregate->expr;
+  const char *name = expr->name;
+  bool extreme = !strcasecmp(name, "min") || !strcasecmp(name, "max");
+  Collation collation = COLLATION_BINARY;
   Parts parts;
+  if (expr->nargs > 0) collation = collation_named(sql_expr_collation(expr->args[0]));
+  if (collation == COLLATION_OTHER && (expr->distinct || extreme)) {
+    return block_refuse(block, expr, "%s under a collation other than BINARY, NOCASE, RTRIM",
+                        expr->distinct ? "DISTINCT" : name);
+  }
   if (!collect_parts(block, group, aggregate, &parts)) return false;
-  if (aggregate->expr->distinct) {
+  if (expr->distinct) {
     DistinctSet *set = arena_alloc(&block->compiler->arena, sizeof *set);
     if (!set) return fault_oom(block->compiler->fault);
-    if (!merge_distinct(block, &parts, set)) return false;
+    if (!merge_distinct(block, &parts, collation, set)) return false;
     if (!strcasecmp(name, "count")) {
       if (!aggregate_count(block, &parts, out)) return false;
       if (out->kind == SYM_LIN) out->distinct = set;
@@ -438,20 +447,13 @@ static bool evaluate_aggregate(Block *block, const Group *group, const Aggregate
   if (!strcasecmp(name, "sum")) return aggregate_sum(block, &parts, false, out);
   if (!strcasecmp(name, "total")) return aggregate_sum(block, &parts, true, out);
   if (!strcasecmp(name, "avg")) return aggregate_avg(block, &parts, out);
-  return aggregate_extreme(block, &parts, !strcasecmp(name, "max"), out);
+  return aggregate_extreme(block, &parts, !strcasecmp(name, "max"), collation, out);
 }
 
 bool group_aggregates(Block *block, const Group *group, Sym *out) {
   for (int i = 0; i < block->naggregates; i++) {
     if (!evaluate_aggregate(block, group, &block->aggregates[i], &out[i])) {
-      Fault *fault = block->compiler->fault;
-      if ((fault->code != FAULT_UNSUPPORTED && fault->code != FAULT_LIMIT) ||
-          strstr(fault->text, " (at \"")) {
-        return false;
-      }
-      Fault inner = *fault;
-      fault_clear(fault);
-      return block_refuse(block, block->aggregates[i].expr, "%s", inner.text);
+      return compile_locate(block->compiler, block->aggregates[i].expr);
     }
     /* Aggregates of one group share its set, so that differences of them stay simple. */
     const GuardSet *own = out[i].kind == SYM_LIN ? out[i].group : NULL, *set = group->set;

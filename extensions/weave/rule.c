@@ -239,7 +239,7 @@ static bool post_part(Posting *posting, const Row *row, const SqlExpr *part, con
     if (done) return model_ok_or_fault(compiler);
   }
   Sym truth;
-  if (!sym_to_bool(&compiler->algebra, must, &truth)) return false;
+  if (!sym_to_bool(&compiler->algebra, must, &truth)) return compile_locate(compiler, part);
   require_not(posting, row, truth.no, !(truth.group && truth.no_at_empty == 0), tag);
   return model_ok_or_fault(compiler);
 }
@@ -379,7 +379,9 @@ static bool compile_must(Compiler *compiler, const Rule *rule, SqlSelect *arm, S
 static bool compile_goal(Compiler *compiler, const Rule *rule, SqlSelect *arm, SqlExpr *goal,
                          Posting *posting) {
   posting->nkeys = 0;
-  return block_evaluate(compiler, arm, rule->select, NULL, &goal, 1, NULL, 0, post_goal, posting);
+  return block_evaluate(compiler, arm, rule->select, NULL, &goal, 1, NULL, 0, post_goal,
+                        posting) ||
+         compile_locate(compiler, goal);
 }
 
 static bool compile_arms(Compiler *compiler, const Rule *rule, Posting *posting) {
