@@ -182,7 +182,7 @@ static void plan_chart(Timeline *line, Chart *chart) {
   }
   stack_spans(line, chart);
   double shift = line->kind == WHEN_PLAIN ? (double)line->origin : 0;
-  if (!(high > low)) high = low + 1;
+  if (!(high > low)) high = low + fmax(1, fabs(low) * 1e-9); /* one moment, perhaps a large one */
   if (!(high + shift > low + shift)) shift = 0; /* too far from zero for doubles: count from 0 */
   for (size_t i = 0; i < line->count; i++) {
     line->spans[i].start += shift;

@@ -260,6 +260,44 @@ static const VtTable bare_table = {
     .column = bare_column,
 };
 
+/* ---- demo_slow(ms): one row, after long work in seek() ----------------------------------------
+ */
+
+static const VtColumn slow_cols[] = {
+    {"state", "TEXT", VT_OUT, 0, "done"},
+    {"ms", "INTEGER", VT_ARG | VT_MUST, 1, "how long"},
+};
+
+static int slow_seek(VtCursor *cur, const VtPlan *plan) {
+  sqlite3_int64 ms;
+  if (!vt_arg_int(cur->tab, plan, 1, 0, &ms)) return SQLITE_ERROR;
+  Stop stop = {.deadline = clock_now() + ms * 1000000, .asked = vt_asked, .ctx = &cur->poll};
+  while (!stop_now(&stop)) {
+  }
+  if (!stop_asked(&stop)) return SQLITE_OK;
+  Fault fault = {0};
+  fault_set(&fault, FAULT_INTERRUPT, "interrupted");
+  return vt_fault(cur->tab, &fault);
+}
+
+static int slow_column(VtCursor *cur, sqlite3_context *ctx, int col) {
+  (void)cur, (void)col;
+  sqlite3_result_text(ctx, "done", -1, SQLITE_STATIC);
+  return SQLITE_OK;
+}
+
+static const VtTable slow_table = {
+    .name = "demo_slow",
+    .doc = "Takes its time.",
+    .risk = SQLITE_VTAB_DIRECTONLY,
+    .cols = slow_cols,
+    .ncols = 2,
+    .rows = 1,
+    .seek = slow_seek,
+    .step = bare_step,
+    .column = slow_column,
+};
+
 /* ---- functions -------------------------------------------------------------------------- */
 
 static void demo_twice(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
@@ -394,8 +432,9 @@ static void demo_close(void *state) {
 
 #include "test/vtab/store.h"
 
-static const VtTable *const demo_tables[] = {&step_table, &word_table,   &bare_table,  &store_table,
-                                             &log_table,  &native_table, &keyed_table, &note_table};
+static const VtTable *const demo_tables[] = {&step_table,   &slow_table,  &word_table,
+                                             &bare_table,   &store_table, &log_table,
+                                             &native_table, &keyed_table, &note_table};
 
 static const VtExtension demo = {
     .name = "demo",

@@ -34,6 +34,8 @@ static const Step steps[] = {
     {"SELECT demo_total(value) FROM demo_steps(4)", "10"},
     {"SELECT demo_fail(5)", "! 18 demo_fail: 7 things at 12%"},
     {"SELECT length(demo_debug()) > 50", "1"},
+    {"CREATE VIRTUAL TABLE s USING demo_store",
+     "! 1 demo_store: 0 columns given, 1 to 4 are possible"},
     {"CREATE VIRTUAL TABLE s USING demo_store(a, b)", ""},
     {"INSERT INTO s VALUES ('x', 'y'), ('z', NULL)", ""},
     {"BEGIN; SAVEPOINT one; INSERT INTO s VALUES (1, 2); ROLLBACK TO one; COMMIT", ""},

@@ -56,6 +56,18 @@ static void test_progress(sqlite3 *db, int steps) {
   check(took < 1000, "the progress handler's limit holds");
 }
 
+/* A cursor's own poll; its statement goes with the cursor. */
+static void test_cursor(sqlite3 *db) {
+  pthread_t thread;
+  expect(db, "SELECT state FROM demo_slow(30)", "done");
+  pthread_create(&thread, NULL, interrupter, db);
+  expect(db, "SELECT state FROM demo_slow(2000)", "! 9 demo_slow: interrupted");
+  int64_t after = clock_now() - interrupted_at;
+  pthread_join(thread, NULL);
+  check(after < 1000 * 1000000LL, "a cursor sees the interrupt");
+  check(!sqlite3_next_stmt(db, NULL), "and leaves no statement");
+}
+
 /* Polling prepares a statement of its own in the middle of ours. */
 static void test_reuse(sqlite3 *db) {
   sqlite3_stmt *stmt = NULL;
@@ -92,6 +104,7 @@ int main(void) {
   test_progress(db, 1);
   test_progress(db, 1000);
   test_progress(db, 10000);
+  test_cursor(db);
   test_reuse(db);
   test_authorizer(db);
   close_demo(db, "closes");
