@@ -331,6 +331,8 @@ bool relation_of_select(Compiler *compiler, SqlSelect *select, const Feed *outer
                      .noutputs = noutputs};
   bool ok = true;
   for (SqlSelect *arm = select; arm && ok; arm = arm->next) {
+    SqlExpr place = {.span = arm->span};
+    if (arm->is_values) return compile_refuse(compiler, &place, "VALUES beside decisions");
     for (int i = 0; i < noutputs; i++) outputs[i] = arm->expanded[columns[i]].expr;
     ok = block_evaluate(compiler, arm, select, outer, outputs, noutputs, NULL, 0, collect_row,
                         &collect);

@@ -228,6 +228,47 @@ void catalog_schema(Compiler *compiler) {
 
 /* ---- views ---------------------------------------------------------------------------------- */
 
+enum { UNFOLDED_ROWS = 100 }; /* SQLite takes 500 arms at most, and these may be printed again */
+
+static bool values_to_select(Compiler *compiler, const SqlExpr *row, SqlSelect *arm) {
+  arm->nresults = row->nargs;
+  arm->results = arena_array(&compiler->arena, (size_t)row->nargs, sizeof *arm->results);
+  if (!arm->results) return fault_oom(compiler->fault);
+  for (int i = 0; i < row->nargs; i++) {
+    const char *name = arena_printf(&compiler->arena, "column%d", i + 1);
+    if (!name) return fault_oom(compiler->fault);
+    arm->results[i] = (SqlResult){.expr = row->args[i], .alias = name, .alias_as = true};
+  }
+  return true;
+}
+
+/* VALUES (a),(b) within a compound: SELECT a UNION ALL SELECT b, so that arms are all of a kind. */
+static bool unfold_values(Compiler *compiler, SqlSelect *select) {
+  bool all = select->compound == SQL_COMPOUND_NONE || select->compound == SQL_COMPOUND_UNION_ALL;
+  if (!select->is_values || !all || select->nrows > UNFOLDED_ROWS) return true;
+  select->is_values = false;
+  if (!values_to_select(compiler, select->rows[0], select)) return false;
+  for (int r = select->nrows - 1; r > 0; r--) {
+    SqlSelect *arm = arena_alloc(&compiler->arena, sizeof *arm);
+    if (!arm || !values_to_select(compiler, select->rows[r], arm)) {
+      return fault_oom(compiler->fault);
+    }
+    arm->text = select->text;
+    arm->span = select->span;
+    arm->height = select->height;
+    arm->compound = SQL_COMPOUND_UNION_ALL;
+    arm->next = select->next;
+    select->next = arm;
+  }
+  return true;
+}
+
+/* VALUES alone may stay as it is: SQLite reads it. */
+static SqlWalk unfold_compound(void *ctx, SqlSelect *select) {
+  bool compound = select->compound != SQL_COMPOUND_NONE || select->next;
+  return !compound || unfold_values(ctx, select) ? SQL_WALK_ON : SQL_WALK_STOP;
+}
+
 bool catalog_view_select(Compiler *compiler, Table *view) {
   if (view->select) return true;
   if (view->open) {
@@ -244,7 +285,9 @@ bool catalog_view_select(Compiler *compiler, Table *view) {
   compiler->resolving = strcasecmp(view->schema, "temp") ? view->schema : NULL;
   view->open = true;
   SqlSelect *select = statement->create->select;
-  bool ok = sql_bind(select, &compiler->schema, &compiler->arena, compiler->fault);
+  SqlVisitor unfold = {.ctx = compiler, .select = unfold_compound};
+  bool ok = unfold_values(compiler, select) && sql_walk_select(select, &unfold) &&
+            sql_bind(select, &compiler->schema, &compiler->arena, compiler->fault);
   view->open = false;
   compiler->resolving = outer;
   if (!ok) return fault_prefix(compiler->fault, "view %s: ", view->name);

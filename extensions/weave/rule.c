@@ -386,7 +386,11 @@ static bool compile_goal(Compiler *compiler, const Rule *rule, SqlSelect *arm, S
 
 static bool compile_arms(Compiler *compiler, const Rule *rule, Posting *posting) {
   for (SqlSelect *arm = rule->select; arm; arm = arm->next) {
-    if (arm->is_values) continue; /* constants: SQLite's own business, and checked after apply */
+    SqlExpr place = {.span = arm->span};
+    if (arm->is_values) {
+      return compile_refuse(compiler, &place, "VALUES of more than 100 rows as a rule") ||
+             fault_prefix(compiler->fault, "view %s: ", rule->name);
+    }
     if (rule->must >= 0 &&
         !compile_must(compiler, rule, arm, arm->expanded[rule->must].expr, posting)) {
       return fault_prefix(compiler->fault, "view %s, column must: ", rule->name);
