@@ -17,17 +17,23 @@ typedef struct Filter {
   Fault *fault;
   uint8_t *skip; /* by tag */
   size_t ntags;
-  bool unsettled; /* some step ran out of time */
+  uint8_t *used; /* by tag: some requirement has it */
+  bool last_pass, unsettled; /* a step of the last pass ran out of time */
 } Filter;
 
-/* Is the model without the skipped tags infeasible? */
+static bool ask_outer(void *ctx) { return stop_asked(ctx); }
+
+/* Is the model without the skipped tags infeasible? Takes a share of the time left, so that a hard
+** step leaves time for the easy ones. */
 static bool test(Filter *filter, SolveStatus *out) {
   Answer answer;
+  Stop stop = {.asked = filter->stop ? ask_outer : NULL, .ctx = filter->stop};
+  double left = stop_seconds_left(filter->stop);
+  if (left < 1e6) stop.deadline = clock_now() + (int64_t)(0.3 * left * 1e9) + 1;
   SolveOptions options = filter->options ? *filter->options : (SolveOptions){0};
   options.first_answer = true;
   options.progress = NULL;
-  if (!solve_without(filter->model, &options, filter->skip, filter->stop, &answer,
-                     filter->fault)) {
+  if (!solve_without(filter->model, &options, filter->skip, &stop, &answer, filter->fault)) {
     return false;
   }
   *out = answer.status;
@@ -35,34 +41,77 @@ static bool test(Filter *filter, SolveStatus *out) {
   return true;
 }
 
-/* Try to leave out the tags whose `of` entry is `which`. */
-static bool try_without(Filter *filter, const int *of, int which) {
+/* One thing to leave out: a group of tags, or a tag. */
+typedef struct Unit {
+  int group, tag;
+} Unit;
+
+static int by_group(const void *a, const void *b) {
+  const Unit *x = a, *y = b;
+  if (x->group != y->group) return x->group < y->group ? -1 : 1;
+  return x->tag < y->tag ? -1 : x->tag > y->tag;
+}
+
+/* Try to leave out units from..to (in order of groups). *out_gone: they are not needed. */
+static bool try_without(Filter *filter, const Unit *units, size_t from, size_t to,
+                        bool *out_gone) {
   SolveStatus status;
-  bool any = false;
-  for (size_t i = 0; i < filter->ntags; i++) {
-    if (of[i] != which || filter->skip[i]) continue;
-    filter->skip[i] = 2; /* on trial */
-    any = true;
+  *out_gone = false;
+  if (stop_asked(filter->stop)) {
+    return fault_set(filter->fault, FAULT_INTERRUPT, "solver: interrupted");
   }
-  if (!any) return true;
+  for (size_t i = from; i < to; i++) filter->skip[units[i].tag] = 1;
   if (!test(filter, &status)) return false;
-  if (status == SOLVE_UNKNOWN) filter->unsettled = true;
-  for (size_t i = 0; i < filter->ntags; i++) {
-    if (filter->skip[i] == 2) filter->skip[i] = status == SOLVE_INFEASIBLE;
-  }
+  *out_gone = status == SOLVE_INFEASIBLE;
+  if (status == SOLVE_UNKNOWN && filter->last_pass) filter->unsettled = true;
+  for (size_t i = from; i < to && !*out_gone; i++) filter->skip[units[i].tag] = 0;
   return true;
 }
 
-static bool reduce(Filter *filter, const int *of) {
-  int top = -1;
-  for (size_t i = 0; i < filter->ntags; i++) top = of[i] > top ? of[i] : top;
-  for (int which = 0; which <= top; which++) {
-    if (stop_asked(filter->stop)) {
-      return fault_set(filter->fault, FAULT_INTERRUPT, "solver: interrupted");
-    }
-    if (!try_without(filter, of, which)) return false;
+/* The end of the group that starts at `at`. */
+static size_t group_end(const Unit *units, size_t count, size_t at) {
+  size_t end = at + 1;
+  while (end < count && units[end].group == units[at].group) end++;
+  return end;
+}
+
+/* Leave out runs of `size` groups, where that leaves an infeasible rest. */
+static bool pass(Filter *filter, Unit *units, size_t *count, size_t size) {
+  size_t kept = 0;
+  for (size_t i = 0, end; i < *count; i = end) {
+    bool gone;
+    end = i;
+    for (size_t k = 0; k < size && end < *count; k++) end = group_end(units, *count, end);
+    if (!try_without(filter, units, i, end, &gone)) return false;
+    for (size_t k = i; k < end && !gone; k++) units[kept++] = units[k];
   }
+  *count = kept;
   return true;
+}
+
+/* Large runs first: most requirements have nothing to do with it. What the pass over single groups
+** found necessary stays necessary when others go later, so that pass ends it. */
+static bool reduce(Filter *filter, Unit *units, size_t count) {
+  size_t groups = 0;
+  qsort(units, count, sizeof *units, by_group);
+  for (size_t i = 0; i < count; i = group_end(units, count, i)) groups++;
+  for (size_t size = groups / 2; size > 1; size /= 2) {
+    if (!pass(filter, units, &count, size)) return false;
+  }
+  filter->last_pass = true;
+  bool ok = pass(filter, units, &count, 1);
+  filter->last_pass = false;
+  return ok;
+}
+
+/* The tags not left out, as units of the groups given (NULL: each its own). */
+static size_t list_units(const Filter *filter, const int *groups, size_t ngroups, Unit *units) {
+  size_t count = 0;
+  for (size_t i = 0; i < filter->ntags; i++) {
+    if (filter->skip[i] || !filter->used[i]) continue;
+    units[count++] = (Unit){groups && i < ngroups ? groups[i] : (int)i, (int)i};
+  }
+  return count;
 }
 
 static bool first_test(Filter *filter) {
@@ -80,25 +129,22 @@ bool solver_core(const Model *model, const int *groups, size_t ntags, const Solv
                  Stop *stop, int **out_tags, size_t *out_count, bool *out_minimal, Fault *fault) {
   bool ok = false;
   Filter filter = {.model = model, .options = options, .stop = stop, .fault = fault};
-  int *single = NULL, *tags = NULL;
-  int largest = model_largest_tag(model);
-  filter.ntags = (size_t)largest + 1 > ntags ? (size_t)largest + 1 : ntags;
+  filter.ntags = (size_t)(model_largest_tag(model) + 1);
   filter.skip = calloc(filter.ntags + 1, 1);
-  single = malloc((filter.ntags + 1) * sizeof *single);
-  tags = malloc((filter.ntags + 1) * sizeof *tags);
-  if (!filter.skip || !single || !tags) {
+  filter.used = calloc(filter.ntags + 1, 1);
+  Unit *units = malloc((filter.ntags + 1) * sizeof *units);
+  int *tags = malloc((filter.ntags + 1) * sizeof *tags);
+  if (!filter.skip || !filter.used || !units || !tags) {
     fault_oom(fault);
     goto out;
   }
+  model_mark_tags(model, filter.used);
   if (!first_test(&filter)) goto out;
-  for (size_t i = 0; i < filter.ntags; i++) single[i] = groups && i < ntags ? groups[i] : (int)i;
-  if (groups && !reduce(&filter, single)) goto out;
-  for (size_t i = 0; i < filter.ntags; i++) single[i] = (int)i;
-  if (!reduce(&filter, single)) goto out;
-  size_t count = 0;
-  for (size_t i = 0; i < filter.ntags; i++) {
-    if (!filter.skip[i]) tags[count++] = (int)i;
-  }
+  if (groups && !reduce(&filter, units, list_units(&filter, groups, ntags, units))) goto out;
+  filter.unsettled = false; /* groups only help; what counts is the pass over single tags */
+  if (!reduce(&filter, units, list_units(&filter, NULL, 0, units))) goto out;
+  size_t count = list_units(&filter, NULL, 0, units);
+  for (size_t i = 0; i < count; i++) tags[i] = units[i].tag;
   *out_tags = tags;
   *out_count = count;
   *out_minimal = !filter.unsettled;
@@ -106,7 +152,8 @@ bool solver_core(const Model *model, const int *groups, size_t ntags, const Solv
   ok = true;
 out:
   free(filter.skip);
-  free(single);
+  free(filter.used);
+  free(units);
   free(tags);
   return ok;
 }

@@ -236,6 +236,10 @@ int64_t model_check(const Model *model, const double *values, int *out_tag) {
   return -1;
 }
 
+void model_mark_tags(const Model *model, uint8_t *used) {
+  for (size_t i = 0; i < model->nreqs; i++) used[model->reqs[i].tag] = 1;
+}
+
 int model_largest_tag(const Model *model) {
   int largest = -1;
   for (size_t i = 0; i < model->nreqs; i++) {

@@ -119,6 +119,18 @@ double job_max_root(const Job *job) {
   return isinf(left) ? 0.5 : fmax(0.03, 0.05 * left);
 }
 
+bool job_take(Job *job, double *columns) {
+  net_evaluate(&job->net, columns);
+  if (!net_feasible(&job->net, columns)) return false;
+  double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, columns) : 0;
+  if (!bless(job, columns, value)) return false;
+  memmove(job->best, columns, ((size_t)job->net.ncols + 1) * sizeof *job->best);
+  job->value = value;
+  job->have = true;
+  job->pending = false;
+  return true;
+}
+
 typedef struct Found {
   Job *job;
   const Encoding *encoding;
@@ -153,6 +165,7 @@ bool job_branch(Job *job) {
   if (!encode(&job->net, job->lo, job->hi, job->goal, keep, &encoding, job->fault)) return false;
   Found found = {job, &encoding};
   LpOptions options = {.integer = true, .gap = job->options.gap > 0 ? job->options.gap : 1e-6,
+                       .max_nodes = job->max_nodes, .max_iterations = job->max_iterations,
                        .found = on_found, .found_ctx = &found};
   double left = job_seconds_left(job);
   if (!isinf(left)) options.seconds = fmax(left, 1e-3);

@@ -35,12 +35,16 @@ typedef struct Job {
   double sure_value;
   double *values; /* that one in the model's variables */
   double *trial_values, *trial_columns;
+  int64_t max_nodes, max_iterations; /* of the next branch and cut, 0: no limit */
   int64_t deadline; /* of this level, 0: none */
 } Job;
 
 /* Offer primaries as an answer: evaluated, checked by the model itself, kept when better. Returns
 ** whether it was kept. `columns` may be modified (derived ones are filled in). */
 bool job_offer(Job *job, double *columns);
+
+/* Take an answer whether better or not, if the model agrees. */
+bool job_take(Job *job, double *columns);
 
 /* Let the model check what is pending; without its blessing the last sure answer is back. */
 bool job_settle(Job *job);

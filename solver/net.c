@@ -378,6 +378,12 @@ bool net_add_row(Net *net, const Term *terms, size_t count, double lo, double hi
   return true;
 }
 
+bool net_add_goal(Net *net, const Term *terms, size_t count, int32_t *out_expr) {
+  Lin lin = {.terms = (Term *)(uintptr_t)terms, .count = count}; /* only read */
+  *out_expr = keep_expr(net, &lin, OWNER_GOAL, -1);
+  return *out_expr >= 0;
+}
+
 static bool assemble(Net *net, const Model *model, const Presolve *p) {
   Builder b = {.net = net, .model = model, .p = p};
   net->merged_pairs = p->merged_pairs;

@@ -111,6 +111,8 @@ void net_finish(Net *net);
 
 /* Add a row lo <= expr <= hi (rebuild the index with net_index() afterwards). */
 bool net_add_row(Net *net, const Term *terms, size_t count, double lo, double hi, double slack);
+/* Add a goal that is none of the model's. */
+bool net_add_goal(Net *net, const Term *terms, size_t count, int32_t *out_expr);
 bool net_index(Net *net);
 
 /* A value for every column -> a value for every variable of the model, exactly evaluated. Members

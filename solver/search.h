@@ -58,6 +58,10 @@ void threshold_bound(Search *search);
 /* Free a part of the best answer, solve for it exactly, keep what is better; again. */
 bool neighbourhoods(Search *search, double seconds);
 
+/* Among answers as good as the best, look for one nearer to the present values. `begin` starts a
+** level with the goal given. The requirement that keeps what was reached is in the network. */
+bool stay_home(Job *job, void (*begin)(Job *job, int32_t goal));
+
 /* Linear goals: solve the relaxation, round it, repair. Also gives the bound. */
 bool relaxation_search(Search *search);
 

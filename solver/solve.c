@@ -59,11 +59,10 @@ static void finish(Job *job) {
   net_finish(&job->net);
 }
 
-/* Start a level: its goal, bounds from the rows, and the answer at hand valued by it. */
-static void begin_level(Job *job, size_t level) {
+/* Start on a goal: bounds from the rows, and the answer at hand valued by it. */
+static void begin_goal(Job *job, int32_t goal) {
   Net *net = &job->net;
-  job->level = level;
-  job->goal = level < net->ngoals ? net->goals[level] : -1;
+  job->goal = goal;
   job->infeasible = false;
   job->bound = INFINITY;
   size_t bytes = (size_t)net->ncols * sizeof *net->lo;
@@ -72,21 +71,27 @@ static void begin_level(Job *job, size_t level) {
     memcpy(job->hi, net->hi, bytes);
   }
   job->integral = false;
-  if (job->goal < 0) return;
-  const NetExpr *e = &net->exprs[job->goal];
+  if (goal < 0) return;
+  const NetExpr *e = &net->exprs[goal];
   job->integral = e->constant == floor(e->constant);
   for (size_t i = 0; i < e->span.count && job->integral; i++) {
     Term term = net->terms[e->span.start + i];
     job->integral = net->integer[term.var] && term.coef == floor(term.coef);
   }
-  if (job->have) job->value = job->sure_value = net_expr_value(net, job->goal, job->best);
+  if (job->have) job->value = job->sure_value = net_expr_value(net, goal, job->best);
+}
+
+static void begin_level(Job *job, size_t level) {
+  job->level = level;
+  begin_goal(job, level < job->net.ngoals ? job->net.goals[level] : -1);
 }
 
 /* The level's best becomes a requirement for the levels after it. */
-static bool fix_level(Job *job) {
+static bool fix_level(Job *job, double tolerance) {
   Net *net = &job->net;
+  if (job->goal < 0) return true;
   const NetExpr *e = &net->exprs[job->goal];
-  double slack = job->integral ? 0 : 1e-9 * (1 + fabs(job->value)), least = job->value - slack;
+  double slack = job->integral ? 0 : tolerance * (1 + fabs(job->value)), least = job->value - slack;
   if (!e->span.count) return true;
   Term *terms = malloc(e->span.count * sizeof *terms); /* the pool may move while it grows */
   bool ok = terms != NULL;
@@ -107,11 +112,11 @@ static void offer_state(Search *search) {
 }
 
 /* Any answer at all: on top of the present state first, then from nothing. */
-static void find_first(Job *job, Search *search) {
+static void find_first(Job *job, Search *search, int from, int to) {
   int64_t since = job_clock();
   const Net *net = &job->net;
   int64_t work = 20000 + (int64_t)net->nterms;
-  for (int i = 0; i < 8 && !job->have && !job_stop(job); i++) {
+  for (int i = from; i < to && !job->have && !job_stop(job); i++) {
     if (i == 0) net_start(net, search->trial);
     greedy(search, i % 2 ? GREEDY_FULLEST : GREEDY_EMPTIEST, i == 0 ? search->trial : NULL,
            i < 2 ? 0 : 0.1 * i);
@@ -138,9 +143,30 @@ static void run_threshold(Job *job, Search *search) {
   job_phase(job, "threshold", since);
 }
 
+/* When the first tries fail, the reason may be that there is nothing to find. */
+static bool check_relaxation(Job *job) {
+  int64_t since = job_clock();
+  Encoding encoding;
+  LpResult result;
+  LpOptions options = {0};
+  double left = job_seconds_left(job);
+  if (!isinf(left)) options.seconds = fmax(1e-3, 0.5 * left);
+  if (!encode(&job->net, job->lo, job->hi, -1, NULL, &encoding, job->fault)) return false;
+  bool ok = lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
+  if (ok && result.status == LP_INFEASIBLE) job->infeasible = true;
+  lp_result_finish(&result);
+  encode_finish(&encoding);
+  job_phase(job, "relax", since);
+  return ok;
+}
+
 static void run_search(Job *job, Search *search) {
   search_level(search);
-  if (!job->have) find_first(job, search);
+  if (!job->have) find_first(job, search, 0, 2);
+  if (!job->have && job->net.ncols > SMALL && !job_stop(job)) {
+    if (!check_relaxation(job) || job->infeasible) return;
+    find_first(job, search, 2, 8);
+  }
   if (!job->have || job->goal < 0) return;
   if (!job_proven(job) && !job_stop(job)) run_threshold(job, search);
   if (!job_proven(job) && !job_stop(job) && (threshold_goal(job) || job->net.ncols > SMALL)) {
@@ -210,6 +236,20 @@ static bool search_and_solve(Job *job) {
   return ok;
 }
 
+static bool run_stay(Job *job) {
+  int64_t since = job_clock();
+  if (stop_now(job->stop)) return true;
+  set_deadline(job, 1);
+  Answer before = *job->answer; /* sizes and phases are those of the real goals */
+  void (*progress)(void *, const char *, double, double, double) = job->options.progress;
+  job->options.progress = NULL;
+  bool ok = fix_level(job, 1e-12) && stay_home(job, begin_goal);
+  *job->answer = before;
+  job->options.progress = progress;
+  job_phase(job, "stay", since);
+  return ok;
+}
+
 /* When nothing beyond the cut-off exists, the bound is the value, give or take the gap asked for. */
 static double level_bound(const Job *job) {
   if (!job_proven(job)) return job->bound;
@@ -232,10 +272,10 @@ static bool solve_levels(Job *job) {
     }
     all_proven = all_proven && job_proven(job);
     if (goals) answer->bound[i] = level_bound(job);
-    if (goals && i + 1 < n && !fix_level(job)) return false;
+    if (i + 1 < n && !fix_level(job, 1e-9)) return false;
   }
   answer->status = all_proven ? SOLVE_OPTIMAL : SOLVE_FEASIBLE;
-  return true;
+  return job->options.first_answer || run_stay(job);
 }
 
 static bool report(Job *job) {
