@@ -185,7 +185,7 @@ static bool bind_table(void *ctx, const char *schema, const char *name, Arena *a
   (void)fault;
   Compiler *compiler = ctx;
   Table *table = catalog_table(compiler, schema, name);
-  if (!table) return false;
+  if (!table || (table->is_view && !catalog_view_select(compiler, table))) return false;
   source->columns = table->columns;
   source->ncolumns = table->ncolumns;
   source->has_rowid = table->has_rowid;
@@ -291,6 +291,11 @@ bool catalog_view_select(Compiler *compiler, Table *view) {
   view->open = false;
   compiler->resolving = outer;
   if (!ok) return fault_prefix(compiler->fault, "view %s: ", view->name);
+  for (int i = 0; i < view->ncolumns && i < sql_width(select); i++) {
+    SqlExpr *expr = select->is_values ? select->rows[0]->args[i] : sql_result(select, i)->expr;
+    view->columns[i].expr = expr;
+    view->columns[i].collation = sql_expr_collation(expr);
+  }
   view->select = select;
   return true;
 }
