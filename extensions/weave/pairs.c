@@ -73,8 +73,9 @@ static bool post_pair(Compiler *compiler, const Sym *left, const Sym *right, int
 }
 
 bool pairs_add(Compiler *compiler, Pairs *pairs, const Sym *left, const Sym *right, int tag) {
+  /* Under another collation values of one domain may be equal: 'a' and 'A'. */
   bool mergeable = left->domain && left->domain == right->domain && left->nchoices > 0 &&
-                   left->nchoices == right->nchoices;
+                   left->nchoices == right->nchoices && left->collation == COLLATION_BINARY;
   if (!mergeable) return post_pair(compiler, left, right, tag);
   int a = node_of(compiler, pairs, left), b = node_of(compiler, pairs, right);
   if (a < 0 || b < 0) return false;
