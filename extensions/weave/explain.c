@@ -132,17 +132,13 @@ static int reason_step(VtCursor *cur) {
   return SQLITE_OK;
 }
 
-static void result_text(sqlite3_context *ctx, const char *text) {
-  if (text) sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
-}
-
 static int explain_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const ReasonCursor *cursor = (const ReasonCursor *)cur;
   const Reason *reason = &cursor->rows[cursor->at];
   switch (col) {
-  case EXPLAIN_RULE: result_text(ctx, reason->rule); break;
-  case EXPLAIN_KEY: result_text(ctx, reason->key); break;
-  case EXPLAIN_DETAIL: result_text(ctx, reason->detail); break;
+  case EXPLAIN_RULE: query_result_text(ctx, reason->rule); break;
+  case EXPLAIN_KEY: query_result_text(ctx, reason->key); break;
+  case EXPLAIN_DETAIL: query_result_text(ctx, reason->detail); break;
   default: sqlite3_result_int(ctx, strcmp(reason->verdict, "perhaps") != 0);
   }
   return SQLITE_OK;
@@ -318,10 +314,10 @@ static int whynot_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const ReasonCursor *cursor = (const ReasonCursor *)cur;
   const Reason *reason = &cursor->rows[cursor->at];
   switch (col) {
-  case WHYNOT_VERDICT: result_text(ctx, reason->verdict); break;
-  case WHYNOT_RULE: result_text(ctx, reason->rule); break;
-  case WHYNOT_KEY: result_text(ctx, reason->key); break;
-  case WHYNOT_DETAIL: result_text(ctx, reason->detail); break;
+  case WHYNOT_VERDICT: query_result_text(ctx, reason->verdict); break;
+  case WHYNOT_RULE: query_result_text(ctx, reason->rule); break;
+  case WHYNOT_KEY: query_result_text(ctx, reason->key); break;
+  case WHYNOT_DETAIL: query_result_text(ctx, reason->detail); break;
   default:
     if (!isnan(reason->cost)) sqlite3_result_double(ctx, reason->cost);
   }

@@ -137,3 +137,17 @@ bool query_run(sqlite3 *db, const char *sql, Fault *fault) {
 }
 
 void query_finish(sqlite3_stmt *statement) { sqlite3_finalize(statement); }
+
+void query_result(sqlite3_context *ctx, const Value *value, sqlite3_destructor_type lifetime) {
+  switch (value->type) {
+  case VALUE_INTEGER: sqlite3_result_int64(ctx, value->integer); break;
+  case VALUE_REAL: sqlite3_result_double(ctx, value->real); break;
+  case VALUE_TEXT: sqlite3_result_text(ctx, value->bytes, (int)value->length, lifetime); break;
+  case VALUE_BLOB: sqlite3_result_blob(ctx, value->bytes, (int)value->length, lifetime); break;
+  default: break;
+  }
+}
+
+void query_result_text(sqlite3_context *ctx, const char *text) {
+  if (text) sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
+}

@@ -71,19 +71,8 @@ static int relation_step(VtCursor *cur) {
 static int relation_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const RelationCursor *cursor = (const RelationCursor *)cur;
   if (col >= cursor->relation->ncolumns) return SQLITE_OK;
-  const Value *value = &relation_row(cursor->relation, cursor->row)[col];
   /* The relation outlives the statement: no copies. */
-  switch (value->type) {
-  case VALUE_INTEGER: sqlite3_result_int64(ctx, value->integer); break;
-  case VALUE_REAL: sqlite3_result_double(ctx, value->real); break;
-  case VALUE_TEXT:
-    sqlite3_result_text(ctx, value->bytes, (int)value->length, SQLITE_STATIC);
-    break;
-  case VALUE_BLOB:
-    sqlite3_result_blob(ctx, value->bytes, (int)value->length, SQLITE_STATIC);
-    break;
-  default: break;
-  }
+  query_result(ctx, &relation_row(cursor->relation, cursor->row)[col], SQLITE_STATIC);
   return SQLITE_OK;
 }
 

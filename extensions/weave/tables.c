@@ -39,24 +39,6 @@ typedef struct ChangeCursor {
   size_t at;
 } ChangeCursor;
 
-static void result_value(sqlite3_context *ctx, const Value *value) {
-  switch (value->type) {
-  case VALUE_INTEGER: sqlite3_result_int64(ctx, value->integer); break;
-  case VALUE_REAL: sqlite3_result_double(ctx, value->real); break;
-  case VALUE_TEXT:
-    sqlite3_result_text(ctx, value->bytes, (int)value->length, SQLITE_TRANSIENT);
-    break;
-  case VALUE_BLOB:
-    sqlite3_result_blob(ctx, value->bytes, (int)value->length, SQLITE_TRANSIENT);
-    break;
-  default: break;
-  }
-}
-
-static void result_text(sqlite3_context *ctx, const char *text) {
-  if (text) sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
-}
-
 /* SQLite's argv: module, schema, table, arguments. */
 static int weave_connect(VtTab *tab, const VtCreate *create) {
   WeaveTab *weave = (WeaveTab *)tab;
@@ -118,11 +100,11 @@ static int change_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   if (at >= solution->nchanges) return SQLITE_OK; /* solved again while being read */
   const Change *change = &solution->changes[at];
   switch (col) {
-  case CHANGE_TABLE: result_text(ctx, change->table); break;
-  case CHANGE_ROW: result_value(ctx, &change->label); break;
-  case CHANGE_COLUMN: result_text(ctx, change->column); break;
-  case CHANGE_OLD: result_value(ctx, &change->before); break;
-  default: result_value(ctx, &change->after); break;
+  case CHANGE_TABLE: query_result_text(ctx, change->table); break;
+  case CHANGE_ROW: query_result(ctx, &change->label, SQLITE_TRANSIENT); break;
+  case CHANGE_COLUMN: query_result_text(ctx, change->column); break;
+  case CHANGE_OLD: query_result(ctx, &change->before, SQLITE_TRANSIENT); break;
+  default: query_result(ctx, &change->after, SQLITE_TRANSIENT); break;
   }
   return SQLITE_OK;
 }
@@ -265,8 +247,8 @@ static int status_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const StatusCursor *cursor = (const StatusCursor *)cur;
   const StatusRow *row = &cursor->rows[cursor->at];
   switch (col) {
-  case STATUS_KIND: result_text(ctx, row->kind); break;
-  case STATUS_NAME: result_text(ctx, row->name); break;
+  case STATUS_KIND: query_result_text(ctx, row->kind); break;
+  case STATUS_NAME: query_result_text(ctx, row->name); break;
   case STATUS_SATISFIED:
     if (!strcmp(row->kind, "rule") && row->satisfied) sqlite3_result_int(ctx, 1);
     break;
