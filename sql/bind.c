@@ -168,6 +168,7 @@ static bool bind_values_arm(Binder *binder, Scope *outer, SqlSelect *select) {
   Scope scope = {.outer = outer,
                  .select = select,
                  .from_visible = true,
+                 .walled = select->compound != SQL_COMPOUND_NONE && select->nrows > 1,
                  .allow_aggregate = true,
                  .allow_window = true,
                  .lands = select->nrows == 1, /* of several rows SQLite makes no SELECT */
@@ -366,6 +367,7 @@ static void give_columns(SqlSelect *start, const SqlSource *from) {
     for (SqlSource *source = arm->from; source; source = source->next) {
       if (!refers_to(source, from->cte->name)) continue;
       source->cte = from->cte;
+      source->recursive = true;
       source->columns = from->columns;
       source->ncolumns = from->ncolumns;
     }
@@ -407,7 +409,9 @@ bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Sc
   if (source->indexed_by) {
     return bind_fail(binder, source->span, "no such index: \"%s\"", source->indexed_by);
   }
-  if (state == CTE_DONE) return name_columns(binder, source, cte);
+  if (state == CTE_DONE || (state == CTE_TABLES && binder->tables_only)) {
+    return name_columns(binder, source, cte);
+  }
   /* Names of tables inside mean what they mean where the CTE is written, but columns of enclosing
   ** SELECTs are those of the place that uses it. */
   if (binder->level++ > SQL_MAX_DEPTH) return bind_fail(binder, source->span, "too deep");
@@ -418,7 +422,7 @@ bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Sc
   binder->withs = withs;
   binder->text = text;
   binder->level--;
-  frame->states[index] = ok ? CTE_DONE : CTE_NEW;
+  frame->states[index] = !ok ? CTE_NEW : binder->tables_only ? CTE_TABLES : CTE_DONE;
   return ok;
 }
 

@@ -28,8 +28,9 @@ typedef struct Scope {
   bool in_rows;  /* in IN ((…), …), which SQLite reads as VALUES: a SELECT of its own */
   bool grouping; /* in GROUP BY, where no aggregate is right */
   bool has_aggregate, has_window; /* seen since last cleared */
-  bool in_window;                 /* in the arguments of a window function */
-  bool plain;                     /* an aggregate was seen outside of those */
+  bool walled;    /* rows of VALUES after other arms: a sub-select in FROM to SQLite */
+  bool in_window; /* in the arguments of a window function */
+  bool plain;     /* an aggregate was seen outside of those */
   bool uses_windows;
   SqlExpr *remote; /* an aggregate of this scope that stands in a sub-select of its results */
   unsigned char *result_flags; /* of each expanded result */
@@ -39,7 +40,14 @@ typedef struct Scope {
   SqlSource *excluded;         /* in DO UPDATE: the table whose columns `excluded` has */
 } Scope;
 
-typedef enum CteState { CTE_NEW, CTE_BUSY, CTE_RECURSIVE, CTE_SUBQUERY, CTE_DONE } CteState;
+typedef enum CteState {
+  CTE_NEW,
+  CTE_BUSY,
+  CTE_RECURSIVE,
+  CTE_SUBQUERY,
+  CTE_TABLES,
+  CTE_DONE
+} CteState;
 
 typedef struct WithFrame {
   struct WithFrame *outer;

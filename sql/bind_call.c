@@ -32,9 +32,10 @@ static bool place_aggregate(Binder *binder, Scope *scope, SqlExpr *e, int depth)
   Scope *home = scope;
   for (; depth > 0; depth--) {
     if (home->select) home->select->is_correlated = true;
+    bool walled = home->walled;
     home = home->outer;
     /* SQLite does not find it again below a FROM clause. */
-    if (depth > 1 && !home->from_visible) {
+    if (walled || (depth > 1 && !home->from_visible)) {
       return bind_fail(binder, e->span, "misuse of aggregate: %s()", e->name);
     }
   }
@@ -46,7 +47,7 @@ static bool place_aggregate(Binder *binder, Scope *scope, SqlExpr *e, int depth)
   }
   home->has_aggregate = true;
   if (!home->in_window) home->plain = true;
-  if (home != scope) home->remote = e;
+  if (home != scope || scope->in_rows) home->remote = e;
   if (e->distinct && e->nargs != 1) {
     return bind_fail(binder, e->span, "DISTINCT aggregates must have exactly one argument");
   }

@@ -66,7 +66,21 @@ static bool is_comparison(SqlOp op) {
   return (op >= SQL_OP_EQ && op <= SQL_OP_GE) || op == SQL_OP_IS || op == SQL_OP_IS_NOT;
 }
 
+/* Outside of any SELECT, SQLite counts the columns of a sub-select before it has expanded its *. */
+static int written_size(const SqlExpr *e) {
+  if (e->kind != SQL_EXPR_SELECT) return bind_size(e);
+  const SqlSelect *last = e->select;
+  while (last->next) last = last->next;
+  if (!last->is_values) return last->nresults;
+  return last != e->select && last->nrows > 1 ? 1 : last->rows[0]->nargs;
+}
+
 static bool bind_comparison(Binder *binder, Scope *scope, SqlExpr *e) {
+  for (int i = 1; !scope->select && i < e->nargs; i++) {
+    if (written_size(e->args[0]) != written_size(e->args[i])) {
+      return bind_fail(binder, e->span, "row value misused");
+    }
+  }
   for (int i = 0; i < e->nargs; i++) {
     if (!bind_values(binder, scope, e->args[i])) return false;
   }

@@ -154,7 +154,7 @@ static bool bind_source(Binder *binder, Scope *scope, SqlSource *source) {
   case SQL_SOURCE_TABLE:
   case SQL_SOURCE_FUNCTION:
     /* The recursive reference of a CTE has been given its columns before. */
-    return source->cte ? true : bind_table(binder, scope, source);
+    return source->recursive ? true : bind_table(binder, scope, source);
   case SQL_SOURCE_SELECT:
     source->has_rowid = binder->schema->rowid_in_views;
     return bind_select(binder, source->select, scope) &&

@@ -131,10 +131,18 @@ static bool bind_tail(Binder *binder, Scope *scope, const SqlOrder *order, int n
   return bind_expr(binder, &empty, limit) && bind_expr(binder, &empty, offset);
 }
 
+/* With FROM, the new values are results of a SELECT to SQLite: aggregates are as welcome there. */
+static bool bind_values_of(Binder *binder, SqlUpdate *update, Scope *scope) {
+  scope->allow_aggregate = scope->allow_window = scope->lands = scope->from->next != NULL;
+  bool ok = bind_sets(binder, scope, update->table, update->sets, update->nsets);
+  scope->allow_aggregate = scope->has_aggregate;
+  scope->allow_window = scope->lands = false;
+  return ok;
+}
+
 static bool bind_update_parts(Binder *binder, SqlUpdate *update, Scope *scope) {
-  return bind_sets(binder, scope, update->table, update->sets, update->nsets) &&
-         bind_expr(binder, scope, update->where) && bind_on(binder, scope, update->from) &&
-         bind_arguments(binder, scope, update->from) &&
+  return bind_values_of(binder, update, scope) && bind_expr(binder, scope, update->where) &&
+         bind_on(binder, scope, update->from) && bind_arguments(binder, scope, update->from) &&
          bind_tail(binder, scope, update->order, update->norder, update->limit, update->offset,
                    "UPDATE") &&
          bind_returning(binder, update->table, update->returning, update->nreturning,

@@ -236,6 +236,7 @@ struct SqlSource {
 
   /* Filled by sql_bind. */
   SqlCte *cte;        /* TABLE that names a CTE in scope */
+  bool recursive;     /* and is the reference of that CTE to itself */
   SqlColumn *columns; /* in declaration order, hidden ones included */
   int ncolumns;
   bool has_rowid;
