@@ -15,18 +15,18 @@
 
 static int cases, failures;
 
-static void report(bool ok, const char *name, const char *got, const char *expected) {
+static inline void report(bool ok, const char *name, const char *got, const char *expected) {
   printf("%sok %d - %s\n", ok ? "" : "not ", ++cases, name);
   if (ok) return;
   failures++;
   printf("# got:      %s\n# expected: %s\n", got, expected);
 }
 
-static void same(const char *name, const char *got, const char *expected) {
+static inline void same(const char *name, const char *got, const char *expected) {
   report(got && strcmp(got, expected) == 0, name, got ? got : "(null)", expected);
 }
 
-static void yes(bool ok, const char *name) { report(ok, name, "no", "yes"); }
+static inline void yes(bool ok, const char *name) { report(ok, name, "no", "yes"); }
 
 static const SqlColumn t_columns[] = {{"a", "INTEGER", NULL, false, NULL},
                                       {"b", "TEXT", "NOCASE", false, NULL},
@@ -67,17 +67,17 @@ static Arena arena;
 static Fault fault;
 static Text text;
 
-static SqlStatement *parse(const char *sql) {
+static inline SqlStatement *parse(const char *sql) {
   fault_clear(&fault);
   return sql_parse_statement(&arena, sql, strlen(sql), &fault);
 }
 
-static SqlStatement *bind(const char *sql) {
+static inline SqlStatement *bind(const char *sql) {
   SqlStatement *statement = parse(sql);
   return statement && sql_bind_statement(statement, &schema, &arena, &fault) ? statement : NULL;
 }
 
-static const char *print(const SqlStatement *statement) {
+static inline const char *print(const SqlStatement *statement) {
   SqlPrinter printer = {.out = &text};
   text_clear(&text);
   if (!statement) return fault.text;

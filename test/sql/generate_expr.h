@@ -13,30 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const generate_schema =
-    "CREATE TABLE t1(a INTEGER PRIMARY KEY, b TEXT, c REAL, d);"
-    "CREATE TABLE t2(a INT, b TEXT COLLATE NOCASE, e NUMERIC, f BLOB, PRIMARY KEY(a, b))"
-    "  WITHOUT ROWID;"
-    "CREATE TABLE t3(x UNIQUE, y INT NOT NULL DEFAULT 5, \"order\" TEXT, \"my col\" INT,"
-    "  g INT GENERATED ALWAYS AS (y + 1) VIRTUAL, CHECK (y > -100));"
-    "CREATE TABLE \"group\"(\"select\" INT, [a b] TEXT, `c``d` REAL);"
-    "CREATE TEMP TABLE t5(a, x, \"true\" INT);"
-    "CREATE INDEX t1b ON t1(b COLLATE NOCASE, c DESC);"
-    "CREATE INDEX t3y ON t3(y) WHERE y > 3;"
-    "CREATE UNIQUE INDEX t1c ON t1(c);"
-    "CREATE VIEW v1 AS SELECT a, b || 'x' AS bx, count(*) AS n FROM t1 GROUP BY b;"
-    "CREATE VIEW v2(p, q) AS SELECT t1.a, t3.y FROM t1 LEFT JOIN t3 ON t1.a = t3.x;"
-    "CREATE VIRTUAL TABLE ft USING rtree(id, body, extra);"
-    "INSERT INTO t1 VALUES(1,'one',1.5,x'00ff'),(2,'two',NULL,'z'),(3,'One',-3e10,NULL),"
-    "  (4,NULL,4.0,7),(7,'%a_',0.0,-1);"
-    "INSERT INTO t2 VALUES(1,'one',1,x''),(1,'two','2.5',NULL),(2,'three',NULL,'b'),(5,'é',1e3,0);"
-    "INSERT INTO t3(x, y, \"order\", \"my col\") "
-    "VALUES(1,2,'o1',3),(2,9,NULL,4),(NULL,5,'{\"k\":[1,2]}',5),"
-    "  (4,5,'[1,2,3]',NULL);"
-    "INSERT INTO \"group\" VALUES(1,'x',2.0),(2,'y',3.5),(NULL,NULL,NULL);"
-    "INSERT INTO t5 VALUES(1,2,3),(4,5,6);"
-    "INSERT INTO ft VALUES(1, 2.0, 3.0),(2, -1, 7);";
-
 typedef struct GenTable {
   const char *name; /* as written in SQL */
   const char *columns[6];
