@@ -6,95 +6,159 @@
 ** nothing is reported that has not passed.
 */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "extensions/weave/weave.h"
 
-/* ---- cells ---------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
-/* UPDATE t SET c = ?1 WHERE k = ?3 AND c IS ?2: only a cell that still is as it was. */
-static sqlite3_stmt *update_statement(sqlite3 *db, const Change *change, Fault *fault) {
+/* All new cells of a row are written by one UPDATE: a CHECK or UNIQUE over several of them would
+** otherwise fail halfway. The changes of a row stand together and share their key. */
+static size_t row_end(const Solution *solution, size_t from) {
+  size_t end = from + 1;
+  while (end < solution->nchanges && solution->changes[end].key == solution->changes[from].key) {
+    end++;
+  }
+  return end;
+}
+
+/* UPDATE t SET c = ?1, d = ?3 WHERE k = ?5 AND c IS ?2 AND d IS ?4: only if it still is as it was.
+** OR ABORT, whatever the schema says of conflicts: REPLACE would delete rows. */
+static sqlite3_stmt *update_statement(sqlite3 *db, const Change *cells, size_t count,
+                                      Fault *fault) {
   Text sql = {0};
-  text_add(&sql, "UPDATE ");
-  text_add_name(&sql, change->schema);
+  text_add(&sql, "UPDATE OR ABORT ");
+  text_add_name(&sql, cells->schema);
   text_addc(&sql, '.');
-  text_add_name(&sql, change->table);
-  text_add(&sql, " SET ");
-  text_add_name(&sql, change->column);
-  text_add(&sql, " = ?1 WHERE ");
-  text_add_name(&sql, change->column);
-  text_add(&sql, " IS ?2");
-  for (int k = 0; k < change->nkeys; k++) {
+  text_add_name(&sql, cells->table);
+  for (size_t i = 0; i < count; i++) {
+    text_add(&sql, i ? "," : " SET ");
+    text_add_name(&sql, cells[i].column);
+    text_addf(&sql, " = ?%zu", 2 * i + 1);
+  }
+  for (size_t i = 0; i < count; i++) {
+    text_add(&sql, i ? " AND " : " WHERE ");
+    text_add_name(&sql, cells[i].column);
+    text_addf(&sql, " IS ?%zu", 2 * i + 2);
+  }
+  for (int k = 0; k < cells->nkeys; k++) {
     text_add(&sql, " AND ");
-    text_add_name(&sql, change->keys[k]);
-    text_addf(&sql, " = ?%d", k + 3);
+    text_add_name(&sql, cells->keys[k]);
+    text_addf(&sql, " = ?%zu", 2 * count + (size_t)k + 1);
   }
   sqlite3_stmt *statement = query_prepare(db, text_get(&sql), fault);
   text_finish(&sql);
   return statement;
 }
 
-static bool write_cell(sqlite3 *db, sqlite3_stmt *update, const Change *change,
-                       const Value *before, const Value *after, Fault *fault) {
-  sqlite3_reset(update);
-  bool ok = query_bind(update, 1, after, fault) && query_bind(update, 2, before, fault);
-  for (int k = 0; k < change->nkeys && ok; k++) {
-    ok = query_bind(update, k + 3, &change->key[k], fault);
+typedef enum RowState {
+  ROW_PENDING, /* as it was */
+  ROW_CLEARED, /* its changed cells are NULL */
+  ROW_DONE
+} RowState;
+
+/* What is being written. */
+typedef struct Writing {
+  sqlite3 *db;
+  const Solution *solution;
+  char *states; /* RowState, at the first change of each row */
+  sqlite3_stmt *update;
+  size_t prepared, prepared_count; /* for the columns of the row that begins there */
+} Writing;
+
+static bool same_columns(const Change *a, const Change *b, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(a[i].column, b[i].column) != 0) return false;
   }
-  if (!ok || query_step(update, fault) < 0) return false;
-  if (sqlite3_changes(db) == 1) return true;
+  return !strcmp(a->schema, b->schema) && !strcmp(a->table, b->table);
+}
+
+static bool prepare_row(Writing *writing, size_t row, size_t count, Fault *fault) {
+  const Change *changes = writing->solution->changes;
+  if (writing->update && writing->prepared_count == count &&
+      same_columns(&changes[row], &changes[writing->prepared], count)) {
+    sqlite3_reset(writing->update);
+    return true;
+  }
+  query_finish(writing->update);
+  writing->update = update_statement(writing->db, &changes[row], count, fault);
+  writing->prepared = row;
+  writing->prepared_count = count;
+  return writing->update != NULL;
+}
+
+/* To the new values, or to NULL. */
+static bool write_row(Writing *writing, size_t row, bool clear, Fault *fault) {
+  const Change *cells = &writing->solution->changes[row];
+  size_t count = row_end(writing->solution, row) - row;
+  const Value null = value_null();
+  bool cleared = writing->states[row] == ROW_CLEARED;
+  bool ok = prepare_row(writing, row, count, fault);
+  for (size_t i = 0; i < count && ok; i++) {
+    int at = 2 * (int)i;
+    ok = query_bind(writing->update, at + 1, clear ? &null : &cells[i].after, fault) &&
+         query_bind(writing->update, at + 2, cleared ? &null : &cells[i].before, fault);
+  }
+  for (int k = 0; k < cells->nkeys && ok; k++) {
+    ok = query_bind(writing->update, 2 * (int)count + k + 1, &cells->key[k], fault);
+  }
+  if (!ok || query_step(writing->update, fault) < 0) return false;
+  if (sqlite3_changes(writing->db) == 1) {
+    writing->states[row] = clear ? ROW_CLEARED : ROW_DONE;
+    return true;
+  }
   Text label = {0};
-  value_add_plain(&label, &change->label);
+  value_add_plain(&label, &cells->label);
   fault_set(fault, FAULT_BUSY, "%s.%s of row %s is no longer what it was when it was solved",
-            change->table, change->column, text_get(&label) ? text_get(&label) : "?");
+            cells->table, cells->column, text_get(&label) ? text_get(&label) : "?");
   text_finish(&label);
   return false;
 }
 
-typedef enum Pass { PASS_DIRECT, PASS_CLEAR, PASS_FILL } Pass;
-
-static bool same_column(const Change *a, const Change *b) {
-  return !strcmp(a->schema, b->schema) && !strcmp(a->table, b->table) &&
-         !strcmp(a->column, b->column);
-}
-
-static bool write_cells(sqlite3 *db, const Solution *solution, Pass pass, Fault *fault) {
-  sqlite3_stmt *update = NULL;
-  const Value null = value_null();
-  bool ok = true;
-  for (size_t i = 0; i < solution->nchanges && ok; i++) {
-    const Change *change = &solution->changes[i];
-    if (i == 0 || !same_column(change, &solution->changes[i - 1])) {
-      query_finish(update);
-      update = update_statement(db, change, fault);
+/* One round over the rows that are not done. A row whose value another one still holds waits for
+** the next round; *fault then says so, and the result is true. */
+static bool write_round(Writing *writing, bool clear, size_t *out_written, size_t *out_waiting,
+                        Fault *fault) {
+  *out_written = *out_waiting = 0;
+  fault_clear(fault);
+  for (size_t row = 0; row < writing->solution->nchanges; row = row_end(writing->solution, row)) {
+    Fault own = {0};
+    if (writing->states[row] == ROW_DONE) continue;
+    if (write_row(writing, row, clear, &own)) {
+      ++*out_written;
+    } else if (!clear && strncmp(own.text, "UNIQUE constraint", 17) == 0) {
+      ++*out_waiting;
+      fault_set(fault, own.code, "%s", own.text);
+    } else {
+      fault_clear(fault);
+      return fault_set(fault, own.code, "%s", own.text);
     }
-    const Value *before = pass == PASS_FILL ? &null : &change->before;
-    const Value *after = pass == PASS_CLEAR ? &null : &change->after;
-    if (pass == PASS_CLEAR && value_is_null(before)) continue;
-    if (pass == PASS_FILL && value_is_null(after)) continue;
-    ok = update && write_cell(db, update, change, before, after, fault);
   }
-  query_finish(update);
-  return ok;
+  return true;
 }
 
-/* Rows that trade places under UNIQUE cannot be written one by one; by way of NULL they can. */
+/* Rows that trade places under UNIQUE cannot be written in any order; by way of NULL they can. */
+static bool write_rounds(Writing *writing, Fault *fault) {
+  size_t written, waiting;
+  bool cleared = false;
+  for (;;) {
+    if (!write_round(writing, false, &written, &waiting, fault)) return false;
+    if (waiting == 0) return true;
+    if (written > 0) continue;
+    Fault ignored = {0};
+    if (cleared || !write_round(writing, true, &written, &waiting, &ignored)) return false;
+    cleared = true;
+  }
+}
+
 static bool write_answer(sqlite3 *db, const Solution *solution, Fault *fault) {
-  Fault first = {0};
-  if (!query_run(db, "SAVEPOINT weave_cells", fault)) return false;
-  if (write_cells(db, solution, PASS_DIRECT, &first)) {
-    return query_run(db, "RELEASE weave_cells", fault);
-  }
-  bool unique = strncmp(first.text, "UNIQUE constraint", 17) == 0;
-  if (!query_run(db, "ROLLBACK TO weave_cells", fault)) return false;
-  bool ok = unique && write_cells(db, solution, PASS_CLEAR, fault) &&
-            write_cells(db, solution, PASS_FILL, fault);
-  if (!ok) {
-    fault_clear(fault);
-    fault_set(fault, first.code, "%s", first.text);
-  }
-  Fault ignored = {0};
-  return query_run(db, "RELEASE weave_cells", ok ? fault : &ignored) && ok;
+  Writing writing = {.db = db, .solution = solution,
+                     .states = calloc(solution->nchanges + 1, 1)};
+  bool ok = writing.states ? write_rounds(&writing, fault) : fault_oom(fault);
+  query_finish(writing.update);
+  free(writing.states);
+  return ok;
 }
 
 /* ---- checking ------------------------------------------------------------------------------- */

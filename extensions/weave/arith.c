@@ -156,7 +156,7 @@ static bool add_lins(const Algebra *algebra, Sym a, Sym b, double sign, Sym *out
   lin_add_lin(&lin, b.lin, sign);
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, a.integral && b.integral);
+  *out = sym_lin(kept, number_type_of_both(a.type, b.type));
   out->null = either(algebra, a.null, b.null);
   out->group = a.group ? a.group : b.group;
   if (out->group) {
@@ -167,7 +167,7 @@ static bool add_lins(const Algebra *algebra, Sym a, Sym b, double sign, Sym *out
   return true;
 }
 
-static bool scale_lin(const Algebra *algebra, const Sym *a, double factor, bool integral,
+static bool scale_lin(const Algebra *algebra, const Sym *a, double factor, NumberType type,
                       Sym *out) {
   Lin lin = {0};
   lin_add_lin(&lin, a->lin, factor);
@@ -176,7 +176,7 @@ static bool scale_lin(const Algebra *algebra, const Sym *a, double factor, bool 
   *out = *a;
   out->lin = kept;
   out->distinct = NULL;
-  out->integral = integral;
+  out->type = type;
   out->at_empty = a->at_empty * factor;
   return true;
 }
@@ -187,8 +187,13 @@ static bool divide_lin(const Algebra *algebra, const Sym *a, const Value *b, Sym
     *out = sym_null();
     return true;
   }
-  if (!a->integral || !value_is_integral(b)) {
-    return scale_lin(algebra, a, 1 / divisor, false, out);
+  if (number_type_of_both(a->type, number_type(b)) == NUMBER_REAL) {
+    return scale_lin(algebra, a, 1 / divisor, NUMBER_REAL, out);
+  }
+  if (a->type == NUMBER_EITHER) {
+    return fault_set(algebra->fault, FAULT_UNSUPPORTED,
+                     "dividing a number that is INTEGER or REAL depending on decisions; CAST it or "
+                     "multiply by 1.0 first");
   }
   Sym plain = *a;
   if (!settle_group(algebra, &plain)) return false;
@@ -196,21 +201,21 @@ static bool divide_lin(const Algebra *algebra, const Sym *a, const Value *b, Sym
   lin_add(&lin, model_quotient(algebra->model, plain.lin, (int64_t)divisor), 1);
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, true);
+  *out = sym_lin(kept, NUMBER_INTEGER);
   out->null = plain.null;
   return true;
 }
 
 /* x % d = x - d * (x / d) */
 static bool remainder_lin(const Algebra *algebra, const Sym *a, const Value *b, Sym *out) {
-  if (!a->integral || !value_is_integral(b)) {
+  if (a->type != NUMBER_INTEGER || !value_is_integral(b)) {
     return fault_set(algebra->fault, FAULT_UNSUPPORTED, "%% of a REAL that depends on decisions");
   }
   Sym quotient, product;
   return divide_lin(algebra, a, b, &quotient) &&
          (quotient.kind == SYM_CONST
               ? (*out = quotient, true)
-              : scale_lin(algebra, &quotient, value_number(b), true, &product) &&
+              : scale_lin(algebra, &quotient, value_number(b), NUMBER_INTEGER, &product) &&
                     add_lins(algebra, *a, product, -1, out));
 }
 
@@ -227,7 +232,7 @@ static bool multiply_truth(const Algebra *algebra, const Sym *truth, const Sym *
   lin_add(&lin, model_product(algebra->model, bool_sym.yes, lin_sym.lin), 1);
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, lin_sym.integral);
+  *out = sym_lin(kept, lin_sym.type);
   out->null = either(algebra, null, lin_sym.null);
   return true;
 }
@@ -243,7 +248,7 @@ static bool multiply(const Algebra *algebra, const Sym *a, const Sym *b, Sym *ou
     }
     return sym_to_lin(algebra, other, &lin) &&
            scale_lin(algebra, &lin, value_number(&constant->value),
-                     lin.integral && value_is_integral(&constant->value), out);
+                     number_type_of_both(lin.type, number_type(&constant->value)), out);
   }
   if (a->kind == SYM_BOOL) return multiply_truth(algebra, a, b, out);
   if (b->kind == SYM_BOOL) return multiply_truth(algebra, b, a, out);
@@ -263,7 +268,7 @@ static bool ratio_arithmetic(const Algebra *algebra, SqlOp op, const Sym *a, con
                      "and compared with a constant");
   }
   double factor = value_number(&other->value);
-  return scale_lin(algebra, ratio, op == SQL_OP_MUL ? factor : 1 / factor, false, out);
+  return scale_lin(algebra, ratio, op == SQL_OP_MUL ? factor : 1 / factor, NUMBER_REAL, out);
 }
 
 bool sym_arithmetic(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b, Sym *out) {
@@ -325,27 +330,41 @@ static bool case_of_constants(const Algebra *algebra, const Lit *guards, const S
   return true;
 }
 
+/* Where a value is passed on, not computed with, text must stay text. */
+static bool number_or_null(const Algebra *algebra, const Sym *sym) {
+  if (sym->kind != SYM_CONST || value_is_null(&sym->value) || value_is_number(&sym->value)) {
+    return true;
+  }
+  return fault_set(algebra->fault, FAULT_UNSUPPORTED,
+                   "text, or a number that depends on decisions");
+}
+
 static bool case_of_numbers(const Algebra *algebra, const Lit *guards, const Sym *const *values,
                             int count, Sym *out) {
   Lin sum = {0};
-  bool integral = true;
+  NumberType type = NUMBER_INTEGER;
+  bool any = false;
   Lit *nulls = arena_array(algebra->arena, (size_t)count, sizeof *nulls);
   if (!nulls) return fault_oom(algebra->fault);
   for (int i = 0; i < count; i++) {
     Sym lin;
     Lit null;
-    if (!sym_null_lit(algebra, values[i], &null) || !sym_to_lin(algebra, values[i], &lin)) {
+    bool is_const = values[i]->kind == SYM_CONST;
+    if (!number_or_null(algebra, values[i]) || !sym_null_lit(algebra, values[i], &null) ||
+        !sym_to_lin(algebra, values[i], &lin)) {
       lin_finish(&sum);
       return false;
     }
-    bool is_null_const = values[i]->kind == SYM_CONST && value_is_null(&values[i]->value);
-    integral &= lin.integral || is_null_const;
+    if (!is_const || !value_is_null(&values[i]->value)) {
+      type = any ? number_type_of_either(type, lin.type) : lin.type;
+      any = true;
+    }
     nulls[i] = model_and(algebra->model, (Lit[]){guards[i], null}, 2);
     lin_add(&sum, model_product(algebra->model, guards[i], lin.lin), 1);
   }
   const Lin *kept = sym_keep(algebra, &sum);
   if (!kept) return false;
-  *out = sym_lin(kept, integral);
+  *out = sym_lin(kept, type);
   out->null = model_or(algebra->model, nulls, (size_t)count);
   return true;
 }
@@ -392,7 +411,7 @@ bool sym_coalesce(const Algebra *algebra, const Sym *args, int count, Sym *out) 
       value_number(&args[1].value) == first->at_empty) { /* never when that is NaN */
     *out = *first;
     out->null_if_empty = false;
-    out->integral &= value_is_integral(&args[1].value);
+    out->type = number_type_of_either(out->type, number_type(&args[1].value));
     return true;
   }
   Sym present, rest;
@@ -409,13 +428,14 @@ bool sym_extreme(const Algebra *algebra, const Sym *args, int count, bool larges
   GuardedLin *items = arena_array(algebra->arena, (size_t)count, sizeof *items);
   Lit *nulls = arena_array(algebra->arena, (size_t)count, sizeof *nulls);
   if (!items || !nulls) return fault_oom(algebra->fault);
-  bool integral = true;
+  NumberType type = NUMBER_INTEGER;
   for (int i = 0; i < count; i++) {
     Sym lin;
-    if (!sym_null_lit(algebra, &args[i], &nulls[i]) || !sym_to_lin(algebra, &args[i], &lin)) {
+    if (!number_or_null(algebra, &args[i]) || !sym_null_lit(algebra, &args[i], &nulls[i]) ||
+        !sym_to_lin(algebra, &args[i], &lin)) {
       return false;
     }
-    integral &= lin.integral;
+    type = i ? number_type_of_either(type, lin.type) : lin.type;
     items[i] = (GuardedLin){LIT_TRUE, *lin.lin};
   }
   Var var = largest ? model_max(algebra->model, items, (size_t)count)
@@ -424,7 +444,7 @@ bool sym_extreme(const Algebra *algebra, const Sym *args, int count, bool larges
   lin_add(&lin, var, 1);
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, integral);
+  *out = sym_lin(kept, type);
   out->null = model_or(algebra->model, nulls, (size_t)count);
   return true;
 }

@@ -197,7 +197,8 @@ static bool evaluate_cell(const Frame *frame, const Node *node, Sym *out) {
   lin_add(&lin, decision->first[row], 1);
   const Lin *kept = sym_keep(&block->compiler->algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, decision->integral && decision->affinity != SQL_AFFINITY_REAL);
+  bool integer = decision->integral && decision->affinity != SQL_AFFINITY_REAL;
+  *out = sym_lin(kept, integer ? NUMBER_INTEGER : NUMBER_REAL);
   return true;
 }
 
@@ -312,11 +313,11 @@ static bool evaluate_cast(Block *block, const SqlExpr *expr, const Sym *arg, Sym
   SqlAffinity affinity = sql_type_affinity(expr->name);
   Sym lin;
   if (!sym_to_lin(&block->compiler->algebra, arg, &lin)) return false;
-  if (affinity < SQL_AFFINITY_NUMERIC || (affinity == SQL_AFFINITY_INTEGER && !lin.integral)) {
+  if (affinity < SQL_AFFINITY_NUMERIC || (affinity == SQL_AFFINITY_INTEGER && lin.type != NUMBER_INTEGER)) {
     return block_refuse(block, expr, "CAST of a value that depends on decisions to %s", expr->name);
   }
   *out = lin;
-  if (affinity == SQL_AFFINITY_REAL) out->integral = false;
+  if (affinity == SQL_AFFINITY_REAL) out->type = NUMBER_REAL;
   return true;
 }
 

@@ -250,21 +250,21 @@ static bool collect_parts(Block *block, const Group *group, const Aggregate *agg
 }
 
 /* A finished sum; constant where it can be. */
-static bool finish_lin(Block *block, Lin *lin, bool integral, const GuardSet *set, bool nullable,
+static bool finish_lin(Block *block, Lin *lin, NumberType type, const GuardSet *set, bool nullable,
                        double at_empty, Sym *out) {
   const Lin *kept = sym_keep(&block->compiler->algebra, lin);
   if (!kept) return false;
   bool never_null = !nullable || set->always;
-  if (kept->count == 0 && never_null) {
-    *out = sym_const(integral ? value_integer((int64_t)kept->constant)
-                              : value_real(kept->constant));
+  if (kept->count == 0 && never_null && type != NUMBER_EITHER) {
+    *out = sym_const(type == NUMBER_INTEGER ? value_integer((int64_t)kept->constant)
+                                            : value_real(kept->constant));
     return true;
   }
   if (set->count == 0 && nullable && !set->always) {
     *out = sym_null();
     return true;
   }
-  *out = sym_lin(kept, integral);
+  *out = sym_lin(kept, type);
   if (!set->always) {
     out->group = set;
     out->null_if_empty = nullable;
@@ -273,11 +273,11 @@ static bool finish_lin(Block *block, Lin *lin, bool integral, const GuardSet *se
   return true;
 }
 
-static bool add_part(Block *block, Lin *lin, const Part *part, bool *integral) {
+static bool add_part(Block *block, Lin *lin, const Part *part, NumberType *type) {
   const Algebra *algebra = &block->compiler->algebra;
   if (part->value) {
     double number = value_number(part->value);
-    *integral &= value_is_integral(part->value);
+    *type = number_type(part->value);
     if (!isfinite(number)) {
       return fault_set(algebra->fault, FAULT_INVALID, "an aggregated value is infinite");
     }
@@ -286,7 +286,7 @@ static bool add_part(Block *block, Lin *lin, const Part *part, bool *integral) {
   }
   Sym number;
   if (!sym_to_lin(algebra, part->sym, &number)) return false;
-  *integral &= number.integral;
+  *type = number.type;
   if (part->guard == LIT_TRUE) {
     lin_add_lin(lin, number.lin, 1);
   } else {
@@ -295,22 +295,27 @@ static bool add_part(Block *block, Lin *lin, const Part *part, bool *integral) {
   return true;
 }
 
+/* A sum is REAL as soon as one value is: surely when one that is always there is, or all are. */
 static bool aggregate_sum(Block *block, const Parts *parts, bool total, Sym *out) {
   Lin lin = {0};
-  bool integral = true;
+  NumberType type = NUMBER_INTEGER;
+  bool real = total;
   for (size_t i = 0; i < parts->count; i++) {
-    if (!add_part(block, &lin, &parts->items[i], &integral)) {
+    NumberType own;
+    if (!add_part(block, &lin, &parts->items[i], &own)) {
       lin_finish(&lin);
       return false;
     }
+    real |= own == NUMBER_REAL && parts->items[i].guard == LIT_TRUE;
+    type = i ? number_type_of_either(type, own) : own;
   }
-  return finish_lin(block, &lin, integral && !total, parts->set, !total, 0, out);
+  return finish_lin(block, &lin, real ? NUMBER_REAL : type, parts->set, !total, 0, out);
 }
 
 static bool aggregate_count(Block *block, const Parts *parts, Sym *out) {
   Lin lin = {0};
   for (size_t i = 0; i < parts->count; i++) lin_add_lit(&lin, parts->items[i].guard, 1);
-  return finish_lin(block, &lin, true, parts->set, false, 0, out);
+  return finish_lin(block, &lin, NUMBER_INTEGER, parts->set, false, 0, out);
 }
 
 static bool aggregate_avg(Block *block, const Parts *parts, Sym *out) {
@@ -335,7 +340,8 @@ static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Co
   const Algebra *algebra = &block->compiler->algebra;
   GuardedLin *items = arena_array(algebra->arena, parts->count, sizeof *items);
   if (!items) return fault_oom(algebra->fault);
-  bool integral = true, constant = true;
+  NumberType type = NUMBER_INTEGER;
+  bool constant = true;
   const Value *best = NULL;
   for (size_t i = 0; i < parts->count; i++) {
     const Part *part = &parts->items[i];
@@ -358,13 +364,13 @@ static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Co
     }
     Sym number, plain = part->value ? sym_const(*part->value) : *part->sym;
     if (!sym_to_lin(algebra, &plain, &number)) return false;
-    integral &= number.integral;
+    type = i ? number_type_of_either(type, number.type) : number.type;
     items[i] = (GuardedLin){part->guard, *number.lin};
   }
   Lin lin = {0};
   lin_add(&lin, largest ? model_max(algebra->model, items, parts->count)
                         : model_min(algebra->model, items, parts->count), 1);
-  return finish_lin(block, &lin, integral, parts->set, true, NAN, out);
+  return finish_lin(block, &lin, type, parts->set, true, NAN, out);
 }
 
 /* Parts with equal values become one, present when any of them is; also the set behind

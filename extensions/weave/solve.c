@@ -99,12 +99,9 @@ static bool same_value(const Value *a, const Value *b) {
   return a->type == b->type && value_compare(a, b, COLLATION_BINARY) == 0;
 }
 
-static bool add_change(Solution *solution, const Decision *decision, size_t row,
-                       const Value *after, size_t *capacity, Change **list) {
-  const Table *table = decision->table;
+/* The key of a row is shared by all changes of it. */
+static bool add_key(Solution *solution, const Table *table, size_t row, Change *change) {
   Arena *arena = &solution->arena;
-  if (!array_grow(*list, *capacity, solution->nchanges + 1)) return false;
-  Change *change = &(*list)[solution->nchanges];
   size_t nk = (size_t)table->nkeys;
   Value *key = arena_array(arena, nk, sizeof *key);
   const char **keys = arena_array(arena, nk, sizeof *keys);
@@ -113,17 +110,50 @@ static bool add_change(Solution *solution, const Decision *decision, size_t row,
     keys[k] = arena_strdup(arena, table->keys[k]);
     if (!keys[k] || !value_copy(arena, &table->row_keys[row * nk + k], &key[k])) return false;
   }
-  *change = (Change){.schema = arena_strdup(arena, table->schema),
-                     .table = arena_strdup(arena, table->name),
-                     .column = arena_strdup(arena, table->columns[decision->column].name),
-                     .keys = keys, .nkeys = table->nkeys, .key = key};
-  if (!change->schema || !change->table || !change->column ||
-      !value_copy(arena, &table->row_labels[row], &change->label) ||
-      !value_copy(arena, &decision->present[row], &change->before) ||
-      !value_copy(arena, after, &change->after)) {
-    return false;
+  change->keys = keys;
+  change->key = key;
+  change->nkeys = table->nkeys;
+  return true;
+}
+
+static bool add_change(Solution *solution, const Decision *decision, size_t row,
+                       const Value *after, const Change *same_row, Change *out) {
+  const Table *table = decision->table;
+  Arena *arena = &solution->arena;
+  *out = (Change){.schema = arena_strdup(arena, table->schema),
+                  .table = arena_strdup(arena, table->name),
+                  .column = arena_strdup(arena, table->columns[decision->column].name)};
+  if (same_row) {
+    out->keys = same_row->keys;
+    out->key = same_row->key;
+    out->nkeys = same_row->nkeys;
   }
-  solution->nchanges++;
+  return out->schema && out->table && out->column &&
+         (same_row || add_key(solution, table, row, out)) &&
+         value_copy(arena, &table->row_labels[row], &out->label) &&
+         value_copy(arena, &decision->present[row], &out->before) &&
+         value_copy(arena, after, &out->after);
+}
+
+/* The changes of one row, side by side. */
+static bool read_row(Solution *solution, const Compiler *compiler, const Table *table, size_t row,
+                     const double *values, size_t *capacity, Change **list, Fault *fault) {
+  const Change *same_row = NULL;
+  size_t first = solution->nchanges;
+  for (size_t d = 0; d < compiler->ndecisions; d++) {
+    const Decision *decision = &compiler->decisions[d];
+    Value after;
+    if (decision->table != table || decision->first[row] == VAR_ONE) continue;
+    if (!answer_value(decision, row, values, &after)) {
+      return fault_set(fault, FAULT_INTERNAL, "the answer leaves a decision open");
+    }
+    if (same_value(&decision->present[row], &after)) continue;
+    if (!array_grow(*list, *capacity, solution->nchanges + 1)) return fault_oom(fault);
+    if (solution->nchanges > first) same_row = &(*list)[first];
+    Change *change = &(*list)[solution->nchanges];
+    if (!add_change(solution, decision, row, &after, same_row, change)) return fault_oom(fault);
+    solution->nchanges++;
+  }
   return true;
 }
 
@@ -133,15 +163,11 @@ static bool read_changes(Solution *solution, const Compiler *compiler, const dou
   size_t capacity = 0;
   bool ok = true;
   for (size_t d = 0; d < compiler->ndecisions && ok; d++) {
-    const Decision *decision = &compiler->decisions[d];
-    for (size_t row = 0; row < decision->table->nrows && ok; row++) {
-      Value after;
-      if (decision->first[row] == VAR_ONE) continue;
-      if (!answer_value(decision, row, values, &after)) {
-        ok = fault_set(fault, FAULT_INTERNAL, "the answer leaves a decision open");
-      } else if (!same_value(&decision->present[row], &after)) {
-        ok = add_change(solution, decision, row, &after, &capacity, &list) || fault_oom(fault);
-      }
+    const Table *table = compiler->decisions[d].table;
+    bool seen = false;
+    for (size_t e = 0; e < d; e++) seen |= compiler->decisions[e].table == table;
+    for (size_t row = 0; !seen && row < table->nrows && ok; row++) {
+      ok = read_row(solution, compiler, table, row, values, &capacity, &list, fault);
     }
   }
   solution->changes = arena_array(&solution->arena, solution->nchanges, sizeof *list);

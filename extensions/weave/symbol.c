@@ -14,8 +14,21 @@ Sym sym_const(Value value) {
 
 Sym sym_null(void) { return sym_const(value_null()); }
 
-Sym sym_lin(const Lin *lin, bool integral) {
-  return (Sym){.kind = SYM_LIN, .lin = lin, .integral = integral, .null = LIT_FALSE};
+Sym sym_lin(const Lin *lin, NumberType type) {
+  return (Sym){.kind = SYM_LIN, .lin = lin, .type = type, .null = LIT_FALSE};
+}
+
+NumberType number_type(const Value *value) {
+  return value_is_integral(value) ? NUMBER_INTEGER : NUMBER_REAL;
+}
+
+NumberType number_type_of_both(NumberType a, NumberType b) {
+  if (a == NUMBER_REAL || b == NUMBER_REAL) return NUMBER_REAL;
+  return a == NUMBER_EITHER || b == NUMBER_EITHER ? NUMBER_EITHER : NUMBER_INTEGER;
+}
+
+NumberType number_type_of_either(NumberType a, NumberType b) {
+  return a == b ? a : NUMBER_EITHER;
 }
 
 Sym sym_bool(Lit yes, Lit no) {
@@ -50,7 +63,7 @@ Lit sym_group_any(const Algebra *algebra, const GuardSet *group) {
 
 static bool choice_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
   Lin lin = {0};
-  bool integral = true;
+  NumberType type = NUMBER_INTEGER;
   Lit *nulls = arena_array(algebra->arena, sym->nchoices + 1, sizeof *nulls);
   Lit *present = arena_array(algebra->arena, sym->nchoices + 1, sizeof *present);
   if (!nulls || !present) return fault_oom(algebra->fault);
@@ -66,13 +79,14 @@ static bool choice_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
       return fault_set(algebra->fault, FAULT_UNSUPPORTED,
                        "arithmetic on a decision whose values are text");
     }
+    NumberType own = number_type(&choice->value);
+    type = npresent ? number_type_of_either(type, own) : own;
     present[npresent++] = choice->guard;
-    integral &= choice->value.type == VALUE_INTEGER;
     lin_add_lit(&lin, choice->guard, value_number(&choice->value));
   }
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, integral);
+  *out = sym_lin(kept, type);
   out->null = sym->exhaustive ? model_or(algebra->model, nulls, nnulls)
                               : lit_not(model_or(algebra->model, present, npresent));
   return true;
@@ -90,7 +104,7 @@ static bool const_to_lin(const Algebra *algebra, const Value *value, Sym *out) {
                      "the integer %lld is beyond 2^53, the largest the solver computes exactly",
                      (long long)value->integer);
   }
-  *out = sym_lin(lin, value_is_integral(value));
+  *out = sym_lin(lin, number_type(value));
   if (value_is_null(value)) out->null = LIT_TRUE;
   return true;
 }
@@ -112,7 +126,7 @@ bool sym_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
   lin_add_lit(&lin, truth.yes, 1);
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
-  *out = sym_lin(kept, true);
+  *out = sym_lin(kept, NUMBER_INTEGER);
   if (truth.yes != lit_not(truth.no)) {
     out->null = lit_not(model_or(algebra->model, (Lit[]){truth.yes, truth.no}, 2));
   }

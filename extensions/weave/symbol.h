@@ -32,6 +32,10 @@ typedef struct Choice {
 
 typedef enum SymKind { SYM_CONST, SYM_LIN, SYM_BOOL, SYM_CHOICE, SYM_RATIO } SymKind;
 
+/* Of a number that depends on decisions. Sums and cases over values of both types have the type of
+** whatever is there: SQLite's division then truncates under some decisions and not under others. */
+typedef enum NumberType { NUMBER_REAL, NUMBER_INTEGER, NUMBER_EITHER } NumberType;
+
 typedef struct Sym Sym;
 struct Sym {
   SymKind kind;
@@ -40,7 +44,7 @@ struct Sym {
   /* LIN and RATIO: the number; RATIO: divided by `divisor`, NULL when that is 0. */
   const Lin *lin;
   const Lin *divisor;
-  bool integral; /* INTEGER arithmetic in SQL: division truncates */
+  NumberType type;
   Lit null;      /* true: the value is NULL */
 
   /* LIN and BOOL computed from aggregates of one group: what they are when the group is empty.
@@ -88,7 +92,11 @@ typedef struct Comparison {
 
 Sym sym_const(Value value);
 Sym sym_null(void);
-Sym sym_lin(const Lin *lin, bool integral);
+Sym sym_lin(const Lin *lin, NumberType type);
+
+NumberType number_type(const Value *value);
+NumberType number_type_of_both(NumberType a, NumberType b);  /* of a + b, a * b */
+NumberType number_type_of_either(NumberType a, NumberType b); /* of the one or the other */
 Sym sym_bool(Lit yes, Lit no);
 
 /* Moves a Lin into the arena; the result is read-only and needs no finish. NULL: out of memory. */

@@ -36,6 +36,9 @@ static const char *const refusals[] = {
     "the product of two expressions that both depend on decisions",
     "avg() over a number of rows that depends on decisions can only be",
     "% of a REAL that depends on decisions",
+    "dividing a number that is INTEGER or REAL depending on decisions",
+    "comparing a number that depends on decisions with text",
+    "text, or a number that depends on decisions",
     "DISTINCT over values that are computed from several decisions",
     "min() or max() of text that depends on decisions",
     NULL};

@@ -127,15 +127,10 @@ static char *replace(const char *text, const char *what, const char *by) {
   return sqlite3_str_finish(out);
 }
 
-/* No AND outside parentheses: the condition is one, and so is what explain names. */
+/* The conjuncts of a must are requirements of their own: explain then names less than the row. */
 static bool one_condition(const char *sql) {
-  int depth = 0;
-  for (const char *at = sql; *at; at++) {
-    depth += (*at == '(') - (*at == ')');
-    if (depth == 0 && strncmp(at, " FROM ", 6) == 0) return true;
-    if (depth == 0 && strncmp(at, " AND ", 5) == 0) return false;
-  }
-  return true;
+  const char *and = strstr(sql, " AND "), *must = strstr(sql, " AS must");
+  return !and || !must || and > must;
 }
 
 static void make_rule(Case *c, Rule *rule, bool goal) {
