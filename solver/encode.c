@@ -22,7 +22,7 @@ typedef struct Encoder {
   Term *row; /* the row being built */
   size_t count, capacity;
   double constant;
-  bool failed;
+  bool margin, failed;
 } Encoder;
 
 /* ---- which directions */
@@ -218,6 +218,9 @@ static void emit_groups(Encoder *e) {
   }
 }
 
+/* More than the solver's relative tolerance; nothing for small integers, which round safely. */
+static double margin_of(double bound) { return isinf(bound) ? 0 : 2e-6 * fabs(bound); }
+
 static void emit_rows(Encoder *e) {
   const Net *net = e->net;
   for (size_t i = 0; i < net->nrows; i++) {
@@ -226,6 +229,10 @@ static void emit_rows(Encoder *e) {
     net_expr_bounds(net, row->expr, e->lo, e->hi, &lo, &hi);
     double low = lo >= row->lo ? -INFINITY : row->lo, high = hi <= row->hi ? INFINITY : row->hi;
     if (isinf(low) && isinf(high)) continue;
+    if (e->margin && row->lo != row->hi) {
+      low += margin_of(low);
+      high -= margin_of(high);
+    }
     begin(e);
     put_expr(e, row->expr, 1);
     emit(e, low, high);
@@ -300,6 +307,7 @@ static void emit_implied(Encoder *e, const NetDef *def, double sign, double boun
   double least = sign > 0 ? lo : -hi, most = sign > 0 ? hi : -lo;
   if (most <= bound) return;
   Guard literal = {def->column, !when};
+  if (e->margin && def->step < 1e-5 * (1 + fabs(def->bound))) bound -= 1e-6 * (1 + fabs(bound));
   if (least == bound && !surely(e, literal) && may_force(e, def->first_expr)) {
     emit_forced(e, def, sign, when);
     return;
@@ -472,10 +480,10 @@ static void set_goal(Encoder *e, int32_t goal) {
 }
 
 bool encode(const Net *net, const double *lo, const double *hi, int32_t goal, const double *keep,
-            Encoding *out, Fault *fault) {
+            bool margin, Encoding *out, Fault *fault) {
   size_t n = (size_t)net->ncols + 1;
   *out = (Encoding){.net = net};
-  Encoder e = {.to = out, .net = net, .lo = lo, .hi = hi, .keep = keep};
+  Encoder e = {.to = out, .net = net, .lo = lo, .hi = hi, .keep = keep, .margin = margin};
   out->lp_column = malloc(n * sizeof *out->lp_column);
   out->fixed = malloc(n * sizeof *out->fixed);
   e.needs = calloc(n, 1);

@@ -114,11 +114,6 @@ bool job_tighten(Job *job) {
   return true;
 }
 
-double job_max_root(const Job *job) {
-  double left = job_seconds_left(job);
-  return isinf(left) ? 0.5 : fmax(0.03, 0.05 * left);
-}
-
 bool job_take(Job *job, double *columns) {
   net_evaluate(&job->net, columns);
   if (!net_feasible(&job->net, columns)) return false;
@@ -131,39 +126,51 @@ bool job_take(Job *job, double *columns) {
   return true;
 }
 
+double job_max_root(const Job *job) {
+  double left = job_seconds_left(job);
+  return isinf(left) ? 0.5 : fmax(0.03, 0.05 * left);
+}
+
 typedef struct Found {
   Job *job;
   const Encoding *encoding;
+  bool rejected; /* the last one offered is no answer: the solver's tolerance was too wide */
 } Found;
 
 static void on_found(void *ctx, const double *x) {
   Found *found = ctx;
   Job *job = found->job;
+  double before = job->value;
+  bool had = job->have;
   encode_read(found->encoding, x, job->lo, job->hi, job->trial_columns);
-  if (job_offer(job, job->trial_columns)) job_phase(job, "branch", clock_now());
+  bool taken = job_offer(job, job->trial_columns);
+  double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, job->trial_columns) : 0;
+  found->rejected = !taken && (!had || (job->goal >= 0 && value > before));
+  if (taken) job_phase(job, "branch", clock_now());
 }
 
 /* What branch and cut said about the problem under job->lo, job->hi. */
-static void conclude(Job *job, const LpResult *result) {
-  double before = job->value;
-  bool had = job->have;
+static void conclude(Job *job, const LpResult *result, bool had, double before) {
   if (result->status == LP_INFEASIBLE) {
-    job->infeasible = !had;
+    job->infeasible = !job->have;
     if (had && job->goal >= 0) job_bound(job, job->value);
     return;
   }
-  if (job->goal < 0) return;
-  (void)before;
-  if (isfinite(result->bound)) job_bound(job, fmax(-result->bound, had ? job->value : -INFINITY));
+  if (job->goal < 0 || !isfinite(result->bound)) return;
+  job_bound(job, fmax(-result->bound, had ? before : -INFINITY));
 }
 
-bool job_branch(Job *job) {
-  int64_t since = job_clock();
+/* One branch and cut. *out_rejected: it ended with something that is no answer. */
+static bool branch_once(Job *job, bool margin, bool *out_rejected) {
   Encoding encoding;
   LpResult result = {0};
-  const double *keep = job->have ? job->best : NULL;
-  if (!encode(&job->net, job->lo, job->hi, job->goal, keep, &encoding, job->fault)) return false;
-  Found found = {job, &encoding};
+  bool had = job->have;
+  double before = job->value;
+  const double *keep = had ? job->best : NULL;
+  if (!encode(&job->net, job->lo, job->hi, job->goal, keep, margin, &encoding, job->fault)) {
+    return false;
+  }
+  Found found = {job, &encoding, false};
   LpOptions options = {.integer = true, .gap = job->options.gap > 0 ? job->options.gap : 1e-6,
                        .max_nodes = job->max_nodes, .max_iterations = job->max_iterations,
                        .found = on_found, .found_ctx = &found};
@@ -172,7 +179,7 @@ bool job_branch(Job *job) {
   options.max_root = job_max_root(job);
   double *point = calloc((size_t)encoding.lp.ncols + 1, sizeof *point);
   bool ok = point || fault_oom(job->fault);
-  if (ok && job->have && job->goal >= 0) {
+  if (ok && had && job->goal >= 0) {
     encode_point(&encoding, job->best, point);
     options.point = point;
   }
@@ -182,12 +189,21 @@ bool job_branch(Job *job) {
   ok = ok && lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
   if (ok) {
     if (result.x) on_found(&found, result.x);
-    conclude(job, &result);
+    if (!margin) conclude(job, &result, had, before);
     job->answer->nodes += result.nodes;
+    *out_rejected = found.rejected;
   }
   lp_result_finish(&result);
   free(point);
   encode_finish(&encoding);
+  return ok;
+}
+
+bool job_branch(Job *job) {
+  int64_t since = job_clock();
+  bool rejected = false;
+  bool ok = branch_once(job, false, &rejected);
+  if (ok && rejected && !job_stop(job)) ok = branch_once(job, true, &rejected);
   job_phase(job, "branch", since);
   return ok;
 }

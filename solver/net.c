@@ -130,6 +130,18 @@ static bool by_column(const Term *terms, size_t count) {
   return true;
 }
 
+static bool is_exact(const Net *net, const Lin *lin) {
+  double size = fabs(lin->constant);
+  if (lin->constant != floor(lin->constant)) return false;
+  for (size_t i = 0; i < lin->count; i++) {
+    double coef = lin->terms[i].coef;
+    int32_t c = lin->terms[i].var;
+    if (!net->integer[c] || coef != floor(coef)) return false;
+    size += fabs(coef) * fmax(fabs(net->lo[c]), fabs(net->hi[c]));
+  }
+  return size < 4503599627370496.0; /* 2^52 */
+}
+
 /* Append b->lin, whose terms are columns, as an expr. -1 when out of memory. */
 static int32_t keep_expr(Net *net, Lin *lin, OwnerKind kind, int32_t owner) {
   if (lin->oom || net->nexprs >= INT32_MAX ||
@@ -142,6 +154,7 @@ static int32_t keep_expr(Net *net, Lin *lin, OwnerKind kind, int32_t owner) {
   expr.span = (Span){net->nterms, lin->count};
   if (lin->count) memcpy(net->terms + net->nterms, lin->terms, lin->count * sizeof *lin->terms);
   net->nterms += lin->count;
+  expr.exact = is_exact(net, lin);
   net->exprs[net->nexprs] = expr;
   return (int32_t)net->nexprs++;
 }

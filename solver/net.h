@@ -35,6 +35,7 @@ typedef struct NetExpr {
   double constant;
   int32_t owner; /* row, definition or level */
   uint8_t owner_kind;
+  bool exact; /* takes integers only, small enough for exact sums */
   Guard guard; /* of an item or a product */
 } NetExpr;
 

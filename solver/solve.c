@@ -151,7 +151,7 @@ static bool check_relaxation(Job *job) {
   LpOptions options = {0};
   double left = job_seconds_left(job);
   if (!isinf(left)) options.seconds = fmax(1e-3, 0.5 * left);
-  if (!encode(&job->net, job->lo, job->hi, -1, NULL, &encoding, job->fault)) return false;
+  if (!encode(&job->net, job->lo, job->hi, -1, NULL, false, &encoding, job->fault)) return false;
   bool ok = lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
   if (ok && result.status == LP_INFEASIBLE) job->infeasible = true;
   lp_result_finish(&result);

@@ -80,7 +80,7 @@ static double slack_of(double value) { return 1e-9 + 1e-11 * fabs(value); }
 
 static void move(Bounds *b, int32_t c, bool upper, double value) {
   bool integer = b->net->integer[c];
-  double slack = slack_of(value);
+  double slack = integer ? 1e-7 : slack_of(value);
   if (integer) value = upper ? floor(value + slack) : ceil(value - slack);
   double *at = upper ? &b->hi[c] : &b->lo[c];
   /* Reals: creeping by ever smaller steps never ends, so a move must be worth it. */
@@ -112,13 +112,14 @@ static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
   const NetExpr *e = &net->exprs[expr];
   const Term *terms = net->terms + e->span.start;
   double least = least_value(net, e, b->lo, b->hi, sign);
+  if (e->exact && !isinf(bound)) bound = floor(bound + 1e-6);
   double room = bound - least;
-  if (room < -1e-6 * (1 + fabs(bound))) {
+  if (room < (e->exact ? -0.5 : -1e-6 * (1 + fabs(bound)))) {
     b->infeasible = true;
     return;
   }
   if (isinf(bound)) return;
-  double slack = slack_of(bound);
+  double slack = e->exact ? 1e-9 : slack_of(bound);
   for (size_t i = 0, n; i < e->span.count && !b->infeasible; i += n) {
     int32_t c = terms[i].var;
     double coef = sign * terms[i].coef;
