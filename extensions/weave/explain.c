@@ -48,7 +48,7 @@ typedef struct Question {
 static bool question_open(Question *question, VtCursor *cur, const char *name) {
   question->cursor = (ReasonCursor *)cur;
   question->cursor->nrows = question->cursor->at = 0;
-  question->weave = weave_find(vt_state(cur->tab->conn), name, &question->fault);
+  question->weave = weave_find(cur->tab->db, vt_state(cur->tab->conn), name, &question->fault);
   if (!question->weave) return false;
   question->stop = (Stop){.asked = vt_asked, .ctx = &cur->poll};
   if (!request_parse(cur->tab->db, NULL, &question->weave->declaration, &question->request,

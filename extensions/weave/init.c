@@ -15,7 +15,7 @@
 static WeaveTab *argument_table(sqlite3_context *ctx, sqlite3_value *value) {
   Fault fault = {0};
   const char *name = func_text(ctx, value, NULL);
-  WeaveTab *tab = name ? weave_find(vt_state(vt_conn(ctx)), name, &fault) : NULL;
+  WeaveTab *tab = name ? weave_find(vt_db(vt_conn(ctx)), vt_state(vt_conn(ctx)), name, &fault) : NULL;
   if (name && !tab) func_fault(ctx, &fault);
   if (tab && tab->busy) {
     func_fail(ctx, SQLITE_BUSY, "\"%s\" is being solved by the statement that calls this", name);

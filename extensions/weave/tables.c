@@ -7,19 +7,51 @@
 
 #include "extensions/weave/weave.h"
 
-WeaveTab *weave_find(const WeaveState *state, const char *name, Fault *fault) {
-  const char *dot = strchr(name, '.');
+static WeaveTab *find_connected(const WeaveState *state, const char *schema, size_t length,
+                                const char *name) {
   for (WeaveTab *tab = state->tabs; tab; tab = tab->next) {
     const Declaration *declaration = &tab->declaration;
-    if (!strcasecmp(declaration->name, name)) return tab;
-    if (dot && !strcasecmp(declaration->name, dot + 1) &&
-        strlen(declaration->schema) == (size_t)(dot - name) &&
-        !strncasecmp(declaration->schema, name, (size_t)(dot - name))) {
+    if (strcasecmp(declaration->name, name) != 0) continue;
+    if (!schema || (strlen(declaration->schema) == length &&
+                    !strncasecmp(declaration->schema, schema, length))) {
       return tab;
     }
   }
-  fault_set(fault, FAULT_NOTFOUND, "no weave table is called \"%s\" (CREATE VIRTUAL TABLE … USING weave)", name);
   return NULL;
+}
+
+/* SQLite connects a virtual table when a statement first names it, and again after the schema was
+** read anew: in a database just opened no model is connected. */
+static bool connect_model(sqlite3 *db, const char *schema, size_t length, const char *name,
+                          Fault *fault) {
+  Fault why = {0};
+  char *prefix = schema ? sqlite3_mprintf("\"%.*w\".", (int)length, schema) : sqlite3_mprintf("");
+  sqlite3_stmt *statement =
+      prefix ? query_printf(db, &why, "SELECT 1 FROM %s\"%w\"", prefix, name) : NULL;
+  bool oom = !prefix || why.code == FAULT_NOMEM;
+  query_finish(statement);
+  sqlite3_free(prefix);
+  if (oom) return fault_oom(fault);
+  bool absent = strncmp(why.text, "no such table", 13) == 0 ||
+                strncmp(why.text, "unknown database", 16) == 0;
+  return !why.code || absent || fault_set(fault, why.code, "%s", why.text);
+}
+
+WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault) {
+  const char *dot = strchr(name, '.');
+  size_t length = dot ? (size_t)(dot - name) : 0;
+  WeaveTab *tab = NULL;
+  for (int attempt = 0; attempt < 2 && !tab; attempt++) {
+    if (attempt && !connect_model(db, NULL, 0, name, fault)) return NULL;
+    if (attempt && dot && !connect_model(db, name, length, dot + 1, fault)) return NULL;
+    tab = find_connected(state, NULL, 0, name);
+    if (!tab && dot) tab = find_connected(state, name, length, dot + 1);
+  }
+  if (!tab) {
+    fault_set(fault, FAULT_NOTFOUND,
+              "no weave table is called \"%s\" (CREATE VIRTUAL TABLE … USING weave)", name);
+  }
+  return tab;
 }
 
 /* ---- the model's table: proposed changes ---------------------------------------------------- */
@@ -225,7 +257,7 @@ static int status_seek(VtCursor *cur, const VtPlan *plan) {
   const char *name;
   Fault fault = {0};
   if (!vt_arg_text(cur->tab, plan, STATUS_MODEL, NULL, &name)) return SQLITE_ERROR;
-  WeaveTab *weave = weave_find(vt_state(cur->tab->conn), name, &fault);
+  WeaveTab *weave = weave_find(cur->tab->db, vt_state(cur->tab->conn), name, &fault);
   if (!weave) return vt_fault(cur->tab, &fault);
   cursor->nrows = cursor->capacity = cursor->at = 0;
   if (!fill_status(cursor, &weave->solution)) return SQLITE_NOMEM;

@@ -59,8 +59,9 @@ typedef struct WeaveState {
   WeaveTab *tabs;
 } WeaveState;
 
-/* The table called name or schema.name; FAULT_NOTFOUND with what there is instead. */
-WeaveTab *weave_find(const WeaveState *state, const char *name, Fault *fault);
+/* The table called name or schema.name; connects it when nothing in this connection has used it yet.
+** FAULT_NOTFOUND when there is none. */
+WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault);
 
 /* Options of one solve. */
 typedef struct SolveRequest {
