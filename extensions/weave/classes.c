@@ -29,6 +29,7 @@ static sqlite3_stmt *columns_query(Block *block, const Feed *feed, int *out_coun
   sqlite3_stmt *query = NULL;
   if (*out_count) {
     domain_rows_sql(&sql, table, text_get(&columns) ? text_get(&columns) : "");
+    sql.oom |= columns.oom;
     query = query_prepare(block->compiler->db, text_get(&sql), block->compiler->fault);
   }
   text_finish(&columns);
