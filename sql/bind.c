@@ -94,7 +94,7 @@ static bool expand(Binder *binder, Scope *scope, SqlResult *results, int n, SqlR
 static const char *column_name(const Binder *binder, const SqlResult *result) {
   const SqlExpr *e = result->expr;
   if (result->alias) return result->alias;
-  if (e->kind == SQL_EXPR_COLUMN && e->bound && !e->merged) return binder->found_name;
+  if (e->kind == SQL_EXPR_COLUMN && e->bound && binder->found_name) return binder->found_name;
   return result->written ? result->written : result->name;
 }
 
@@ -192,8 +192,14 @@ static SqlWalk visit_tables(void *ctx, SqlSelect *select) {
   return bind_select(binder, select, NULL) ? SQL_WALK_SKIP : SQL_WALK_STOP;
 }
 
+static SqlWalk visit_table(void *ctx, SqlExpr *e) {
+  Scope scope = {.from = e->source, .on_index = -1};
+  if (e->kind != SQL_EXPR_IN_TABLE) return SQL_WALK_ON;
+  return bind_from(ctx, &scope, e->source) ? SQL_WALK_ON : SQL_WALK_STOP;
+}
+
 bool bind_tables(Binder *binder, SqlExpr *e) {
-  SqlVisitor visitor = {binder, NULL, visit_tables, NULL};
+  SqlVisitor visitor = {binder, visit_table, visit_tables, NULL};
   bool saved = binder->tables_only;
   binder->tables_only = true;
   bool ok = sql_walk_expr(e, &visitor);

@@ -130,10 +130,12 @@ typedef struct Found {
   SqlSource *source;
   int column;
   bool merged;
+  bool merged_here; /* by a join of this FROM itself, not within parentheses */
   int index;        /* the place of the last match in its FROM */
   const char *name; /* what that FROM calls it */
   int rowids;       /* sources whose rowid it may be */
   SqlSource *rowid;
+  int rowid_index;
 } Found;
 
 void bind_search(SqlSource *first, const Wanted *wanted, Found *found);

@@ -61,7 +61,7 @@ static bool take(Found *found, const SqlSource *at, const char *name, const Foun
     Clash how = clash(at, name);
     if (how == CLASH_KEEP) return false;
     if (how == CLASH_MERGE && found->count == 1) {
-      found->merged = true;
+      found->merged = found->merged_here = true;
       found->index = match->index;
       return true;
     }
@@ -72,10 +72,12 @@ static bool take(Found *found, const SqlSource *at, const char *name, const Foun
   }
   int rowids = found->rowids;
   SqlSource *rowid = found->rowid;
+  int rowid_index = found->rowid_index;
   *found = *match;
   found->count = 1;
   found->rowids = rowids;
   found->rowid = rowid;
+  found->rowid_index = rowid_index;
   return true;
 }
 
@@ -120,6 +122,7 @@ static void search_join(SqlSource *join, const Wanted *wanted, int index, Found 
   } else if (!found->count && join->has_rowid) {
     found->rowids++;
     found->rowid = join;
+    found->rowid_index = index;
   }
 }
 
@@ -143,6 +146,7 @@ void bind_search(SqlSource *first, const Wanted *wanted, Found *found) {
     if (!found->count && source->has_rowid) {
       found->rowids++;
       found->rowid = source;
+      found->rowid_index = index;
     }
   }
 }
@@ -174,7 +178,7 @@ static bool found_column(Binder *binder, Scope *from, Scope *scope, SqlExpr *e, 
   e->merged = found->merged;
   e->depth = depth;
   e->alias_of = NULL;
-  binder->found_name = found->column < 0 ? "rowid" : found->name;
+  binder->found_name = found->merged_here ? NULL : found->column < 0 ? "rowid" : found->name;
   if (scope->on_index >= 0 && found->index > scope->on_index) scope->beyond_on = true;
   mark_correlated(from, depth);
   track(binder, scope, 0);
@@ -263,6 +267,7 @@ bool bind_column(Binder *binder, Scope *from, SqlExpr *e) {
     }
     if (found.rowids == 1 && is_rowid(e->name)) {
       found.source = found.rowid;
+      found.index = found.rowid_index;
       found.column = found.rowid->rowid_column - 1;
       if (found.column >= 0) found.name = found.rowid->columns[found.column].name;
       return found_column(binder, from, scope, e, &found, depth);

@@ -183,6 +183,10 @@ static SqlSpan without_generated(Parse *parse, SqlSpan type) {
     if (rest.length && !is_space(from[-1])) return type;
     while (rest.length && is_space(parse->text[rest.at + rest.length - 1])) rest.length--;
   }
+  for (uint32_t i = 0; i + 1 < rest.length; i++) { /* a comment could then swallow what follows */
+    const char *c = parse->text + rest.at + i;
+    if ((c[0] == '-' && c[1] == '-') || (c[0] == '/' && c[1] == '*')) return type;
+  }
   return rest;
 }
 

@@ -3,6 +3,7 @@
 */
 #include <string.h>
 
+#include "sql/equal.h"
 #include "sql/print.h"
 
 static void print_alias(Text *out, const char *alias, bool as) {
@@ -191,6 +192,13 @@ static bool is_itself(const Text *out, size_t from, const SqlExpr *e) {
   return same;
 }
 
+/* likely(x) and its like: x to whoever asks for names below. */
+static bool is_hint(const SqlExpr *e) {
+  return e->kind == SQL_EXPR_FUNCTION && e->nargs &&
+         (sql_same_name(e->name, "likely") || sql_same_name(e->name, "unlikely") ||
+          sql_same_name(e->name, "likelihood"));
+}
+
 /* SQLite names an expression by its text, so that other text needs the old name said. A column is
 ** named by its name, but before it is bound it may still be a string, a number (TRUE) or, in a FULL
 ** JOIN, several columns, which are named by their text; and with COLLATE it goes by its text at the
@@ -200,7 +208,7 @@ static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, 
   const SqlExpr *e = result->expr, *inner = e;
   if (out->oom || !result->written) return;
   if (is_text(out, from, result->written, strlen(result->written))) return;
-  while (inner->kind == SQL_EXPR_COLLATE) inner = inner->args[0];
+  while (inner->kind == SQL_EXPR_COLLATE || is_hint(inner)) inner = inner->args[0];
   if (inner->kind == SQL_EXPR_COLUMN && is_itself(out, from, e)) {
     if (inner == e && e->bound && !e->merged) return;
     out->length = from;
