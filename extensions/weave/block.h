@@ -6,7 +6,7 @@
 
 #include "extensions/weave/compile.h"
 
-enum { MAX_CELLS = 4, MAX_FEEDS = 32, ALIAS_SIZE = 16 };
+enum { MAX_CELLS = 4, MAX_FEEDS = 32, ALIAS_SIZE = 16, MAX_TUPLES = 20 * 1000 * 1000 };
 
 typedef struct Block Block;
 
@@ -164,6 +164,8 @@ bool *block_wanted(Block *block, const SqlSource *of);
 Feed *block_feed(Block *block, const SqlExpr *column, int *out_at); /* whose column it is */
 Cell *block_cell(Block *block, const SqlExpr *column); /* NULL: no decision of this block */
 void block_expand(Block *block, const Nature *nature); /* force these cells */
+bool block_expand_all(Block *block, SqlExpr *expr);    /* all that the expression reads */
+bool block_expand_output(Block *block, SqlExpr *expr); /* as far as it is not a symbol of several */
 bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -248,11 +250,12 @@ bool relation_ready(Compiler *compiler, SymRelation *relation); /* usable even w
 bool relation_append(Compiler *compiler, SymRelation *relation, const Guard *guard,
                      const Sym *values);
 
-/* enumerate.c: presence */
+/* guard.c: presence */
 Lit guard_literal(Compiler *compiler, const Guard *guard, uint32_t i);
 uint32_t guard_copies(const Guard *guard);
 Guard guard_true(void);
 bool guard_is_true(const Guard *guard);
+Lit guard_both(Compiler *compiler, Lit a, Lit b); /* two values of one decision: false */
 bool guard_cross(Compiler *compiler, const Guard *a, const Guard *b, Guard *out);
 bool guard_of_literal(Compiler *compiler, Lit lit, Guard *out);
 

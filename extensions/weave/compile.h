@@ -8,9 +8,11 @@
 **
 **   declare.c   what to decide, which rules
 **   catalog.c   tables and views behind names
-**   domain.c    rows in scope, candidate values, the model's choices
-**   scope.c     one SELECT taken apart: sources, conditions, which decisions it reads
-**   enumerate.c the query SQLite runs, and its tuples
+**   domain.c    rows in scope, the model's choices (values.c: candidate values)
+**   scope.c     one SELECT taken apart: sources, conditions
+**   nature.c    what an expression reads, which decisions SQLite is made to compute with
+**   classes.c   interchangeable rows
+**   enumerate.c the query SQLite runs, and its tuples (guard.c: their presence)
 **   evaluate.c  symbols of expressions over a tuple
 **   block.c     a SELECT as a symbolic relation: joins, groups, sub-selects
 **   rule.c      requirements and goals
@@ -198,6 +200,14 @@ bool domain_load(Compiler *compiler);
 /* SELECT columns FROM table WHERE in some scope ORDER BY keys: rows as in table->row_keys. */
 void domain_rows_sql(Text *sql, const Table *table, const char *columns);
 bool domain_constraints(Compiler *compiler); /* UNIQUE, CHECK, FOREIGN KEY as rules */
+
+/* values.c: candidate values of a decision. Lists are appended to decision->domains; the functions
+** that return an index give -1 after a fault. */
+bool values_store(Compiler *compiler, SqlAffinity affinity, Value *value); /* as the column would */
+int values_add(Compiler *compiler, Decision *decision, const Value *values, int count);
+int values_read(Compiler *compiler, Decision *decision, sqlite3_stmt *query); /* column 0 */
+bool values_one_column(Compiler *compiler, const Decision *decision, sqlite3_stmt *query);
+bool values_imply(Compiler *compiler, Decision *decision); /* no IN: foreign key, CHECK */
 
 /* rule.c */
 bool rule_load(Compiler *compiler);
