@@ -14,8 +14,8 @@
 ** another schema than temp sees only its own. */
 static bool find_object(Compiler *compiler, const char *schema, const char *name, Table *table) {
   sqlite3_stmt *list = query_prepare(
-      compiler->db,
-      "SELECT name FROM pragma_database_list ORDER BY name <> 'temp', seq", compiler->fault);
+      compiler->db, "SELECT name FROM pragma_database_list ORDER BY name <> 'temp', seq",
+      compiler->fault);
   if (!list) return false;
   int step;
   while (!table->schema && (step = query_step(list, compiler->fault)) == 1) {
@@ -103,9 +103,9 @@ static bool load_metadata(Compiler *compiler, Table *table) {
   if (table->is_view || !table->schema) return true;
   for (int i = 0; i < table->ncolumns; i++) {
     const char *collation = NULL;
-    int rc = sqlite3_table_column_metadata(compiler->db, table->schema, table->name,
-                                           table->columns[i].name, NULL, &collation, NULL, NULL,
-                                           NULL);
+    int rc =
+        sqlite3_table_column_metadata(compiler->db, table->schema, table->name,
+                                      table->columns[i].name, NULL, &collation, NULL, NULL, NULL);
     if (rc == SQLITE_OK && collation && strcasecmp(collation, "BINARY") != 0) {
       table->columns[i].collation = compile_strdup(compiler, collation);
       if (!table->columns[i].collation) return false;
@@ -198,8 +198,7 @@ static SqlFunctionKind bind_function(void *ctx, const char *name, int nargs) {
   Compiler *compiler = ctx;
   SqlFunctionKind kind = SQL_FUNCTION_NONE;
   sqlite3_stmt *list = query_prepare(
-      compiler->db,
-      "SELECT type, narg FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE",
+      compiler->db, "SELECT type, narg FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE",
       compiler->fault);
   if (!list) return kind;
   sqlite3_bind_text(list, 1, name, -1, SQLITE_STATIC);
@@ -210,8 +209,8 @@ static SqlFunctionKind bind_function(void *ctx, const char *name, int nargs) {
     if (takes != nargs && takes != -1) continue;
     kind = !type || *type == 's' ? SQL_FUNCTION_SCALAR : SQL_FUNCTION_AGGREGATE;
     /* pragma_function_list calls row_number() and its like 'w' as it does sum(). */
-    static const char *const only_window[] = {"row_number", "rank",        "dense_rank", "ntile",
-                                              "percent_rank", "cume_dist", "lag",        "lead",
+    static const char *const only_window[] = {"row_number",   "rank",       "dense_rank", "ntile",
+                                              "percent_rank", "cume_dist",  "lag",        "lead",
                                               "first_value",  "last_value", "nth_value"};
     for (size_t i = 0; i < countof(only_window); i++) {
       if (!strcasecmp(name, only_window[i])) kind = SQL_FUNCTION_WINDOW;
@@ -351,16 +350,16 @@ static bool finish_search(Search *search, bool *out) {
 
 bool compile_select_depends(Compiler *compiler, SqlSelect *select, bool *out) {
   Search search = {.compiler = compiler};
-  SqlVisitor visitor = {.ctx = &search, .expr = search_expr, .select = search_select,
-                        .source = search_source};
+  SqlVisitor visitor = {
+      .ctx = &search, .expr = search_expr, .select = search_select, .source = search_source};
   sql_walk_select(select, &visitor);
   return finish_search(&search, out);
 }
 
 bool compile_expr_depends(Compiler *compiler, SqlExpr *expr, bool *out) {
   Search search = {.compiler = compiler};
-  SqlVisitor visitor = {.ctx = &search, .expr = search_expr, .select = search_select,
-                        .source = search_source};
+  SqlVisitor visitor = {
+      .ctx = &search, .expr = search_expr, .select = search_select, .source = search_source};
   sql_walk_expr(expr, &visitor);
   return finish_search(&search, out);
 }

@@ -74,8 +74,10 @@ static bool add_core(Question *question, const SolveOptions *options, const char
   }
   for (size_t i = 0; i < count; i++) {
     const Origin *origin = &compiler->origins[tags[i]];
-    Reason reason = {.verdict = minimal ? verdict : "perhaps", .key = origin->key,
-                     .rule = compiler->rules[origin->rule].name, .detail = origin->detail,
+    Reason reason = {.verdict = minimal ? verdict : "perhaps",
+                     .key = origin->key,
+                     .rule = compiler->rules[origin->rule].name,
+                     .detail = origin->detail,
                      .cost = NAN};
     if (!add_reason(question->cursor, &reason)) {
       fault_oom(&question->fault);
@@ -136,10 +138,17 @@ static int explain_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const ReasonCursor *cursor = (const ReasonCursor *)cur;
   const Reason *reason = &cursor->rows[cursor->at];
   switch (col) {
-  case EXPLAIN_RULE: query_result_text(ctx, reason->rule); break;
-  case EXPLAIN_KEY: query_result_text(ctx, reason->key); break;
-  case EXPLAIN_DETAIL: query_result_text(ctx, reason->detail); break;
-  default: sqlite3_result_int(ctx, strcmp(reason->verdict, "perhaps") != 0);
+  case EXPLAIN_RULE:
+    query_result_text(ctx, reason->rule);
+    break;
+  case EXPLAIN_KEY:
+    query_result_text(ctx, reason->key);
+    break;
+  case EXPLAIN_DETAIL:
+    query_result_text(ctx, reason->detail);
+    break;
+  default:
+    sqlite3_result_int(ctx, strcmp(reason->verdict, "perhaps") != 0);
   }
   return SQLITE_OK;
 }
@@ -163,8 +172,16 @@ const VtTable weave_explain_table = {
 /* ---- weave_whynot --------------------------------------------------------------------------- */
 
 enum {
-  WHYNOT_VERDICT, WHYNOT_RULE, WHYNOT_KEY, WHYNOT_DETAIL, WHYNOT_COST, WHYNOT_MODEL, WHYNOT_ROW,
-  WHYNOT_VALUE, WHYNOT_COLUMN, WHYNOT_NCOL
+  WHYNOT_VERDICT,
+  WHYNOT_RULE,
+  WHYNOT_KEY,
+  WHYNOT_DETAIL,
+  WHYNOT_COST,
+  WHYNOT_MODEL,
+  WHYNOT_ROW,
+  WHYNOT_VALUE,
+  WHYNOT_COLUMN,
+  WHYNOT_NCOL
 };
 
 static const VtColumn whynot_columns[] = {
@@ -242,8 +259,8 @@ static bool add_costs(Question *question, const Answer *best, const Answer *forc
     reason.cost = best->objective[first] - forced->objective[first];
     reason.verdict = reason.cost > 0 ? "worse" : "equal";
     detail = sqlite3_mprintf("goals of priority %d: %.6g instead of %.6g",
-                             model_level(question->compiler.model, first),
-                             forced->objective[first], best->objective[first]);
+                             model_level(question->compiler.model, first), forced->objective[first],
+                             best->objective[first]);
     reason.detail = detail;
   }
   bool ok = add_reason(question->cursor, &reason) || fault_oom(&question->fault);
@@ -267,8 +284,8 @@ static bool ask_forced(Question *question, Lit lit) {
     ok = solver_solve(model, &free_options, &question->stop, &best, &question->fault);
     if (ok && best.values) ok = add_costs(question, &best, &forced);
   } else if (ok) {
-    Reason reason = {.verdict = "perhaps", .detail = "no answer was found within the time limit",
-                     .cost = NAN};
+    Reason reason = {
+        .verdict = "perhaps", .detail = "no answer was found within the time limit", .cost = NAN};
     ok = add_reason(question->cursor, &reason) || fault_oom(&question->fault);
   }
   answer_finish(&forced);
@@ -292,8 +309,8 @@ static bool ask_whynot(Question *question, const Value *row, const Value *value,
       return ask_forced(question, lit_of(decision->first[r] + i));
     }
   }
-  Reason reason = {.verdict = "no candidate", .detail = "the DECIDE clause does not offer it",
-                   .cost = NAN};
+  Reason reason = {
+      .verdict = "no candidate", .detail = "the DECIDE clause does not offer it", .cost = NAN};
   return add_reason(question->cursor, &reason) || fault_oom(&question->fault);
 }
 
@@ -314,10 +331,18 @@ static int whynot_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const ReasonCursor *cursor = (const ReasonCursor *)cur;
   const Reason *reason = &cursor->rows[cursor->at];
   switch (col) {
-  case WHYNOT_VERDICT: query_result_text(ctx, reason->verdict); break;
-  case WHYNOT_RULE: query_result_text(ctx, reason->rule); break;
-  case WHYNOT_KEY: query_result_text(ctx, reason->key); break;
-  case WHYNOT_DETAIL: query_result_text(ctx, reason->detail); break;
+  case WHYNOT_VERDICT:
+    query_result_text(ctx, reason->verdict);
+    break;
+  case WHYNOT_RULE:
+    query_result_text(ctx, reason->rule);
+    break;
+  case WHYNOT_KEY:
+    query_result_text(ctx, reason->key);
+    break;
+  case WHYNOT_DETAIL:
+    query_result_text(ctx, reason->detail);
+    break;
   default:
     if (!isnan(reason->cost)) sqlite3_result_double(ctx, reason->cost);
   }

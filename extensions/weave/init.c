@@ -15,7 +15,8 @@
 static WeaveTab *argument_table(sqlite3_context *ctx, sqlite3_value *value) {
   Fault fault = {0};
   const char *name = func_text(ctx, value, NULL);
-  WeaveTab *tab = name ? weave_find(vt_db(vt_conn(ctx)), vt_state(vt_conn(ctx)), name, &fault) : NULL;
+  WeaveTab *tab =
+      name ? weave_find(vt_db(vt_conn(ctx)), vt_state(vt_conn(ctx)), name, &fault) : NULL;
   if (name && !tab) func_fault(ctx, &fault);
   if (tab && tab->busy) {
     func_fail(ctx, SQLITE_BUSY, "\"%s\" is being solved by the statement that calls this", name);
@@ -114,7 +115,8 @@ static const VtArgument solve_arguments[] = {
     {"model", "TEXT", NULL, "name of a table made by USING weave"},
     {"options", "TEXT (JSON)", "{}",
      "limit: seconds (default: LIMIT of the table, else 10); gap: relative gap that counts as "
-     "optimal (1e-6); seed: an integer, same seed, same answer (0); progress: name of an SQL function "
+     "optimal (1e-6); seed: an integer, same seed, same answer (0); progress: name of an SQL "
+     "function "
      "called with (phase, seconds, objective, bound), which ends the search by returning 1"},
     {0}};
 
@@ -122,12 +124,14 @@ static const VtArgument apply_arguments[] = {
     {"model", "TEXT", NULL, "name of a table made by USING weave"}, {0}};
 
 static const VtError solve_errors[] = {
-    {"no weave table is called \"x\"", "the name is wrong, or the table is of another connection's temp",
+    {"no weave table is called \"x\"",
+     "the name is wrong, or the table is of another connection's temp",
      "CREATE VIRTUAL TABLE x USING weave(…)"},
     {"view v, column must: … is not supported (at \"…\", line n, column n)",
      "a construct over several decisions that is not linear",
      "rewrite it, or compute it from the data alone"},
-    {"unknown option \"x\"; there are limit, gap, seed, progress", "second argument", "use one of these"},
+    {"unknown option \"x\"; there are limit, gap, seed, progress", "second argument",
+     "use one of these"},
     {0}};
 
 static const VtError apply_errors[] = {
@@ -139,14 +143,26 @@ static const VtError apply_errors[] = {
     {0}};
 
 static const VtFunction functions[] = {
-    {.name = "weave_solve", .args = "model [, options]", .nargs = 1, .optional = 1,
-     .flags = VT_EFFECT | VT_JSON, .returns = "TEXT (JSON)", .scalar = weave_solve,
+    {.name = "weave_solve",
+     .args = "model [, options]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_EFFECT | VT_JSON,
+     .returns = "TEXT (JSON)",
+     .scalar = weave_solve,
      .doc = "Solves a model and keeps the answer as the rows of its table; changes nothing else.",
-     .arguments = solve_arguments, .errors = solve_errors},
-    {.name = "weave_apply", .args = "model", .nargs = 1, .flags = VT_EFFECT, .returns = "INTEGER",
+     .arguments = solve_arguments,
+     .errors = solve_errors},
+    {.name = "weave_apply",
+     .args = "model",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
      .doc = "Writes the answer of the last solve, all or nothing, checked again by the rules; "
             "returns the number of cells changed.",
-     .scalar = weave_apply, .arguments = apply_arguments, .errors = apply_errors},
+     .scalar = weave_apply,
+     .arguments = apply_arguments,
+     .errors = apply_errors},
 };
 
 static const VtTable *const tables[] = {&weave_table, &weave_status_table, &weave_explain_table,

@@ -32,8 +32,8 @@ static bool connect_model(sqlite3 *db, const char *schema, size_t length, const 
   query_finish(statement);
   sqlite3_free(prefix);
   if (oom) return fault_oom(fault);
-  bool absent = strncmp(why.text, "no such table", 13) == 0 ||
-                strncmp(why.text, "unknown database", 16) == 0;
+  bool absent =
+      strncmp(why.text, "no such table", 13) == 0 || strncmp(why.text, "unknown database", 16) == 0;
   return !why.code || absent || fault_set(fault, why.code, "%s", why.text);
 }
 
@@ -60,7 +60,9 @@ enum { CHANGE_TABLE, CHANGE_ROW, CHANGE_COLUMN, CHANGE_OLD, CHANGE_NEW, CHANGE_N
 
 static const VtColumn change_columns[] = {
     [CHANGE_TABLE] = {"tbl", "TEXT", VT_OUT, 0, "table of the cell"},
-    [CHANGE_ROW] = {"row", "", VT_OUT, 0, "primary key of its row: a JSON array when it has several columns, the rowid when there is none"},
+    [CHANGE_ROW] = {"row", "", VT_OUT, 0,
+                    "primary key of its row: a JSON array when it has several columns, the rowid "
+                    "when there is none"},
     [CHANGE_COLUMN] = {"col", "TEXT", VT_OUT, 0, "column of the cell"},
     [CHANGE_OLD] = {"old", "", VT_OUT, 0, "value when it was solved"},
     [CHANGE_NEW] = {"new", "", VT_OUT, 0, "value proposed"},
@@ -132,11 +134,21 @@ static int change_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   if (at >= solution->nchanges) return SQLITE_OK; /* solved again while being read */
   const Change *change = &solution->changes[at];
   switch (col) {
-  case CHANGE_TABLE: query_result_text(ctx, change->table); break;
-  case CHANGE_ROW: query_result(ctx, &change->label, SQLITE_TRANSIENT); break;
-  case CHANGE_COLUMN: query_result_text(ctx, change->column); break;
-  case CHANGE_OLD: query_result(ctx, &change->before, SQLITE_TRANSIENT); break;
-  default: query_result(ctx, &change->after, SQLITE_TRANSIENT); break;
+  case CHANGE_TABLE:
+    query_result_text(ctx, change->table);
+    break;
+  case CHANGE_ROW:
+    query_result(ctx, &change->label, SQLITE_TRANSIENT);
+    break;
+  case CHANGE_COLUMN:
+    query_result_text(ctx, change->column);
+    break;
+  case CHANGE_OLD:
+    query_result(ctx, &change->before, SQLITE_TRANSIENT);
+    break;
+  default:
+    query_result(ctx, &change->after, SQLITE_TRANSIENT);
+    break;
   }
   return SQLITE_OK;
 }
@@ -171,8 +183,15 @@ const VtTable weave_table = {
 /* ---- weave_status --------------------------------------------------------------------------- */
 
 enum {
-  STATUS_KIND, STATUS_NAME, STATUS_SATISFIED, STATUS_VALUE, STATUS_LEVEL, STATUS_BOUND, STATUS_GAP,
-  STATUS_MODEL, STATUS_NCOL
+  STATUS_KIND,
+  STATUS_NAME,
+  STATUS_SATISFIED,
+  STATUS_VALUE,
+  STATUS_LEVEL,
+  STATUS_BOUND,
+  STATUS_GAP,
+  STATUS_MODEL,
+  STATUS_NCOL
 };
 
 static const VtColumn status_columns[] = {
@@ -214,8 +233,7 @@ static bool add_status(StatusCursor *cursor, const char *kind, const char *name,
     cursor->capacity = capacity;
   }
   const char *copy = arena_strdup(arena, name);
-  cursor->rows[cursor->nrows++] =
-      (StatusRow){kind, copy, satisfied, value, bound, gap, level};
+  cursor->rows[cursor->nrows++] = (StatusRow){kind, copy, satisfied, value, bound, gap, level};
   return copy != NULL;
 }
 
@@ -227,8 +245,8 @@ static bool fill_status(StatusCursor *cursor, const Solution *s) {
     bool answered = s->status == SOLVE_OPTIMAL || s->status == SOLVE_FEASIBLE;
     if (rule->must) ok = add_status(cursor, "rule", rule->name, answered, NAN, 0, NAN, NAN);
     if (rule->goal && ok) {
-      ok = add_status(cursor, "goal", rule->name, false, answered ? rule->value : NAN,
-                      rule->level, NAN, NAN);
+      ok = add_status(cursor, "goal", rule->name, false, answered ? rule->value : NAN, rule->level,
+                      NAN, NAN);
     }
   }
   for (size_t i = 0; i < s->nlevels && ok; i++) {
@@ -237,12 +255,19 @@ static bool fill_status(StatusCursor *cursor, const Solution *s) {
     ok = add_status(cursor, "level", name, false, s->objective[i], s->levels[i], s->bound[i],
                     solution_gap(s, i));
   }
-  const struct { const char *name; double value; } figures[] = {
-      {"changes", (double)s->nchanges},   {"decisions", (double)s->choices},
-      {"candidates", (double)s->candidates}, {"groups", (double)s->groups},
-      {"rows", (double)s->rows},          {"columns", (double)s->columns},
-      {"nonzeros", (double)s->nonzeros},  {"nodes", (double)s->nodes},
-      {"tuples", (double)s->tuples},      {"queries", (double)s->statements}};
+  const struct {
+    const char *name;
+    double value;
+  } figures[] = {{"changes", (double)s->nchanges},
+                 {"decisions", (double)s->choices},
+                 {"candidates", (double)s->candidates},
+                 {"groups", (double)s->groups},
+                 {"rows", (double)s->rows},
+                 {"columns", (double)s->columns},
+                 {"nonzeros", (double)s->nonzeros},
+                 {"nodes", (double)s->nodes},
+                 {"tuples", (double)s->tuples},
+                 {"queries", (double)s->statements}};
   for (size_t i = 0; i < countof(figures) && ok; i++) {
     ok = add_status(cursor, "model", figures[i].name, false, figures[i].value, 0, NAN, NAN);
   }
@@ -279,17 +304,27 @@ static int status_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   const StatusCursor *cursor = (const StatusCursor *)cur;
   const StatusRow *row = &cursor->rows[cursor->at];
   switch (col) {
-  case STATUS_KIND: query_result_text(ctx, row->kind); break;
-  case STATUS_NAME: query_result_text(ctx, row->name); break;
+  case STATUS_KIND:
+    query_result_text(ctx, row->kind);
+    break;
+  case STATUS_NAME:
+    query_result_text(ctx, row->name);
+    break;
   case STATUS_SATISFIED:
     if (!strcmp(row->kind, "rule") && row->satisfied) sqlite3_result_int(ctx, 1);
     break;
-  case STATUS_VALUE: result_number(ctx, row->value); break;
+  case STATUS_VALUE:
+    result_number(ctx, row->value);
+    break;
   case STATUS_LEVEL:
     if (row->level) sqlite3_result_int(ctx, row->level);
     break;
-  case STATUS_BOUND: result_number(ctx, row->bound); break;
-  default: result_number(ctx, row->gap); break;
+  case STATUS_BOUND:
+    result_number(ctx, row->bound);
+    break;
+  default:
+    result_number(ctx, row->gap);
+    break;
   }
   return SQLITE_OK;
 }

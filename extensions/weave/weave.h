@@ -12,7 +12,7 @@ typedef struct Change {
   const char *schema, *table, *column;
   const char *const *keys; /* names of the key columns */
   int nkeys;
-  const Value *key;        /* nkeys values */
+  const Value *key; /* nkeys values */
   Value label, before, after;
 } Change;
 
@@ -59,7 +59,8 @@ typedef struct WeaveState {
   WeaveTab *tabs;
 } WeaveState;
 
-/* The table called name or schema.name; connects it when nothing in this connection has used it yet.
+/* The table called name or schema.name; connects it when nothing in this connection has used it
+*yet.
 ** FAULT_NOTFOUND when there is none. */
 WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault);
 
@@ -70,8 +71,8 @@ typedef struct SolveRequest {
   char progress[64]; /* SQL function called with (phase, seconds, objective, bound); "": none */
 } SolveRequest;
 
-bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration,
-                   SolveRequest *out, Fault *fault);
+bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration, SolveRequest *out,
+                   Fault *fault);
 
 /* solve.c: compile, solve, verify; fills the solution. Changes nothing in the database. */
 bool weave_run(WeaveTab *tab, const SolveRequest *request, Stop *stop, Fault *fault);
