@@ -18,9 +18,11 @@ static bool find_object(Compiler *compiler, const char *schema, const char *name
       compiler->fault);
   if (!list) return false;
   int step;
+  bool known = !schema;
   while (!table->schema && (step = query_step(list, compiler->fault)) == 1) {
     const char *candidate = (const char *)sqlite3_column_text(list, 0);
     if (!candidate || (schema && strcasecmp(schema, candidate) != 0)) continue;
+    known = true;
     sqlite3_stmt *find =
         query_printf(compiler->db, compiler->fault,
                      "SELECT name, type, sql FROM \"%w\".sqlite_schema "
@@ -38,7 +40,7 @@ static bool find_object(Compiler *compiler, const char *schema, const char *name
     if (compiler->fault->code) break;
   }
   query_finish(list);
-  return compiler->fault->code == FAULT_NONE;
+  return known && compiler->fault->code == FAULT_NONE;
 }
 
 static bool load_columns(Compiler *compiler, Table *table) {
@@ -151,6 +153,14 @@ Table *catalog_table(Compiler *compiler, const char *schema, const char *name) {
   table->next = compiler->tables;
   compiler->tables = table;
   return table;
+}
+
+Table *catalog_own(Compiler *compiler, const char *schema, const char *name) {
+  const char *own = compiler->declaration->schema;
+  if (schema || !strcasecmp(own, "temp")) return catalog_table(compiler, schema, name);
+  Table *table = catalog_table(compiler, own, name);
+  if ((table && table->schema) || compiler->fault->code) return table;
+  return catalog_table(compiler, NULL, name);
 }
 
 bool catalog_checks(Compiler *compiler, Table *table, SqlExpr ***out, int *out_count) {

@@ -186,6 +186,8 @@ bool compile_locate(Compiler *compiler, const SqlExpr *expr);
 
 /* catalog.c */
 Table *catalog_table(Compiler *compiler, const char *schema, const char *name);
+/* What the declaration names: without a schema, that of the model before all others. */
+Table *catalog_own(Compiler *compiler, const char *schema, const char *name);
 bool catalog_view_select(Compiler *compiler, Table *view);       /* parse and bind */
 bool catalog_depends(Compiler *compiler, Table *table, bool *out); /* reads a decision */
 void catalog_schema(Compiler *compiler); /* fills compiler->schema */

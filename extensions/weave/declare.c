@@ -43,10 +43,10 @@ static bool is_word(const Reader *reader, const char *word) {
 
 static bool expected(Reader *reader, const char *what) {
   if (reader->code == SQL_TK_EOF) {
-    return fault_set(reader->fault, FAULT_INVALID, "weave: expected %s at the end of \"%s\"", what,
+    return fault_set(reader->fault, FAULT_INVALID, "expected %s at the end of \"%s\"", what,
                      reader->text);
   }
-  return fault_set(reader->fault, FAULT_INVALID, "weave: expected %s, not \"%.*s\", in \"%s\"",
+  return fault_set(reader->fault, FAULT_INVALID, "expected %s, not \"%.*s\", in \"%s\"",
                    what, (int)reader->length, reader->text + reader->at, reader->text);
 }
 
@@ -118,7 +118,7 @@ static bool range_makes_sense(Reader *reader, const DecideClause *clause) {
     return true;
   }
   return fault_set(reader->fault, FAULT_INVALID,
-                   "weave: decision %s.%s has the range %g..%g; expected lo <= hi within +-%g",
+                   "decision %s.%s has the range %g..%g; expected lo <= hi within +-%g",
                    clause->table, clause->column, clause->lo, clause->hi, most);
 }
 
@@ -150,7 +150,7 @@ static bool read_domain(Reader *reader, DecideClause *clause) {
   read_begin(&first, inside);
   if (first.code == SQL_TK_EOF) {
     return fault_set(reader->fault, FAULT_INVALID,
-                     "weave: decision %s.%s has an empty list of values", clause->table,
+                     "decision %s.%s has an empty list of values", clause->table,
                      clause->column);
   }
   if (is_word(&first, "SELECT") || is_word(&first, "WITH") || is_word(&first, "VALUES")) {
@@ -197,8 +197,11 @@ static bool read_decide(Reader *reader) {
   }
   for (size_t i = 0; i < declaration->ndecisions; i++) {
     const DecideClause *other = &declaration->decisions[i];
-    if (!strcasecmp(other->table, clause.table) && !strcasecmp(other->column, clause.column)) {
-      return fault_set(reader->fault, FAULT_INVALID, "weave: %s.%s is decided twice",
+    bool both = other->schema && clause.schema;
+    bool same = both ? !strcasecmp(other->schema, clause.schema) : other->schema == clause.schema;
+    if (same && !strcasecmp(other->table, clause.table) &&
+        !strcasecmp(other->column, clause.column)) {
+      return fault_set(reader->fault, FAULT_INVALID, "%s.%s is decided twice",
                        clause.table, clause.column);
     }
   }
@@ -225,7 +228,7 @@ static bool read_rules(Reader *reader) {
     }
     for (size_t i = 0; i < declaration->nrules; i++) {
       if (!strcasecmp(declaration->rules[i].name, rule.name)) {
-        return fault_set(reader->fault, FAULT_INVALID, "weave: rule \"%s\" is listed twice",
+        return fault_set(reader->fault, FAULT_INVALID, "rule \"%s\" is listed twice",
                          rule.name);
       }
     }
@@ -244,10 +247,10 @@ static bool read_limit(Reader *reader) {
   double limit = strtod(reader->text + reader->at, &end);
   bool whole = end != reader->text + reader->at && !end[strspn(end, " \t\r\n")];
   if (!whole || !(limit > 0) || limit > 86400) {
-    return expected(reader, "a number of seconds, above 0 and at most 86400,");
+    return expected(reader, "a number of seconds above 0 and at most 86400");
   }
   if (reader->declaration->limit > 0) {
-    return fault_set(reader->fault, FAULT_INVALID, "weave: LIMIT is given twice");
+    return fault_set(reader->fault, FAULT_INVALID, "LIMIT is given twice");
   }
   reader->declaration->limit = limit;
   return true;
@@ -278,7 +281,7 @@ bool declaration_parse(Declaration *out, int argc, const char *const *argv, Faul
     if (!read_argument(&declaration, argv[i], fault)) goto out;
   }
   if (declaration.ndecisions == 0) {
-    fault_set(fault, FAULT_INVALID, "weave: nothing to decide: expected DECIDE table.column");
+    fault_set(fault, FAULT_INVALID, "nothing to decide: expected DECIDE table.column");
     goto out;
   }
   ok = true;

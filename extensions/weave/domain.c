@@ -15,12 +15,37 @@ enum {
 
 /* ---- the clauses ---------------------------------------------------------------------------- */
 
+/* The rowid by whatever name, and the key's columns where there is none. */
+static bool identifies_row(const Table *table, const char *column) {
+  bool alias = table->has_rowid && table->label && !strcasecmp(table->label, column);
+  for (int i = 0; alias && i < table->ncolumns; i++) {
+    if (!strcasecmp(table->columns[i].name, column)) {
+      return !strcasecmp(table->columns[i].type, "INTEGER");
+    }
+  }
+  for (int k = 0; k < table->nkeys; k++) {
+    if (!strcasecmp(table->keys[k], column)) return true;
+  }
+  return false;
+}
+
+static bool is_generated(Compiler *compiler, const Table *table, int column) {
+  sqlite3_stmt *query = query_printf(
+      compiler->db, compiler->fault,
+      "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE cid = %d AND hidden IN (2, 3)", table->name,
+      table->schema, column);
+  bool found = query && query_step(query, compiler->fault) == 1;
+  query_finish(query);
+  return found;
+}
+
 static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decision *decision) {
-  const char *schema = clause->schema;
-  Table *table = catalog_table(compiler, schema, clause->table);
+  Table *table = catalog_own(compiler, clause->schema, clause->table);
   if (!table) {
-    return fault_set(compiler->fault, FAULT_NOTFOUND, "DECIDE %s.%s: no such table: %s",
-                     clause->table, clause->column, clause->table);
+    const char *schema = clause->schema;
+    return fault_set(compiler->fault, FAULT_NOTFOUND, "DECIDE %s.%s: no such table: %s%s%s",
+                     clause->table, clause->column, schema ? schema : "", schema ? "." : "",
+                     clause->table);
   }
   if (table->is_view || !table->schema || table->nkeys == 0) {
     return fault_set(compiler->fault, FAULT_INVALID, "DECIDE %s.%s: %s is %s, expected a table",
@@ -39,13 +64,17 @@ static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decis
   decision->clause = clause;
   decision->affinity = sql_type_affinity(table->columns[decision->column].type);
   decision->collation = collation_named(table->columns[decision->column].collation);
-  for (int k = 0; k < table->nkeys; k++) {
-    if (!strcasecmp(table->keys[k], clause->column)) {
-      return fault_set(compiler->fault, FAULT_UNSUPPORTED,
-                       "DECIDE %s.%s: the column identifies its row; it cannot be decided",
-                       clause->table, clause->column);
-    }
+  if (identifies_row(table, clause->column)) {
+    return fault_set(compiler->fault, FAULT_UNSUPPORTED,
+                     "DECIDE %s.%s: the column identifies its row; it cannot be decided",
+                     clause->table, clause->column);
   }
+  if (is_generated(compiler, table, decision->column)) {
+    return fault_set(compiler->fault, FAULT_INVALID,
+                     "DECIDE %s.%s: the column is generated; it cannot be decided", clause->table,
+                     clause->column);
+  }
+  if (compiler->fault->code) return false;
   if (clause->optional && table->notnull[decision->column]) {
     return fault_set(compiler->fault, FAULT_INVALID,
                      "DECIDE %s.%s: OPTIONAL, but the column is NOT NULL", clause->table,
@@ -55,6 +84,10 @@ static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decis
     size_t n = (size_t)table->ncolumns;
     table->decisions = arena_array(&compiler->arena, n, sizeof *table->decisions);
     if (!table->decisions) return fault_oom(compiler->fault);
+  }
+  if (table->decisions[decision->column]) {
+    return fault_set(compiler->fault, FAULT_INVALID, "%s.%s is decided twice", clause->table,
+                     clause->column);
   }
   table->decisions[decision->column] = decision;
   return true;
@@ -406,6 +439,12 @@ static bool load_values(Compiler *compiler, Decision *decision, const bool *in_s
   if (!query) {
     return fault_set(compiler->fault, fault.code, "DECIDE %s.%s IN: %s", decision->clause->table,
                      decision->clause->column, fault.text);
+  }
+  if (!sqlite3_stmt_readonly(query)) {
+    query_finish(query);
+    return fault_set(compiler->fault, FAULT_INVALID,
+                     "DECIDE %s.%s IN: the statement would write; expected a query",
+                     decision->clause->table, decision->clause->column);
   }
   bool ok = values_one_column(compiler, decision, query) && values_read(compiler, decision, query) >= 0;
   query_finish(query);

@@ -28,7 +28,7 @@ static int find_result(const SqlSelect *select, const Table *view, const char *n
 }
 
 static bool load_view_rule(Compiler *compiler, const RuleClause *clause) {
-  Table *view = catalog_table(compiler, NULL, clause->name);
+  Table *view = catalog_own(compiler, NULL, clause->name);
   if (!view || !view->is_view) {
     if (compiler->fault->code) return false;
     return fault_set(compiler->fault, view ? FAULT_INVALID : FAULT_NOTFOUND,
