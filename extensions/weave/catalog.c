@@ -132,6 +132,17 @@ static bool load_metadata(Compiler *compiler, Table *table) {
   return true;
 }
 
+/* In no schema, and yet a table: a table function, or the schema itself. */
+static bool is_builtin(Compiler *compiler, const char *name) {
+  if (strncasecmp(name, "sqlite_", 7) == 0) return true;
+  sqlite3_stmt *query =
+      query_printf(compiler->db, compiler->fault,
+                   "SELECT 1 FROM pragma_module_list WHERE name = %Q COLLATE NOCASE", name);
+  bool found = query && query_step(query, compiler->fault) == 1;
+  query_finish(query);
+  return found;
+}
+
 Table *catalog_table(Compiler *compiler, const char *schema, const char *name) {
   if (!schema) schema = compiler->resolving;
   for (Table *table = compiler->tables; table; table = table->next) {
@@ -147,6 +158,7 @@ Table *catalog_table(Compiler *compiler, const char *schema, const char *name) {
   }
   table->depends = -1;
   if (!find_object(compiler, schema, name, table)) return NULL;
+  if (!table->schema && !is_builtin(compiler, name)) return NULL;
   if (!table->name && !(table->name = compile_strdup(compiler, name))) return NULL;
   if (!load_columns(compiler, table) || !load_metadata(compiler, table)) return NULL;
   if (table->ncolumns == 0) return NULL; /* no such table, and no table function either */
