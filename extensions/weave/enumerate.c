@@ -23,7 +23,7 @@ typedef struct Writer {
   Block *block;
   Text *sql;
   const Feed *scope_feed; /* whose scope expression is being printed */
-  bool stand_in; /* only the outer rows are read; columns of other feeds are NULL */
+  bool stand_in;          /* only the outer rows are read; columns of other feeds are NULL */
   Relation *bound[2 * MAX_FEEDS + MAX_FEEDS * MAX_CELLS];
   int nbound, nresults;
 } Writer;
@@ -70,12 +70,10 @@ static bool print_expr(void *ctx, Text *out, const SqlExpr *expr) {
     text_add(out, "NULL");
     return true;
   }
+  const Cell *cell = block_cell(writer->block, expr);
   if (feed->kind == FEED_VIEW) {
     text_addf(out, "%s.c%d", feed->alias, at);
-    return true;
-  }
-  const Cell *cell = block_cell(writer->block, expr);
-  if (cell && !feed->fixed) {
+  } else if (cell && !feed->fixed) {
     text_addf(out, cell->expanded ? "%s.v" : "NULL", cell->alias);
   } else {
     add_column(out, feed->alias, expr);
@@ -97,8 +95,8 @@ static bool print_source(void *ctx, Text *out, const SqlSource *source) {
 }
 
 static void add_expr(Writer *writer, const SqlExpr *expr) {
-  SqlPrinter printer = {.out = writer->sql, .ctx = writer, .expr = print_expr,
-                        .source = print_source};
+  SqlPrinter printer = {
+      .out = writer->sql, .ctx = writer, .expr = print_expr, .source = print_source};
   sql_print_expr(&printer, expr);
 }
 
@@ -233,8 +231,8 @@ static void add_results(Writer *writer) {
 
 static void add_plain(Writer *writer, const Feed *feed) {
   const SqlSource *source = feed->source;
-  SqlPrinter printer = {.out = writer->sql, .ctx = writer, .expr = print_expr,
-                        .source = print_source};
+  SqlPrinter printer = {
+      .out = writer->sql, .ctx = writer, .expr = print_expr, .source = print_source};
   if (source->kind == SQL_SOURCE_SELECT) {
     text_addc(writer->sql, '(');
     sql_print_select(&printer, source->select);
@@ -255,32 +253,45 @@ static void add_plain(Writer *writer, const Feed *feed) {
   text_addf(writer->sql, " AS %s", feed->alias);
 }
 
+static bool is_decided(const Feed *feed) { return feed->kind == FEED_TABLE && !feed->fixed; }
+
+/* CROSS JOIN: the class picks the row. SQLite might look through all classes for each row else. */
+static void add_table(Writer *writer, Feed *feed) {
+  if (is_decided(feed)) {
+    add_bound(writer, &feed->classes);
+    text_addf(writer->sql, " AS %sk CROSS JOIN ", feed->alias);
+  }
+  text_add_name(writer->sql, feed->table->schema);
+  text_addc(writer->sql, '.');
+  text_add_name(writer->sql, feed->table->name);
+  text_addf(writer->sql, " AS %s", feed->alias);
+  for (int c = 0; is_decided(feed) && c < feed->ncells; c++) {
+    if (feed->cells[c].expanded) text_addf(writer->sql, ",%s", feed->cells[c].alias);
+  }
+}
+
+static void add_feed(Writer *writer, int f, const char *separator) {
+  Feed *feed = &writer->block->feeds[f];
+  bool left = feed->kind == FEED_PLAIN && feed->join == SQL_JOIN_LEFT;
+  text_add(writer->sql, left ? " LEFT JOIN " : separator);
+  if (feed->kind == FEED_VIEW) text_add(writer->sql, feed->alias);
+  if (feed->kind == FEED_PLAIN) add_plain(writer, feed);
+  if (feed->kind == FEED_TABLE) add_table(writer, feed);
+  if (left && writer->block->left_on[f]) {
+    text_add(writer->sql, " ON (");
+    add_expr(writer, writer->block->left_on[f]);
+    text_addc(writer->sql, ')');
+  }
+}
+
+/* Decided tables first, so that a CROSS JOIN holds back nothing but its own table. */
 static void add_from(Writer *writer) {
-  for (int f = 0; f < feeds_read(writer); f++) {
-    Feed *feed = &writer->block->feeds[f];
-    bool left = feed->kind == FEED_PLAIN && feed->join == SQL_JOIN_LEFT;
-    text_add(writer->sql, f == 0 ? " FROM " : left ? " LEFT JOIN " : ",");
-    if (feed->kind == FEED_VIEW) {
-      text_add(writer->sql, feed->alias);
-    } else if (feed->kind == FEED_PLAIN) {
-      add_plain(writer, feed);
-    } else {
-      if (!feed->fixed) {
-        add_bound(writer, &feed->classes);
-        text_addf(writer->sql, " AS %sk,", feed->alias);
-      }
-      text_add_name(writer->sql, feed->table->schema);
-      text_addc(writer->sql, '.');
-      text_add_name(writer->sql, feed->table->name);
-      text_addf(writer->sql, " AS %s", feed->alias);
-      for (int c = 0; !feed->fixed && c < feed->ncells; c++) {
-        if (feed->cells[c].expanded) text_addf(writer->sql, ",%s", feed->cells[c].alias);
-      }
-    }
-    if (left && writer->block->left_on[f]) {
-      text_add(writer->sql, " ON (");
-      add_expr(writer, writer->block->left_on[f]);
-      text_addc(writer->sql, ')');
+  const char *separator = " FROM ";
+  for (int decided = 1; decided >= 0; decided--) {
+    for (int f = 0; f < feeds_read(writer); f++) {
+      if (is_decided(&writer->block->feeds[f]) != decided) continue;
+      add_feed(writer, f, separator);
+      separator = ",";
     }
   }
 }
@@ -383,8 +394,7 @@ static bool table_guard(Block *block, const Feed *feed, sqlite3_stmt *query, uin
   for (uint32_t i = 0; i < n; i++) lits[i] = LIT_TRUE;
   for (int c = 0; c < feed->ncells; c++) {
     const Cell *cell = &feed->cells[c];
-    if (!cell->expanded) continue;
-    int k = sqlite3_column_int(query, cell->out);
+    int k = cell->expanded ? sqlite3_column_int(query, cell->out) : -1;
     if (k < 0) continue;
     for (uint32_t i = 0; i < n; i++) {
       Lit lit = lit_of(cell->decision->first[feed->class_rows[from + i]] + k);
