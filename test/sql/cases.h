@@ -202,6 +202,13 @@ static const char *const bind_cases[][2] = {
     {"SELECT a FROM t UNION SELECT x FROM u ORDER BY a", "a=t.0@0 a=t.0@0 x=u.1@0"},
     {"SELECT sum(a) OVER w FROM t WINDOW w AS (ORDER BY b)", "a=t.0@0 b=t.1@0"},
     {"SELECT 1 FROM t WHERE nosuch AND 0", "nosuch=nothing"},
+    {"SELECT nosuch AND 0, 0 AND sum(zz), nosuch IN () FROM t",
+     "nosuch=nothing sum()^0 zz=nothing nosuch=nothing"},
+    {"SELECT (SELECT sum(t.a) FROM u), rank() OVER () FROM t",
+     "misuse of aggregate: sum() (line 1, column 16)"},
+    {"SELECT max(a), b FROM t GROUP BY b HAVING max(a) > (SELECT min(t.c) FROM u)",
+     "max()^0 a=t.0@0 b=t.1@0 b=t.1@0 max()^0 a=t.0@0 min()^1 c=t.2@1"},
+    {"UPDATE t SET a = sum(x) FROM u", "not a select"},
 };
 
 #endif
