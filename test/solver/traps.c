@@ -44,18 +44,38 @@ static void check(bool ok, const char *what, int line) {
 
 static atomic_long countdown; /* 0: never */
 
+static atomic_long live;      /* blocks allocated and not freed, by anybody */
+
 #if CAN_REFUSE
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
+extern void __libc_free(void *memory);
 
 static bool refuse(void) {
   return atomic_load(&countdown) > 0 && atomic_fetch_sub(&countdown, 1) == 1;
 }
 
-void *malloc(size_t size) { return refuse() ? NULL : __libc_malloc(size); }
-void *calloc(size_t count, size_t size) { return refuse() ? NULL : __libc_calloc(count, size); }
-void *realloc(void *memory, size_t size) { return refuse() ? NULL : __libc_realloc(memory, size); }
+static void *counted(void *memory) {
+  if (memory) atomic_fetch_add(&live, 1);
+  return memory;
+}
+
+void *malloc(size_t size) { return refuse() ? NULL : counted(__libc_malloc(size)); }
+
+void *calloc(size_t count, size_t size) {
+  return refuse() ? NULL : counted(__libc_calloc(count, size));
+}
+
+void *realloc(void *memory, size_t size) {
+  if (refuse()) return NULL;
+  return memory ? __libc_realloc(memory, size) : counted(__libc_realloc(NULL, size));
+}
+
+void free(void *memory) {
+  if (memory) atomic_fetch_sub(&live, 1);
+  __libc_free(memory);
+}
 #endif
 
 /* ---- models */
@@ -74,6 +94,7 @@ static Model *placement(int nodes, int pods, uint64_t seed, bool linear) {
   Lin goal = {0};
   for (int p = 0; loads && p < pods; p++) {
     Var pod = model_choice(m, nodes);
+    model_start_choice(m, pod, p % nodes);
     for (int n = 0; n < nodes; n++) {
       double size = 1 + (double)(mix(seed + (uint64_t)p) % 1000) / 100;
       lin_add(&loads[n].lin, pod + n, size);
@@ -238,33 +259,38 @@ static void test_times(void) {
   printf("traps: at most %.3f s of work after a stop\n", worst);
 }
 
-/* Every allocation refused once: the right answer or "out of memory", nothing else. */
-static void test_memory(void) {
-  long refused = 0, n = 1;
-  for (; CAN_REFUSE && n < 100000; n += 1 + n / 60) {
-    atomic_store(&countdown, n);
-    Fault fault = {0};
-    Answer answer = {0};
-    int *tags = NULL;
-    size_t count = 0;
-    bool minimal;
-    Model *m = placement(3, 8, 3, n % 2 == 0);
-    bool ok = m && solver_solve(m, NULL, NULL, &answer, &fault);
-    FaultCode code = m ? fault.code : FAULT_NOMEM;
-    bool core = false;
-    if (ok) { /* a core of a feasible model: INVALID, unless memory is refused */
-      fault_clear(&fault);
-      core = solver_core(m, NULL, 3, NULL, NULL, &tags, &count, &minimal, &fault);
-    }
-    long left = atomic_exchange(&countdown, 0);
-    CHECK(ok ? answer.status == SOLVE_OPTIMAL : code == FAULT_NOMEM);
-    CHECK(!core && (!ok || fault.code == FAULT_INVALID || fault.code == FAULT_NOMEM));
-    refused += left == 0;
-    answer_finish(&answer);
-    model_destroy(m);
-    if (left > 0) break;
+/* One solve and one core with the n-th allocation refused: the right answer or "out of memory",
+** nothing else, and nothing left behind. Returns whether an allocation was refused. */
+static bool refuse_nth(long n, bool linear) {
+  Fault fault = {0};
+  Answer answer = {0};
+  int *tags = NULL;
+  size_t count = 0;
+  bool minimal, core = false;
+  long before = atomic_load(&live);
+  atomic_store(&countdown, n);
+  Model *m = linear ? placement(6, 14, 3, true) : placement(3, 8, 3, false);
+  bool ok = m && solver_solve(m, NULL, NULL, &answer, &fault);
+  FaultCode code = m ? fault.code : FAULT_NOMEM;
+  if (ok) { /* a core of a feasible model: INVALID, unless memory is refused */
+    fault_clear(&fault);
+    core = solver_core(m, NULL, 3, NULL, NULL, &tags, &count, &minimal, &fault);
   }
-  printf("traps: %ld allocations refused of %ld\n", refused, n);
+  long left = atomic_exchange(&countdown, 0);
+  CHECK(ok ? answer.status == SOLVE_OPTIMAL : code == FAULT_NOMEM);
+  CHECK(!core && (!ok || fault.code == FAULT_INVALID || fault.code == FAULT_NOMEM));
+  answer_finish(&answer);
+  model_destroy(m);
+  CHECK(atomic_load(&live) == before);
+  return left == 0;
+}
+
+static void test_memory(void) {
+  for (int linear = 0; CAN_REFUSE && linear < 2; linear++) {
+    long refused = 0, n = 1;
+    for (; n < 100000 && refuse_nth(n, linear); n += 1 + n / 80) refused++;
+    printf("traps: %ld allocations refused of %ld\n", refused, n);
+  }
 }
 
 static int count_entries(const char *path) {
