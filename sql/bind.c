@@ -138,9 +138,9 @@ bool bind_results(Binder *binder, Scope *scope, SqlResult *results, int n, SqlRe
 /* When a condition is a literal 0, SQLite throws away all conditions that WHERE and the ONs of
  *inner
  ** joins make together, before it looks at the names in them. */
-static bool is_dead(const SqlSelect *select) {
-  if (select->where && bind_is_false(select->where)) return true;
-  for (const SqlSource *source = select->from; source; source = source->next) {
+bool bind_is_dead(const SqlSource *first, const SqlExpr *where) {
+  if (where && bind_is_false(where)) return true;
+  for (const SqlSource *source = first; source; source = source->next) {
     bool outer = source->join == SQL_JOIN_LEFT || source->join == SQL_JOIN_RIGHT ||
                  source->join == SQL_JOIN_FULL;
     if (source->on && !outer && bind_is_false(source->on)) return true;
@@ -149,14 +149,11 @@ static bool is_dead(const SqlSelect *select) {
 }
 
 static bool bind_conditions(Binder *binder, Scope *scope, SqlSelect *select) {
-  if (!is_dead(select)) {
-    return bind_expr(binder, scope, select->where) && bind_on(binder, scope, select->from);
+  if (!bind_is_dead(select->from, select->where)) {
+    return bind_expr(binder, scope, select->where) && bind_on(binder, scope, select->from, false);
   }
   bind_quietly(binder, scope, select->where);
-  for (SqlSource *source = select->from; source; source = source->next) {
-    bind_quietly(binder, scope, source->on);
-  }
-  return !binder->oom;
+  return bind_on(binder, scope, select->from, true);
 }
 
 static bool bind_limit(Binder *binder, Scope *outer, SqlSelect *select) {
@@ -445,5 +442,5 @@ bool sql_bind_expr(SqlExpr *expr, SqlSource *from, const SqlSchema *schema, Aren
   Scope scope = {.from = from, .on_index = -1};
   if (!bind_from(&binder, &scope, from)) return false;
   scope.from_visible = true;
-  return bind_on(&binder, &scope, from) && bind_expr(&binder, &scope, expr);
+  return bind_on(&binder, &scope, from, false) && bind_expr(&binder, &scope, expr);
 }

@@ -96,13 +96,16 @@ bool bind_results(Binder *binder, Scope *scope, SqlResult *results, int n, SqlRe
 bool bind_from(Binder *binder, Scope *scope, SqlSource *first);
 bool bind_columns_of(Binder *binder, SqlSource *source, SqlSelect *select, const char **names,
                      int nnames);
-bool bind_on(Binder *binder, Scope *scope, SqlSource *first);
+bool bind_is_dead(const SqlSource *first, const SqlExpr *where);
+/* dead: nothing depends on them, so they may be wrong. */
+bool bind_on(Binder *binder, Scope *scope, SqlSource *first, bool dead);
 bool bind_arguments(Binder *binder, Scope *scope, SqlSource *first);
 
 /* ---- bind_join.c: USING, NATURAL, parenthesised joins, * */
 
 /* A column of a parenthesised join: what it is called inside and what it is. */
 typedef struct JoinColumn {
+  const char *label;        /* what its * calls it, before it is made unique */
   const char *table, *name; /* table NULL: joined by USING, belongs to no single table */
   const SqlSource *owner;   /* whose database it is */
   SqlSource *source;
@@ -164,6 +167,7 @@ bool bind_unused_windows(Binder *binder, SqlSelect *select);
 bool bind_window_definitions(Binder *binder, const SqlSelect *select);
 
 /* ---- bind_order.c */
+bool bind_position(const SqlExpr *e, long *position); /* an ORDER BY or GROUP BY number */
 bool bind_order(Binder *binder, Scope *scope, SqlOrder *order, int n);
 bool bind_group(Binder *binder, Scope *scope, SqlExpr **group, int n);
 bool bind_compound_order(Binder *binder, SqlSelect *select);

@@ -146,7 +146,8 @@ static bool bind_parens(Binder *binder, Scope *scope, SqlSource *join) {
   join->has_rowid = binder->schema->rowid_in_views;
   inner.from_visible = true;
   if (binder->tables_only) return true;
-  return bind_on(binder, &inner, join->first) && bind_arguments(binder, &inner, join->first);
+  bool dead = bind_is_dead(join->first, NULL);
+  return bind_on(binder, &inner, join->first, dead) && bind_arguments(binder, &inner, join->first);
 }
 
 static bool bind_source(Binder *binder, Scope *scope, SqlSource *source) {
@@ -183,11 +184,15 @@ bool bind_arguments(Binder *binder, Scope *scope, SqlSource *first) {
   return true;
 }
 
-bool bind_on(Binder *binder, Scope *scope, SqlSource *first) {
+bool bind_on(Binder *binder, Scope *scope, SqlSource *first, bool dead) {
   bool right_joins = bind_has_right_join(first);
   int index = 0;
   for (SqlSource *source = first; source; source = source->next, index++) {
     if (!source->on) continue;
+    if (dead) {
+      bind_quietly(binder, scope, source->on);
+      continue;
+    }
     scope->on_index = index;
     scope->beyond_on = false;
     bool ok = bind_expr(binder, scope, source->on);
@@ -199,5 +204,5 @@ bool bind_on(Binder *binder, Scope *scope, SqlSource *first) {
       return bind_fail(binder, source->on->span, "ON clause references tables to its right");
     }
   }
-  return true;
+  return !binder->oom;
 }

@@ -150,7 +150,8 @@ static bool look_up(Binder *binder, SqlSource *first, SqlSpan at, const Wanted *
 
 static bool add_joined(Binder *binder, SqlSource *join, const SqlSource *next, JoinColumns *list) {
   for (int i = 0; i < next->nequal; i++) {
-    JoinColumn column = {.name = next->right[i]->name, .owner = next, .joined = true};
+    const char *name = next->right[i]->name;
+    JoinColumn column = {.label = name, .name = name, .owner = next, .joined = true};
     Wanted wanted = {NULL, NULL, column.name, NULL};
     if (!look_up(binder, join->first, join->span, &wanted, &column)) return false;
     if (!add_join_column(binder, list, column)) return false;
@@ -164,9 +165,11 @@ static bool add_columns(Binder *binder, SqlSource *join, SqlSource *source, Join
   for (int i = 0; i < source->ncolumns; i++) {
     if (source->columns[i].hidden) continue;
     const char *name = source->columns[i].name;
-    JoinColumn column = {.name = name, .owner = source, .table = bind_source_name(source)};
+    JoinColumn column = {
+        .label = name, .name = name, .owner = source, .table = bind_source_name(source)};
     if (inner) {
       column = inner[i];
+      column.label = name;
       column.joined = false;
     } else {
       Wanted wanted = {NULL, column.table, name, source};
@@ -218,7 +221,7 @@ bool bind_nested(Binder *binder, SqlSource *join) {
     SqlColumn *out = &join->columns[i];
     if (column->column >= 0) *out = column->source->columns[column->column];
     out->hidden = false;
-    out->name = column->name;
+    out->name = column->label;
     if (sql_same_name(out->name, "true") || sql_same_name(out->name, "false")) {
       out->name = arena_printf(binder->arena, "column%d", i + 1);
       if (!out->name) return bind_oom(binder);
@@ -226,7 +229,7 @@ bool bind_nested(Binder *binder, SqlSource *join) {
     for (int j = 0; j < i; j++) {
       if (!sql_same_name(join->columns[j].name, out->name)) continue;
       if (list.items[j].joined) column->no_expand = true;
-      out->name = unused_name(binder, join, i, column->name);
+      out->name = unused_name(binder, join, i, column->label);
       if (!out->name) return false;
       break;
     }

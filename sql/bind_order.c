@@ -9,7 +9,7 @@
 #include "sql/bind.h"
 
 /* A position: an integer of 32 bits, signs allowed. */
-static bool is_position(const SqlExpr *e, long *position) {
+bool bind_position(const SqlExpr *e, long *position) {
   bool negative = false;
   while (e->kind == SQL_EXPR_UNARY && (e->op == SQL_OP_NEG || e->op == SQL_OP_POS)) {
     negative ^= e->op == SQL_OP_NEG;
@@ -59,7 +59,7 @@ static bool bind_term(Binder *binder, Scope *scope, SqlExpr *e, const char *clau
   SqlExpr *inner = skip_collate(e);
   const SqlSelect *select = scope->select;
   long position;
-  if (is_position(inner, &position)) {
+  if (bind_position(inner, &position)) {
     bool fits = position >= 1 && position <= select->nexpanded;
     return fits ? true : fail_range(binder, inner, clause, term, select->nexpanded);
   }
@@ -111,16 +111,16 @@ bool bind_group(Binder *binder, Scope *scope, SqlExpr **group, int n) {
     bool ok = bind_term(binder, scope, group[i], "GROUP", i);
     scope->grouping = false;
     if (!ok) return false;
-    bool place = is_position(skip_collate(group[i]), &position);
+    bool place = bind_position(skip_collate(group[i]), &position);
     if (place && (scope->result_flags[position - 1] & RESULT_WINDOW)) {
       return bind_fail(binder, group[i]->span, "misuse of window function %s()",
                        window_name(scope->select->expanded[position - 1].expr));
     }
-    const SqlExpr *meant = place ? scope->select->expanded[position - 1].expr : group[i];
+    SqlExpr *meant = place ? scope->select->expanded[position - 1].expr : group[i];
     if (meant->kind == SQL_EXPR_COLUMN && meant->alias_of) meant = meant->alias_of;
     long again;
     /* With windows SQLite rewrites the query and takes a number for a position once more. */
-    if (scope->uses_windows && meant != group[i] && is_position(meant, &again)) {
+    if (scope->uses_windows && meant != group[i] && bind_position(skip_collate(meant), &again)) {
       return fail_range(binder, group[i], "GROUP", i, scope->select->nexpanded);
     }
     if (scope->has_aggregate || (place && (scope->result_flags[position - 1] & RESULT_AGGREGATE))) {
@@ -160,7 +160,7 @@ static bool matches_result(Binder *binder, SqlSelect *arm, SqlExpr *e) {
 static bool match_term(Binder *binder, SqlSelect *select, SqlExpr *e, int term) {
   long position;
   int width = sql_width(select);
-  if (is_position(e, &position)) {
+  if (bind_position(e, &position)) {
     return position >= 1 && position <= width ? true : fail_range(binder, e, "ORDER", term, width);
   }
   for (SqlSelect *arm = select; arm; arm = arm->next) {

@@ -124,7 +124,18 @@ static bool bind_tail(Binder *binder, Scope *scope, const SqlOrder *order, int n
   if (norder && !limit) {
     return bind_fail(binder, order[0].expr->span, "ORDER BY without LIMIT on %s", word);
   }
+  const SqlSource *table = scope->from;
   for (int i = 0; i < norder; i++) {
+    long position;
+    /* It is a SELECT of the rowid to SQLite, if there is one. */
+    if (bind_position(order[i].expr, &position) && table->has_rowid && !table->next &&
+        position != 1) {
+      return bind_fail(binder, order[i].expr->span,
+                       "%d%s ORDER BY term out of range - should be between 1 and 1", i + 1,
+                       i == 0   ? "st"
+                       : i == 1 ? "nd"
+                                : "th");
+    }
     if (!bind_expr(binder, scope, order[i].expr)) return false;
   }
   Scope empty = {.cut = true, .on_index = -1};
@@ -142,7 +153,8 @@ static bool bind_values_of(Binder *binder, SqlUpdate *update, Scope *scope) {
 
 static bool bind_update_parts(Binder *binder, SqlUpdate *update, Scope *scope) {
   return bind_values_of(binder, update, scope) && bind_expr(binder, scope, update->where) &&
-         bind_on(binder, scope, update->from) && bind_arguments(binder, scope, update->from) &&
+         bind_on(binder, scope, update->from, bind_is_dead(update->from, update->where)) &&
+         bind_arguments(binder, scope, update->from) &&
          bind_tail(binder, scope, update->order, update->norder, update->limit, update->offset,
                    "UPDATE") &&
          bind_returning(binder, update->table, update->returning, update->nreturning,
