@@ -177,7 +177,7 @@ static bool check_must(sqlite3 *db, const Rule *rule, Fault *fault) {
                      "the answer breaks rule %s when SQLite checks it; nothing is reported",
                      rule->name);
   }
-  return step == 0;
+  return step == 0 || fault_prefix(fault, "rule %s: ", rule->name);
 }
 
 static bool goal_total(sqlite3 *db, const Rule *rule, bool maximize, double *out, Fault *fault) {

@@ -49,7 +49,8 @@ static bool load_columns(Compiler *compiler, Table *table) {
           ? query_printf(compiler->db, compiler->fault, "PRAGMA \"%w\".table_xinfo(\"%w\")",
                          table->schema, table->name)
           : query_printf(compiler->db, compiler->fault, "PRAGMA table_xinfo(\"%w\")", table->name);
-  if (!info) return false;
+  if (!info)
+    return fault_prefix(compiler->fault, table->is_view ? "view %s: " : "table %s: ", table->name);
   size_t columns = 0, notnulls = 0, keys = 0;
   SqlColumn *list = NULL;
   int *notnull = NULL, *pk = NULL, step;

@@ -145,7 +145,8 @@ Node *evaluate_plan(Block *block, SqlExpr *expr) {
     int index = subquery_plan_mapped(block, expr);
     return index < 0 ? NULL : new_node(block, NODE_SUBQUERY, expr, index);
   }
-  block_refuse(block, expr, "%s over several decisions is not supported", construct_name(expr));
+  block_refuse(block, expr, "%s%s over several decisions is not supported", construct_name(expr),
+               expr->kind == SQL_EXPR_FUNCTION && !expr->over ? "()" : "");
   return NULL;
 }
 

@@ -276,11 +276,9 @@ static bool finish_lin(Block *block, Lin *lin, NumberType type, const GuardSet *
 static bool add_part(Block *block, Lin *lin, const Part *part, NumberType *type) {
   const Algebra *algebra = &block->compiler->algebra;
   if (part->value) {
-    double number = value_number(part->value);
+    double number;
+    if (!sym_number(algebra, part->value, &number)) return false;
     *type = number_type(part->value);
-    if (!isfinite(number)) {
-      return fault_set(algebra->fault, FAULT_INVALID, "an aggregated value is infinite");
-    }
     lin_add_lit(lin, part->guard, number);
     return true;
   }

@@ -260,10 +260,9 @@ static bool post_musts(void *ctx, const Row *row) {
 static bool add_goal(Posting *posting, Lit lit, const Sym *value, bool group_handled) {
   Compiler *compiler = posting->compiler;
   if (value->kind == SYM_CONST) {
-    if (!isfinite(value_number(&value->value))) {
-      return fault_set(compiler->fault, FAULT_INVALID, "a goal's value is infinite");
-    }
-    lin_add_lit(posting->goal, lit, posting->sign * value_number(&value->value));
+    double number;
+    if (!sym_number(&compiler->algebra, &value->value, &number)) return false;
+    lin_add_lit(posting->goal, lit, posting->sign * number);
     return true;
   }
   if (value->kind == SYM_BOOL) {
@@ -277,8 +276,10 @@ static bool add_goal(Posting *posting, Lit lit, const Sym *value, bool group_han
     for (size_t i = 0; i < value->nchoices; i++) {
       const Choice *choice = &value->choices[i];
       if (value_is_null(&choice->value)) continue;
+      double number;
+      if (!sym_number(&compiler->algebra, &choice->value, &number)) return false;
       Lit both = model_and(compiler->model, (Lit[]){lit, choice->guard}, 2);
-      lin_add_lit(posting->goal, both, posting->sign * value_number(&choice->value));
+      lin_add_lit(posting->goal, both, posting->sign * number);
     }
     return true;
   }

@@ -61,6 +61,18 @@ Lit sym_group_any(const Algebra *algebra, const GuardSet *group) {
   return group->any;
 }
 
+bool sym_number(const Algebra *algebra, const Value *value, double *out) {
+  const int64_t most = INT64_C(1) << 53;
+  *out = value_number(value);
+  if (!isfinite(*out)) return fault_set(algebra->fault, FAULT_UNSUPPORTED, "a number is infinite");
+  if (value->type != VALUE_INTEGER || (value->integer >= -most && value->integer <= most)) {
+    return true;
+  }
+  return fault_set(algebra->fault, FAULT_LIMIT,
+                   "the integer %lld is beyond 2^53, the largest the solver computes exactly",
+                   (long long)value->integer);
+}
+
 static bool choice_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
   Lin lin = {0};
   NumberType type = NUMBER_INTEGER;
@@ -81,8 +93,13 @@ static bool choice_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
     }
     NumberType own = number_type(&choice->value);
     type = npresent ? number_type_of_either(type, own) : own;
+    double number;
     present[npresent++] = choice->guard;
-    lin_add_lit(&lin, choice->guard, value_number(&choice->value));
+    if (!sym_number(algebra, &choice->value, &number)) {
+      lin_finish(&lin);
+      return false;
+    }
+    lin_add_lit(&lin, choice->guard, number);
   }
   const Lin *kept = sym_keep(algebra, &lin);
   if (!kept) return false;
@@ -95,15 +112,7 @@ static bool choice_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
 static bool const_to_lin(const Algebra *algebra, const Value *value, Sym *out) {
   Lin *lin = arena_alloc(algebra->arena, sizeof *lin);
   if (!lin) return fault_oom(algebra->fault);
-  lin->constant = value_number(value);
-  if (!isfinite(lin->constant)) {
-    return fault_set(algebra->fault, FAULT_INVALID, "a number is infinite");
-  }
-  if (value->type == VALUE_INTEGER && fabs(lin->constant) > 9007199254740992.0) {
-    return fault_set(algebra->fault, FAULT_LIMIT,
-                     "the integer %lld is beyond 2^53, the largest the solver computes exactly",
-                     (long long)value->integer);
-  }
+  if (!sym_number(algebra, value, &lin->constant)) return false;
   *out = sym_lin(lin, number_type(value));
   if (value_is_null(value)) out->null = LIT_TRUE;
   return true;

@@ -105,6 +105,9 @@ const Lin *sym_keep(const Algebra *algebra, Lin *lin);
 /* The literal that some tuple of the group is there. */
 Lit sym_group_any(const Algebra *algebra, const GuardSet *group);
 
+/* The value as the solver's number: finite, and an integer only within +-2^53, or a fault. */
+bool sym_number(const Algebra *algebra, const Value *value, double *out);
+
 /* Conversions. to_lin: NULL becomes the literal in out->null; text that is no number is refused.
 ** to_bool: as in WHERE; makes the literals of a pair. */
 bool sym_to_lin(const Algebra *algebra, const Sym *sym, Sym *out);
