@@ -219,21 +219,37 @@ static bool check_rules(sqlite3 *db, Solution *solution, const Compiler *compile
   return true;
 }
 
+static bool enter(sqlite3 *db, Fault *fault) {
+  if (query_run(db, "SAVEPOINT weave", fault)) return true;
+  if (strncmp(fault->text, "cannot open savepoint", 21) != 0) return false;
+  return fault_prefix(fault, "to be called by a statement that only reads: ");
+}
+
+/* Without a transaction around it ROLLBACK, for a RELEASE would be a COMMIT: of nothing, but waiting
+** for readers all the same. */
+static bool undo(sqlite3 *db, bool outermost, Fault *fault) {
+  if (sqlite3_get_autocommit(db)) return true; /* a trigger has rolled back everything */
+  if (outermost) return query_run(db, "ROLLBACK", fault);
+  return query_run(db, "ROLLBACK TO weave", fault) && query_run(db, "RELEASE weave", fault);
+}
+
 /* Leave the savepoint, undoing everything unless it is to be kept. When the outermost RELEASE, a
 ** COMMIT, fails (disk full, deferred foreign keys), everything is undone. */
-static bool leave(sqlite3 *db, bool keep, Fault *fault) {
+static bool leave(sqlite3 *db, bool outermost, bool keep, Fault *fault) {
   Fault late = {0}, ignored = {0};
   if (keep && query_run(db, "RELEASE weave", &late)) return true;
-  bool undone = query_run(db, "ROLLBACK TO weave", keep ? &ignored : &late) &&
-                query_run(db, "RELEASE weave", keep ? &ignored : &late);
+  bool undone = undo(db, outermost, keep ? &ignored : &late);
   if (late.code) fault_set(fault, late.code, "%s", late.text);
   return !keep && undone;
 }
 
 bool apply_verify(sqlite3 *db, Solution *solution, const Compiler *compiler, Fault *fault) {
-  if (!query_run(db, "SAVEPOINT weave", fault)) return false;
-  bool ok = write_answer(db, solution, fault) && check_rules(db, solution, compiler, fault);
-  return leave(db, false, fault) && ok;
+  bool outermost = sqlite3_get_autocommit(db);
+  if (!enter(db, fault)) return false;
+  bool ok = write_answer(db, solution, fault);
+  if (!ok && fault->code != FAULT_INTERRUPT) fault_prefix(fault, "the answer cannot be written: ");
+  ok = ok && check_rules(db, solution, compiler, fault);
+  return leave(db, outermost, false, fault) && ok;
 }
 
 static bool check_names(sqlite3 *db, const Solution *solution, Fault *fault) {
@@ -257,7 +273,8 @@ static bool check_names(sqlite3 *db, const Solution *solution, Fault *fault) {
 }
 
 bool apply_changes(sqlite3 *db, WeaveTab *tab, Fault *fault) {
-  if (!query_run(db, "SAVEPOINT weave", fault)) return false;
+  bool outermost = sqlite3_get_autocommit(db);
+  if (!enter(db, fault)) return false;
   bool ok = write_answer(db, &tab->solution, fault) && check_names(db, &tab->solution, fault);
-  return leave(db, ok, fault) && ok;
+  return leave(db, outermost, ok, fault) && ok;
 }
