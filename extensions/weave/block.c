@@ -155,13 +155,6 @@ static bool emit_groups(Block *block, Node *const *nodes, int noutputs, const No
   return true;
 }
 
-/* GROUP BY 1 names a result column. */
-static SqlExpr *group_expr(const SqlSelect *arm, SqlExpr *expr) {
-  if (expr->kind != SQL_EXPR_INTEGER) return expr;
-  long i = strtol(expr->text, NULL, 10);
-  return i >= 1 && i <= arm->nexpanded ? arm->expanded[i - 1].expr : expr;
-}
-
 static bool evaluate_arm(Block *block, const Feed *outer, int noutputs, RowSink sink, void *ctx) {
   Compiler *compiler = block->compiler;
   SqlSelect *arm = block->select;
@@ -170,7 +163,7 @@ static bool evaluate_arm(Block *block, const Feed *outer, int noutputs, RowSink 
   Node *having = NULL;
   if (!nodes || !keys) return fault_oom(compiler->fault);
   for (int i = 0; i < arm->ngroup; i++) {
-    if (!(keys[i] = evaluate_plan(block, group_expr(arm, arm->group[i])))) return false;
+    if (!(keys[i] = evaluate_plan(block, arm->group[i]))) return false;
   }
   if (arm->having && !(having = evaluate_plan(block, arm->having))) return false;
   if (!block_run(block, nodes)) return false;

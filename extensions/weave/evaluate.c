@@ -69,7 +69,8 @@ static Node *plan_aggregate(Block *block, SqlExpr *expr) {
 }
 
 static bool is_operator(const SqlExpr *expr) {
-  static const char *const functions[] = {"abs", "coalesce", "ifnull", "iif", "max", "min"};
+  static const char *const functions[] = {"abs", "coalesce", "ifnull", "iif",
+                                          "max", "min",      "nullif"};
   switch (expr->kind) {
   case SQL_EXPR_UNARY: return expr->op != SQL_OP_BITNOT;
   case SQL_EXPR_BINARY:
@@ -231,6 +232,22 @@ static bool compare_args(const Algebra *algebra, SqlOp op, const SqlExpr *expr, 
   return sym_compare(algebra, op, &args[a], &args[b], &how, out);
 }
 
+/* x IS [NOT] TRUE and FALSE ask for the truth of x; with any other right side IS compares. */
+static bool is_truth_test(const SqlExpr *expr) {
+  const SqlExpr *right = expr->args[1];
+  return right->kind == SQL_EXPR_COLUMN && !right->bound && !right->alias_of &&
+         (!strcasecmp(right->name, "true") || !strcasecmp(right->name, "false"));
+}
+
+static bool evaluate_truth_test(const Algebra *algebra, const SqlExpr *expr, const Sym *arg,
+                                Sym *out) {
+  Sym truth;
+  if (!sym_to_bool(algebra, arg, &truth)) return false;
+  Lit lit = strcasecmp(expr->args[1]->name, "true") ? truth.no : truth.yes;
+  *out = expr->op == SQL_OP_IS ? sym_bool(lit, lit_not(lit)) : sym_bool(lit_not(lit), lit);
+  return true;
+}
+
 static bool evaluate_binary(const Algebra *algebra, const SqlExpr *expr, const Sym *args,
                             Sym *out) {
   switch (expr->op) {
@@ -243,6 +260,7 @@ static bool evaluate_binary(const Algebra *algebra, const SqlExpr *expr, const S
   case SQL_OP_MOD: return sym_arithmetic(algebra, expr->op, &args[0], &args[1], out);
   case SQL_OP_IS:
   case SQL_OP_IS_NOT:
+    if (is_truth_test(expr)) return evaluate_truth_test(algebra, expr, &args[0], out);
     if (args[1].kind == SYM_CONST && value_is_null(&args[1].value)) {
       return sym_is_null(algebra, &args[0], expr->op == SQL_OP_IS_NOT, out);
     }
@@ -305,6 +323,11 @@ static bool evaluate_function(Block *block, const SqlExpr *expr, const Sym *args
   }
   if (!strcasecmp(expr->name, "coalesce") || !strcasecmp(expr->name, "ifnull")) {
     return sym_coalesce(algebra, args, expr->nargs, out);
+  }
+  if (!strcasecmp(expr->name, "nullif")) {
+    Sym equal, null = sym_null();
+    return compare_args(algebra, SQL_OP_EQ, expr, 0, 1, args, &equal) &&
+           sym_case(algebra, &equal, &null, 1, &args[0], out);
   }
   return sym_extreme(algebra, args, expr->nargs, !strcasecmp(expr->name, "max"), out);
 }

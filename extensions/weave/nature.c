@@ -117,7 +117,8 @@ void block_expand(Block *block, const Nature *nature) {
 /* ---- which cells to expand ------------------------------------------------------------------ */
 
 static bool is_symbolic_function(const SqlExpr *expr) {
-  static const char *const known[] = {"abs", "coalesce", "ifnull", "iif", "max", "min"};
+  static const char *const known[] = {"abs", "coalesce", "ifnull", "iif",
+                                      "max", "min",      "nullif"};
   for (size_t i = 0; i < countof(known); i++) {
     if (!strcasecmp(expr->name, known[i])) return !expr->is_aggregate;
   }

@@ -344,10 +344,24 @@ static bool add_source(Block *block, SqlSource *from, SqlSource *source) {
   return join_fold(block, source, on);
 }
 
+/* GROUP BY 1, +1, 1 COLLATE x: from here on like GROUP BY the result column's alias. */
+static void name_position(const SqlSelect *arm, SqlExpr *expr) {
+  while (expr->kind == SQL_EXPR_COLLATE ||
+         (expr->kind == SQL_EXPR_UNARY && expr->op == SQL_OP_POS)) {
+    expr = expr->args[0];
+  }
+  if (expr->kind != SQL_EXPR_INTEGER) return;
+  long at = strtol(expr->text, NULL, 0);
+  if (at < 1 || at > arm->nexpanded) return;
+  *expr = (SqlExpr){.kind = SQL_EXPR_COLUMN, .span = expr->span, .name = expr->text,
+                    .alias_of = arm->expanded[at - 1].expr};
+}
+
 bool block_open(Block *block, Compiler *compiler, SqlSelect *arm, SqlSelect *whole,
                 const Feed *outer, SqlExpr *const *outputs, int noutputs) {
   *block = (Block){.compiler = compiler, .select = arm, .whole = whole, .outputs = outputs,
                    .noutputs = noutputs};
+  for (int i = 0; i < arm->ngroup; i++) name_position(arm, arm->group[i]);
   if (outer) {
     block->feeds[block->nfeeds++] = *outer;
     block->has_outer = true;

@@ -44,6 +44,18 @@ static void report(const Case *c, const char *message, const char *folder) {
   sqlite3_free(script);
 }
 
+static bool loads(const char *extension) {
+  sqlite3 *db = NULL;
+  char *error = NULL;
+  bool ok = sqlite3_open(":memory:", &db) == SQLITE_OK &&
+            sqlite3_enable_load_extension(db, 1) == SQLITE_OK &&
+            sqlite3_load_extension(db, extension, NULL, &error) == SQLITE_OK;
+  if (!ok) fprintf(stderr, "%s\n", error ? error : "no connection");
+  sqlite3_free(error);
+  sqlite3_close(db);
+  return ok;
+}
+
 int main(int argc, char **argv) {
   const char *build = getenv("TENFOLD_BUILD");
   long count = argc > 1 ? strtol(argv[1], NULL, 10) : 2000, counts[4] = {0};
@@ -51,6 +63,7 @@ int main(int argc, char **argv) {
   const char *folder = argc > 3 ? argv[3] : build ? build : ".";
   bool talk = getenv("BRUTE_REFUSALS") != NULL;
   char *extension = sqlite3_mprintf("%s/weave.so", build ? build : ".");
+  if (!loads(extension)) return 2;
   for (long i = 0; i < count; i++) {
     Case c;
     char *message = NULL;

@@ -23,7 +23,7 @@ typedef struct Decide {
 typedef struct Rule {
   char name[8];
   char *sql; /* of the view */
-  bool goal, minimize;
+  bool must, goal, minimize; /* which columns it has */
   int level;  /* of a goal */
   bool exact; /* the columns beside `must` name the row, and `must` is one condition */
   bool off;   /* left out, while a wrong case is made smaller */

@@ -41,6 +41,11 @@ static const char *const refusals[] = {
     "text, or a number that depends on decisions",
     "DISTINCT over values that are computed from several decisions",
     "min() or max() of text that depends on decisions",
+    "RIGHT JOIN over decisions is not supported",
+    "IN (SELECT …) over decisions, with a left side that is a row value",
+    "dividing by an expression that depends on decisions is not linear",
+    "this sub-select may have several rows, and which one counts would depend on decisions",
+    "CAST of a value that depends on decisions to INTEGER",
     NULL};
 
 static bool names_a_view(const Check *check, const char *message) {

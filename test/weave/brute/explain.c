@@ -46,7 +46,7 @@ static bool add_row(Check *check, Core *core, const char *rule, const char *key)
   const Rule *view = rule_named(check->c, rule);
   bool constraint = strchr(rule, ' ') != NULL; /* UNIQUE pod(d) */
   if (!view && !constraint) return check_wrong(check, "explain names %s, which is no rule", rule);
-  if (view && view->goal) return check_wrong(check, "explain names the goal %s", rule);
+  if (view && !view->must) return check_wrong(check, "explain names the goal %s", rule);
   core->exact = core->exact && view && view->exact;
   core->constraints = core->constraints || constraint;
   if (!view) return true;

@@ -43,6 +43,12 @@ static const char *const conditions[] = {
     "(SELECT zone FROM node y WHERE y.id = $p.d) <> (SELECT zone FROM node z WHERE z.id = $q.d)",
     "$p.d = $n.id", "$n.cap >= $p.size", "$n.zone = $p.grp", "$n.ok", "$n.zone IS NOT $z",
     "$j.h = $p.d", "$j.h <> $p.d", "$j.v > $i", "$j.h IN ($K, $K)", "$j.v + $p.e < $i",
+    "$p.d NOT LIKE '%2'", "$p.d IS NOT DISTINCT FROM $q.d", "($p.e > 0) IS TRUE", "$p.d NOTNULL",
+    "round($p.e / 2.0) $c $i", "printf('%s/%s', $p.d, $p.grp) <> 'n1/a'", "$p.e $c $r", "$K = $p.d",
+    "$p.e + $q.e $c $i", "$p.e * $q.e $c $i", "$p.d IN ($q.d, $K)", "$p.e NOT BETWEEN $q.e AND 2",
+    "NULL", "1",
+    "(SELECT s.d FROM pod s WHERE s.id = $p.id) = $K", "$p.id = (SELECT min(id) FROM pod)",
+    "(SELECT s.e FROM pod s WHERE s.id <> $p.id AND s.prio = 2) $c $i",
     deeper,
     "($B OR $B)", "($B AND $B)", "NOT ($B)", "($B OR $B)", "$N $c $N", "$N $c $i", "$N $c $i",
     "CASE WHEN $B THEN $B ELSE $B END", "iif($B, $B, $B)", "($B) IS NULL", "coalesce($B, $i)",
@@ -61,12 +67,24 @@ static const char *const conditions[] = {
     "(SELECT count(*) FROM pod s WHERE s.d = $p.d) $c $i",
     "(SELECT count(*) FROM pod s WHERE s.d = $p.d AND @s{$B}) $c $i",
     "(SELECT sum(s.size) FROM pod s WHERE s.d = $p.d) $c $i",
-    "(SELECT max(s.e) FROM pod s WHERE s.grp = $p.grp) $c $i", NULL};
+    "(SELECT max(s.e) FROM pod s WHERE s.grp = $p.grp) $c $i",
+    "(SELECT avg(s.e) FROM pod s WHERE s.d = $p.d) $c $r",
+    "(SELECT count(DISTINCT s.d) FROM pod s WHERE s.grp = $p.grp) $c $i",
+    "(SELECT min(c) FROM load) $c $i", "(SELECT l.c FROM load l WHERE l.id = $p.d) $c $i",
+    "$p.d IN (SELECT l.id FROM load l WHERE l.c $c $i)", "$p.id IN (SELECT id FROM placed)",
+    "EXISTS (SELECT 1 FROM busy WHERE c > $i)", "$p.d NOT IN (SELECT id FROM load WHERE s > $i)",
+    "EXISTS (SELECT 1 FROM pod s LEFT JOIN node y ON y.id = s.d WHERE y.id IS NULL)",
+    "EXISTS (SELECT 1 FROM pod s WHERE s.d = $p.d AND NOT EXISTS (SELECT 1 FROM job k WHERE "
+    "k.h = s.d))",
+    "EXISTS (SELECT 1 FROM pod s WHERE s.d = $p.d GROUP BY s.grp HAVING count(*) > 1)",
+    "($p.d, $p.e) IN (SELECT s.d, s.e FROM pod s WHERE s.id <> $p.id)",
+    "CASE $N WHEN $i THEN $B WHEN $N THEN 0 END", "($B) IS TRUE", "NOT ($B) OR $B",
+    "+$N $c $i", "$N IS $N", "$N IS NOT $i", "nullif($N, $i) $c $i", NULL};
 
 static const char *const numbers[] = {
     "$p.e", "$p.e", "$p.size", "$p.prio", "$i", "($p.d IS NOT NULL)", "length($p.d)",
     "(SELECT w FROM node y WHERE y.id = $p.d)", "(SELECT cap FROM node y WHERE y.id = $p.d)",
-    "$p.e * 2", "$p.e * $p.size", "(1 + $p.prio) * ($p.d IS NOT NULL)", "($p.d = $K)",
+    "$p.e * 2", "$p.e * $p.size", "$p.e / 8.0", "$p.size * 0.125", "4294967296 * $p.e", "(1 + $p.prio) * ($p.d IS NOT NULL)", "($p.d = $K)",
     "CASE $p.d WHEN $K THEN $i WHEN $K THEN $i END", "CASE WHEN $p.d IS NULL THEN $i ELSE $r END",
     "$n.cap", "$n.w", "$n.cap", "$j.v", "$j.v", "($j.h = $p.d)", "($p.d <> $q.d)", "$p.e - $q.e",
     deeper,
@@ -74,7 +92,9 @@ static const char *const numbers[] = {
     "CASE WHEN $B THEN $N ELSE $N END", "CASE WHEN $B THEN $N END", "iif($B, $N, $i)",
     "coalesce($N, $i)", "ifnull($N, $N)", "min($N, $i)", "max($N, $N)", "($B)", "$i * ($B)",
     "$p.size * ($B)", "CAST($N AS REAL)", "(SELECT count(*) FROM pod s WHERE s.d = $p.d)",
-    "(SELECT total(s.size) FROM pod s WHERE s.d = $p.d)", NULL};
+    "(SELECT total(s.size) FROM pod s WHERE s.d = $p.d)",
+    "(SELECT c FROM load l WHERE l.id = $p.d)", "(SELECT max(s) - min(s) FROM load)",
+    "(SELECT sum(s.e) FROM pod s WHERE s.grp = $p.grp)", "CAST($N AS INTEGER)", "$N * $N", NULL};
 
 static const char *const group_numbers[] = {
     "count(*)", "count(*)", "sum($p.size)", "sum($p.size)", "total($p.size)", "count($p.d)",
@@ -88,7 +108,9 @@ static const char *const group_numbers[] = {
     "count(DISTINCT $N)", "sum(DISTINCT $p.e)", "($A + $A)", "($A - $A)", "$A * $i", "abs($A - $i)",
     "min($A, $i)", "max($A, $A)", "$A / 2", "$A % 2", "CASE WHEN $G THEN $A ELSE $i END",
     "coalesce($A, $i)", "iif($G, $i, $A)", "max($N) - min($N)", "avg($p.e)", "avg($p.size) * 2",
-    NULL};
+    "sum($N) * 0.125", "total($N) / count(*)", "sum($N) - count(*) * $i", "min(count(*), $A)",
+    "sum(CASE WHEN $B THEN $N ELSE 0 END)", "sum($p.size * ($B))", "count(CASE WHEN $B THEN 1 END)",
+    "max(CASE WHEN $B THEN $p.size END)", "sum($p.e) * (count(*) > $i)", "nullif($A, $i)", NULL};
 
 static const char *const group_conditions[] = {
     "count(*) $c $i", "count(*) <= $i", "sum($p.size) $c $i", "sum($p.size) <= $h.cap",
@@ -102,7 +124,10 @@ static const char *const group_conditions[] = {
     "$A $c $i", "$A $c $i", "$A $c $A", "$A BETWEEN $i AND $i", "$A $c $h.cap", "($G AND $G)",
     "($G OR $G)", "NOT ($G)", "CASE WHEN $G THEN $G ELSE $G END", "coalesce($G, $i)",
     "$A IS NOT NULL", "$A IN ($i, $i)", "avg($N) $c $i", "min($N) $c $i", "max($N) $c $i",
-    "$h.w * $A <= $i", "($G) = ($G)", "iif($G, $G, $G)", NULL};
+    "$h.w * $A <= $i", "($G) = ($G)", "iif($G, $G, $G)",
+    "sum($p.size) * 0.1 <= 0.35", "sum($p.size * 0.1) < 0.25", "$A IS $i", "$A IS NOT $A",
+    "total($N) <= $i * count(*)", "count(*) = (SELECT count(*) FROM pod s WHERE s.prio > 0)",
+    "sum($B) <= 1", "sum($B) = count(*)", "max($B)", "min($B)", "sum($N) / 2 $c $i", NULL};
 
 static const char *const wheres[] = {
     "", "", "", " WHERE $p.st = 'P'", " WHERE $p.prio > 0", " WHERE $p.d IS NOT NULL",

@@ -221,15 +221,16 @@ typedef struct Queries {
 static bool open_queries(Oracle *oracle, Queries *out) {
   for (int i = 0; i < oracle->c->nrules; i++) {
     const Rule *rule = &oracle->c->rules[i];
-    sqlite3_stmt *query;
+    sqlite3_stmt *query = NULL;
     if (rule->off) continue;
-    if (!rule->goal) {
+    if (rule->must) {
       query = prepare(oracle, sqlite3_mprintf("SELECT 1 FROM %s WHERE NOT must", rule->name));
       out->musts[out->nmusts++] = query;
-    } else {
-      query = prepare(oracle, sqlite3_mprintf(rule->minimize ? "SELECT -total(minimize) FROM %s"
-                                                             : "SELECT total(maximize) FROM %s",
-                                              rule->name));
+    }
+    if (rule->goal) {
+      const char *sum = rule->minimize ? "SELECT -total(minimize) FROM %s"
+                                       : "SELECT total(maximize) FROM %s";
+      query = prepare(oracle, sqlite3_mprintf(sum, rule->name));
       int level = 0;
       while (oracle->levels[level] != rule->level) level++;
       out->level_of[out->ngoals] = level;

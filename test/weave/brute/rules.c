@@ -35,6 +35,17 @@ static const char *const musts[] = {
     "!SELECT p.id, n.id AS n, @pn{$B} AS must FROM pod p LEFT JOIN node n ON n.id = p.d@p{$W}",
     "!SELECT j.id, p.id AS p, @pj{$B} AS must FROM job j JOIN pod p ON p.d = j.h",
     "!SELECT j.id, p.id AS p, @pj{$B} AS must FROM job j, pod p",
+    "!SELECT p.id, @p{$B} AS must FROM pod p JOIN (SELECT id AS d, ok FROM node) USING (d) WHERE ok",
+    "!SELECT p.id, j.id AS j, @pj{$B} AS must FROM pod p LEFT JOIN job j ON j.h = p.d",
+    "!SELECT p.id, n.id AS n, j.id AS j, @pnj{$B} AS must FROM pod p JOIN node n ON n.id = p.d LEFT "
+    "JOIN job j ON j.h = n.id",
+    "!SELECT n.id, p.id AS p, @pn{$B} AS must FROM pod p RIGHT JOIN node n ON p.d = n.id",
+    "!SELECT n.id, p.id AS p, a.id AS a, @pan{$B} AS must FROM node n LEFT JOIN pod p ON p.d = n.id "
+    "LEFT JOIN pod a ON a.d = n.id AND a.id > p.id",
+    "!SELECT p.id, v.column1 AS v, @p{$p.e} @p{$c} v.column1 AS must FROM pod p, (VALUES (1), (2)) v "
+    "WHERE @p{$B}",
+    "!SELECT z.zone, p.id, @p{$B} AS must FROM pod p, (SELECT DISTINCT zone FROM node) z WHERE "
+    "(SELECT zone FROM node y WHERE y.id = p.d) = z.zone",
     "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id@p{$W} GROUP BY n.id",
     "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id@p{$W} GROUP BY n.id",
     "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id GROUP BY n.id HAVING @pn{$G}",
@@ -48,6 +59,21 @@ static const char *const musts[] = {
     "SELECT p.d AS k, p.grp, @p{$G} AS must FROM pod p GROUP BY p.d, p.grp",
     "SELECT p.e AS k, @p{$G} AS must FROM pod p GROUP BY p.e HAVING @p{$G}",
     "SELECT @p{$G} AS must FROM pod p GROUP BY (SELECT zone FROM node y WHERE y.id = p.d)",
+    "SELECT @p{$G} AS must FROM pod p GROUP BY p.d IS NULL",
+    "SELECT p.d AS k, @p{$G} AS must FROM pod p GROUP BY 1",
+    "SELECT j.h AS k, @pj{$G} AS must FROM job j JOIN pod p ON p.d = j.h GROUP BY j.h",
+    "!SELECT p.grp, @pj{$G} AS must FROM pod p LEFT JOIN job j ON j.h = p.d GROUP BY p.grp",
+    "!SELECT z.zone, max(c) - min(c) <= @p{$i} AS must FROM (SELECT m.zone, m.id, count(p.id) AS c "
+    "FROM node m LEFT JOIN pod p ON p.d = m.id GROUP BY m.id) z GROUP BY z.zone",
+    "!SELECT a.id, b.id AS other, a.c @p{$c} b.c AS must FROM load a JOIN load b ON b.id > a.id",
+    "!SELECT l.id, p.id AS p, @p{$B} AS must FROM load l JOIN pod p ON p.d = l.id WHERE l.c > 1",
+    "!SELECT l.id, @p{$G} AS must FROM load l JOIN pod p ON p.d = l.id WHERE l.s > 1 GROUP BY l.id",
+    "!WITH l AS (SELECT grp, sum(@p{$N}) AS c FROM pod p GROUP BY grp) SELECT a.grp, b.grp AS other, "
+    "a.c @p{$c} b.c AS must FROM l a, l b WHERE a.grp < b.grp",
+    "SELECT id, @x{$B} AS must FROM placed x ORDER BY id",
+    "!SELECT n.id, n.cap @p{$c $i} AS must FROM node n",
+    "SELECT 1 AS k, sum(c) @p{$c $i} AS must FROM (SELECT count(*) AS c FROM pod p WHERE @p{$B} UNION "
+    "ALL SELECT count(*) FROM job j WHERE @j{$B})",
     "!SELECT p.grp, @p{$G} AS must FROM pod p@p{$W} GROUP BY p.grp",
     "!SELECT p.grp, @p{$G} AS must FROM pod p GROUP BY p.grp HAVING @p{$G}",
     "!SELECT @p{$G} AS must FROM pod p@p{$W}",
@@ -95,6 +121,17 @@ static const char *const goals[] = {
     "SELECT @p{$A} AS $g FROM pod p GROUP BY p.grp HAVING @p{$G}",
     "SELECT @p{$A} AS $g FROM pod p@p{$W}",
     "SELECT min(s) AS $g FROM load",
+    "SELECT id, c <= @p{$i} AS must, s AS $g FROM load",
+    "SELECT p.id, @p{$B} AS must, @p{$N} AS $g FROM pod p@p{$W}",
+    "SELECT max(s) AS $g FROM load",
+    "SELECT -1000 * (d IS NULL) - prio AS $g FROM pod",
+    "SELECT max(c) - min(c) AS $g FROM (SELECT m.zone, count(p.id) AS c FROM node m LEFT JOIN pod p "
+    "ON p.d = m.id GROUP BY m.zone)",
+    "SELECT min(x) AS $g FROM (SELECT sum(@p{$N}) AS x FROM pod p GROUP BY p.grp)",
+    "SELECT sum(x) AS $g FROM (SELECT max(@p{$N}) AS x FROM pod p GROUP BY p.d)",
+    "SELECT (SELECT l.s FROM load l WHERE l.id = p.d) AS $g FROM pod p",
+    "SELECT a.c * (b.c > 0) AS $g FROM load a JOIN load b ON a.id < b.id",
+    "SELECT abs(a.s - b.s) AS $g FROM load a JOIN load b ON a.id < b.id",
     "SELECT max(s) - min(s) AS $g FROM load",
     "SELECT max(c) AS $g FROM load",
     "SELECT min(1.0 - s / cap) AS $g FROM load WHERE cap > 0",
@@ -143,6 +180,7 @@ static void make_rule(Case *c, Rule *rule, bool goal) {
   sqlite3_str *out = sqlite3_str_new(NULL);
   grammar_expand(c, out, "", named, 1 + draw(c, 3));
   rule->sql = sqlite3_str_finish(out);
+  rule->must = strstr(rule->sql, " AS must") != NULL;
   rule->exact = rule->exact && one_condition(rule->sql);
   sqlite3_free(named);
 }
