@@ -17,7 +17,7 @@ typedef struct Filter {
   Fault *fault;
   uint8_t *skip; /* by tag */
   size_t ntags;
-  uint8_t *used; /* by tag: some requirement has it */
+  uint8_t *used;             /* by tag: some requirement has it */
   bool last_pass, unsettled; /* a step of the last pass ran out of time */
 } Filter;
 
@@ -53,8 +53,7 @@ static int by_group(const void *a, const void *b) {
 }
 
 /* Try to leave out units from..to (in order of groups). *out_gone: they are not needed. */
-static bool try_without(Filter *filter, const Unit *units, size_t from, size_t to,
-                        bool *out_gone) {
+static bool try_without(Filter *filter, const Unit *units, size_t from, size_t to, bool *out_gone) {
   SolveStatus status;
   *out_gone = false;
   if (stop_asked(filter->stop)) {
@@ -119,7 +118,8 @@ static bool first_test(Filter *filter) {
   if (!test(filter, &status)) return false;
   if (status == SOLVE_INFEASIBLE) return true;
   if (status == SOLVE_UNKNOWN) {
-    return fault_set(filter->fault, FAULT_TIMEOUT, "solver: no time to tell whether the model is "
+    return fault_set(filter->fault, FAULT_TIMEOUT,
+                     "solver: no time to tell whether the model is "
                      "infeasible");
   }
   return fault_set(filter->fault, FAULT_INVALID, "solver: the model is feasible, there is no core");

@@ -10,16 +10,18 @@
 typedef struct Encoding {
   Lp lp;
   const Net *net;
-  int32_t *lp_column;   /* of a column of the network, -1: fixed or not used */
-  double *fixed;        /* its value then */
-  int32_t *net_column;  /* of a column of the program, -1: a selector of its own */
+  int32_t *lp_column;  /* of a column of the network, -1: fixed or not used */
+  double *fixed;       /* its value then */
+  int32_t *net_column; /* of a column of the program, -1: a selector of its own */
   size_t net_column_capacity;
 } Encoding;
 
 /* Maximize the expr `goal` (-1: find any answer) under lo <= columns <= hi. Only what rows and goal
 ** read is encoded, in the direction they read it. A column whose bounds meet is left out, unless
-** `margin` keeps a distance from bounds that the linear solver's tolerance would not see: the program
-** is then smaller than the network, but its answers are real ones. `keep` (NULL: none) has another value for it: then `keep` can be given to the branch and bound
+** `margin` keeps a distance from bounds that the linear solver's tolerance would not see: the
+*program
+** is then smaller than the network, but its answers are real ones. `keep` (NULL: none) has another
+*value for it: then `keep` can be given to the branch and bound
 ** as a start with its true objective. The program minimizes minus the goal. */
 bool encode(const Net *net, const double *lo, const double *hi, int32_t goal, const double *keep,
             bool margin, Encoding *out, Fault *fault);

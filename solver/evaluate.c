@@ -164,10 +164,13 @@ static double extreme_value(const Model *model, const Definition *def, const dou
 
 static double def_value(const Model *model, const Definition *def, const double *values) {
   switch (def->kind) {
-  case DEF_AND: return and_value(model, def->span, values);
-  case DEF_LE: return span_value(model, def->span, values) <= def->bound;
+  case DEF_AND:
+    return and_value(model, def->span, values);
+  case DEF_LE:
+    return span_value(model, def->span, values) <= def->bound;
   case DEF_MAX:
-  case DEF_MIN: return extreme_value(model, def, values);
+  case DEF_MIN:
+    return extreme_value(model, def, values);
   case DEF_PRODUCT:
     return lit_value(def->lit, values) ? def->bound + span_value(model, def->span, values) : 0;
   case DEF_QUOTIENT:

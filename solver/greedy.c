@@ -24,7 +24,8 @@ bool search_init(Search *search, Job *job) {
   search->relaxed = calloc(nc, sizeof *search->relaxed);
   search->tabu = calloc(nc, sizeof *search->tabu);
   if (search->goal_coef && search->base && search->trial && search->order && search->hardness &&
-      search->heap && search->score && search->lo && search->hi && search->relaxed && search->tabu) {
+      search->heap && search->score && search->lo && search->hi && search->relaxed &&
+      search->tabu) {
     return true;
   }
   search_finish(search);
@@ -123,8 +124,8 @@ void search_level(Search *search) {
   }
   net_start(net, search->base);
   for (int32_t c = 0; c < net->nprimary; c++) {
-    search->base[c] = net->group[c] >= 0 ? job->lo[c]
-                                         : nearest(search->base[c], job->lo[c], job->hi[c]);
+    search->base[c] =
+        net->group[c] >= 0 ? job->lo[c] : nearest(search->base[c], job->lo[c], job->hi[c]);
   }
   state_caps(&search->state, job->lo, job->hi, job->goal, -INFINITY);
   for (int32_t g = 0; g < net->ngroups; g++) {

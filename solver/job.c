@@ -171,9 +171,12 @@ static bool branch_once(Job *job, bool margin, bool *out_rejected) {
     return false;
   }
   Found found = {job, &encoding, false};
-  LpOptions options = {.integer = true, .gap = job->options.gap > 0 ? job->options.gap : 1e-6,
-                       .max_nodes = job->max_nodes, .max_iterations = job->max_iterations,
-                       .found = on_found, .found_ctx = &found};
+  LpOptions options = {.integer = true,
+                       .gap = job->options.gap > 0 ? job->options.gap : 1e-6,
+                       .max_nodes = job->max_nodes,
+                       .max_iterations = job->max_iterations,
+                       .found = on_found,
+                       .found_ctx = &found};
   double left = job_seconds_left(job);
   if (!isinf(left)) options.seconds = fmax(left, 1e-3);
   options.max_root = job_max_root(job);

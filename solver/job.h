@@ -14,29 +14,29 @@ typedef struct Job {
   Stop *stop;
   Fault *fault;
   const uint8_t *skip; /* requirements left out, by tag; NULL: none */
-  Answer *answer; /* phases and sizes are counted here */
+  Answer *answer;      /* phases and sizes are counted here */
   Net net;
   int64_t started;
 
   /* The level being solved. */
-  size_t level;      /* net.ngoals: any answer will do */
-  int32_t goal;      /* its expr, -1: none */
-  bool integral;     /* the goal takes integer values only */
-  double *lo, *hi;   /* bounds that hold for every better answer */
-  double bound;      /* no answer of this level exceeds it; infinity: unknown */
-  bool infeasible;   /* nothing better (or nothing at all) exists */
+  size_t level;    /* net.ngoals: any answer will do */
+  int32_t goal;    /* its expr, -1: none */
+  bool integral;   /* the goal takes integer values only */
+  double *lo, *hi; /* bounds that hold for every better answer */
+  double bound;    /* no answer of this level exceeds it; infinity: unknown */
+  bool infeasible; /* nothing better (or nothing at all) exists */
 
   /* The best answer so far: columns (evaluated) and its value at this level. */
   bool have;
   double *best;
   double value;
-  bool pending;   /* it satisfies the network, but the model has not been asked yet */
-  double *sure;   /* the last one that the model itself has checked */
+  bool pending; /* it satisfies the network, but the model has not been asked yet */
+  double *sure; /* the last one that the model itself has checked */
   double sure_value;
   double *values; /* that one in the model's variables */
   double *trial_values, *trial_columns;
   int64_t max_nodes, max_iterations; /* of the next branch and cut, 0: no limit */
-  int64_t deadline; /* of this level, 0: none */
+  int64_t deadline;                  /* of this level, 0: none */
 } Job;
 
 /* Offer primaries as an answer: evaluated, checked by the model itself, kept when better. Returns

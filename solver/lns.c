@@ -67,7 +67,8 @@ static void free_items(Lns *l, const NetDef *def, int32_t k) {
   }
   while (l->nfree < l->target) {
     int32_t before = l->nfree;
-    for (int i = 0; i < 4; i++) free_expr(l, def->first_expr + (int32_t)any(l, (size_t)def->nexprs), 4);
+    for (int i = 0; i < 4; i++)
+      free_expr(l, def->first_expr + (int32_t)any(l, (size_t)def->nexprs), 4);
     if (l->nfree == before && any(l, 4) == 0) break;
   }
 }
@@ -165,8 +166,11 @@ static bool solve_part(Lns *l, double seconds, bool *out_better) {
   *out_better = false;
   if (!net_tighten(l->net, l->lo, l->hi, job->goal, job_cutoff(job), 4)) return true;
   if (!encode(l->net, l->lo, l->hi, job->goal, NULL, false, &encoding, job->fault)) return false;
-  LpOptions options = {.integer = true, .gap = fmax(job->options.gap, 1e-4), .seconds = seconds,
-                       .max_nodes = MAX_NODES, .max_iterations = MAX_ITERATIONS};
+  LpOptions options = {.integer = true,
+                       .gap = fmax(job->options.gap, 1e-4),
+                       .seconds = seconds,
+                       .max_nodes = MAX_NODES,
+                       .max_iterations = MAX_ITERATIONS};
   bool ok = lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
   if (ok && result.x) {
     encode_read(&encoding, result.x, l->lo, l->hi, job->trial_columns);

@@ -103,7 +103,9 @@ static void blame_def(Local *l, int32_t d, int direction, int depth) {
   bool up = direction > 0;
   if (!def->nexprs) return;
   switch (def->kind) {
-  case NET_LE: blame(l, first, up ? -1 : 1, depth); break;
+  case NET_LE:
+    blame(l, first, up ? -1 : 1, depth);
+    break;
   case NET_MAX:
   case NET_MIN: {
     int32_t top = state_top(s, d);
@@ -128,7 +130,9 @@ static void blame_def(Local *l, int32_t d, int direction, int depth) {
     }
     break;
   }
-  case NET_QUOTIENT: blame(l, first, def->divisor > 0 ? direction : -direction, depth); break;
+  case NET_QUOTIENT:
+    blame(l, first, def->divisor > 0 ? direction : -direction, depth);
+    break;
   }
 }
 

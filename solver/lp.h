@@ -16,7 +16,8 @@
 #include "solver/model.h"
 
 /* Minimize offset + cost x, subject to row_lo <= A x <= row_hi, col_lo <= x <= col_hi. Row-wise:
-** row i has terms row_start[i]..row_start[i+1], each column at most once. Bounds may be infinite. */
+** row i has terms row_start[i]..row_start[i+1], each column at most once. Bounds may be infinite.
+*/
 typedef struct Lp {
   int ncols, nrows;
   size_t cols_capacity, rows_capacity;
@@ -55,11 +56,11 @@ typedef struct LpOptions {
 
 typedef struct LpResult {
   LpStatus status;
-  double *x;         /* ncols, or NULL */
-  double *row_dual;  /* nrows, or NULL */
-  uint8_t *basis;    /* nrows + ncols; relaxation only */
+  double *x;        /* ncols, or NULL */
+  double *row_dual; /* nrows, or NULL */
+  uint8_t *basis;   /* nrows + ncols; relaxation only */
   double objective;
-  double bound;      /* no (integer) solution is below; -infinity when unknown */
+  double bound; /* no (integer) solution is below; -infinity when unknown */
   int64_t nodes, iterations;
   char message[200];
 } LpResult;

@@ -37,8 +37,8 @@ typedef struct Worker {
   pthread_mutex_t mutex; /* guards the rest */
   pthread_cond_t changed;
   bool done;
-  double *best;      /* a better integer solution, not yet reported */
-  double *scratch;   /* the one being reported */
+  double *best;    /* a better integer solution, not yet reported */
+  double *scratch; /* the one being reported */
   bool best_new;
   double bound;
 } Worker;
@@ -301,8 +301,10 @@ static bool valid(const Lp *lp, Fault *fault) {
     }
   }
   free(seen);
-  if (!ok) fault_set(fault, FAULT_INVALID, "solver: a linear program with a coefficient or bound "
-                     "that is not a number, or a column twice in a row");
+  if (!ok)
+    fault_set(fault, FAULT_INVALID,
+              "solver: a linear program with a coefficient or bound "
+              "that is not a number, or a column twice in a row");
   return ok;
 }
 

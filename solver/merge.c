@@ -168,11 +168,11 @@ static bool cover_component(const Pairs *pairs, const Edge *edges, size_t count,
 static const size_t COVER_LIMIT = 50000000; /* steps; beyond it pairs stay pairs */
 
 /* edges: sorted by component, `req` replaced by the root. */
-static bool merge_components(Pairs *pairs, Edge *sorted, Var *vars, Var *clique,
-                             uint8_t *covered) {
+static bool merge_components(Pairs *pairs, Edge *sorted, Var *vars, Var *clique, uint8_t *covered) {
   size_t work = 0;
   for (size_t i = 0, end; i < pairs->count; i = end) {
-    for (end = i + 1; end < pairs->count && sorted[end].req == sorted[i].req; end++) {}
+    for (end = i + 1; end < pairs->count && sorted[end].req == sorted[i].req; end++) {
+    }
     size_t count = end - i, n = component_vars(sorted + i, count, vars);
     bool ok = true;
     if (count == n * (n - 1) / 2) {
@@ -275,7 +275,8 @@ static void touch_all(Columns *columns) {
   }
 }
 
-/* What identifies a choice: its values' columns in order; a fixed value's column does not matter. */
+/* What identifies a choice: its values' columns in order; a fixed value's column does not matter.
+ */
 static Hash2 choice_hash(const Columns *columns, const Choice *choice) {
   const Presolve *p = columns->p;
   Hash2 h = {mix((uint64_t)choice->count), 1};
@@ -302,7 +303,8 @@ bool presolve_groups(Presolve *p, Fault *fault) {
   for (size_t i = 0; ok && i < model->nchoices; i++) {
     keys[i] = choice_hash(&columns, &model->choices[i]);
     size_t at = keys[i].a & (size - 1);
-    while (table[at] && (keys[table[at] - 1].a != keys[i].a || keys[table[at] - 1].b != keys[i].b)) {
+    while (table[at] &&
+           (keys[table[at] - 1].a != keys[i].a || keys[table[at] - 1].b != keys[i].b)) {
       at = (at + 1) & (size - 1);
     }
     if (!table[at]) table[at] = (uint32_t)i + 1;

@@ -11,7 +11,7 @@
 #include "solver/store.h"
 
 static const double MAX_INTEGER = 9007199254740992.0; /* 2^53 */
-enum { MAX_VARS = 1 << 29 };                           /* a Lit is a Var and one bit */
+enum { MAX_VARS = 1 << 29 };                          /* a Lit is a Var and one bit */
 
 bool model_fail(Model *model, FaultCode code, const char *what) {
   if (code == FAULT_NOMEM) return fault_oom(&model->fault);
@@ -94,8 +94,7 @@ Var model_choice(Model *model, int count) {
 static bool bounds_valid(Model *model, const char *kind, double lo, double hi) {
   if (!model_ok(model)) return false;
   if (!isfinite(lo) || !isfinite(hi) || lo > hi) {
-    return fault_set(&model->fault, FAULT_INVALID, "model: %s with bounds %g and %g", kind, lo,
-                     hi);
+    return fault_set(&model->fault, FAULT_INVALID, "model: %s with bounds %g and %g", kind, lo, hi);
   }
   return true;
 }
@@ -103,8 +102,10 @@ static bool bounds_valid(Model *model, const char *kind, double lo, double hi) {
 Var model_integer(Model *model, double lo, double hi) {
   if (!bounds_valid(model, "integer", lo, hi)) return VAR_ONE;
   if (lo < -MAX_INTEGER || hi > MAX_INTEGER) {
-    fault_set(&model->fault, FAULT_LIMIT, "model: integer with bounds %.17g and %.17g, the limit "
-              "is 2^53", lo, hi);
+    fault_set(&model->fault, FAULT_LIMIT,
+              "model: integer with bounds %.17g and %.17g, the limit "
+              "is 2^53",
+              lo, hi);
     return VAR_ONE;
   }
   if (ceil(lo) > floor(hi)) {
@@ -142,8 +143,10 @@ void model_start_number(Model *model, Var var, double value) {
   if (!var_exists(model, var)) return;
   VarKind kind = (VarKind)model->vars[var].kind;
   if ((kind != VAR_INTEGER && kind != VAR_REAL) || !isfinite(value)) {
-    fault_set(&model->fault, FAULT_INVALID, "model: start value %g for variable %d, which is not "
-              "a number to decide", value, (int)var);
+    fault_set(&model->fault, FAULT_INVALID,
+              "model: start value %g for variable %d, which is not "
+              "a number to decide",
+              value, (int)var);
     return;
   }
   if (!array_grow(model->starts, model->starts_capacity, model->nstarts + 1)) {
@@ -216,8 +219,10 @@ bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef) {
     }
     const VarInfo *info = &model->vars[lit_var(lits[i])];
     if (!info->integral || info->lo < 0 || info->hi > 1) {
-      return fault_set(&model->fault, FAULT_INVALID, "model: variable %d is used as a literal but "
-                       "ranges over %g to %g", (int)lit_var(lits[i]), info->lo, info->hi);
+      return fault_set(&model->fault, FAULT_INVALID,
+                       "model: variable %d is used as a literal but "
+                       "ranges over %g to %g",
+                       (int)lit_var(lits[i]), info->lo, info->hi);
     }
     if (info->lo == info->hi) {
       to->constant += (info->lo > 0.5) != lit_negative(lits[i]) ? coef : 0;
@@ -263,8 +268,8 @@ static void post(Model *model, ModelSense sense, double bound, int tag) {
     return;
   }
   if (holds_always(model, sense, bound)) return;
-  bool exact = bound == floor(bound) &&
-               terms_integral(model, model->scratch.terms, model->scratch.count);
+  bool exact =
+      bound == floor(bound) && terms_integral(model, model->scratch.terms, model->scratch.count);
   Requirement req = {.bound = bound, .tag = tag, .sense = (uint8_t)sense};
   req.slack = exact ? 0 : 1e-6 * (1 + fabs(bound));
   if (!model_keep(model, &req.span)) return;
@@ -312,12 +317,13 @@ static void require_and(Model *model, Span span, bool negative, int tag) {
 void model_require_lit(Model *model, Lit lit, int tag) {
   if (!model_fold_lits(model, &lit, 1, 1)) return;
   const VarInfo *info = &model->vars[lit_var(lit)];
-  const Definition *def = info->kind == VAR_DERIVED && model->scratch.count
-                              ? &model->defs[info->owner] : NULL;
+  const Definition *def =
+      info->kind == VAR_DERIVED && model->scratch.count ? &model->defs[info->owner] : NULL;
   bool negative = lit_negative(lit);
   if (def && def->kind == DEF_AND) {
     require_and(model, def->span, negative, tag);
-  } else if (def && def->kind == DEF_LE && (!negative || def->step > 1e-5 * (1 + fabs(def->bound)))) {
+  } else if (def && def->kind == DEF_LE &&
+             (!negative || def->step > 1e-5 * (1 + fabs(def->bound)))) {
     /* A strict comparison of reals stays a literal: it is evaluated exactly, a row is not. */
     double bound = negative ? def->bound + def->step : def->bound;
     Lin from = {.terms = model->terms + def->span.start, .count = def->span.count};

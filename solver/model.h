@@ -142,7 +142,7 @@ void model_goal(Model *model, int level, bool maximize, const Lin *lin);
 /* ---- sizes and evaluation */
 
 size_t model_nvars(const Model *model);
-size_t model_nlevels(const Model *model);   /* distinct levels with a goal */
+size_t model_nlevels(const Model *model);      /* distinct levels with a goal */
 int model_level(const Model *model, size_t i); /* their numbers, ascending */
 
 /* Compute all derived values in values[0..nvars) from the primaries in it. Exact double
@@ -166,8 +166,8 @@ typedef enum SolveStatus {
 const char *solve_status_name(SolveStatus status); /* "optimal", "feasible", … */
 
 typedef struct SolveOptions {
-  double gap;    /* relative gap that counts as optimal; default 1e-6 when 0 */
-  uint64_t seed; /* same seed, same model, no deadline met: same answer */
+  double gap;        /* relative gap that counts as optimal; default 1e-6 when 0 */
+  uint64_t seed;     /* same seed, same model, no deadline met: same answer */
   const Lit *assume; /* literals taken as true for this solve only */
   size_t nassume;
   bool first_answer; /* any answer will do: goals ignored */
@@ -184,13 +184,13 @@ enum { SOLVE_MAX_PHASES = 16 };
 
 typedef struct Answer {
   SolveStatus status;
-  double *values;            /* per variable, all derived ones included; NULL without an answer */
+  double *values; /* per variable, all derived ones included; NULL without an answer */
   size_t nlevels;
-  double *objective, *bound; /* per level: number reached; no answer can exceed the bound given
-                             ** the levels before it. Infinite when unknown */
+  double *objective, *bound;      /* per level: number reached; no answer can exceed the bound given
+                                  ** the levels before it. Infinite when unknown */
   size_t rows, columns, nonzeros; /* the linear program as solved (after grouping) */
-  size_t groups;             /* choices after merging interchangeable ones */
-  int64_t nodes;             /* branch and bound nodes */
+  size_t groups;                  /* choices after merging interchangeable ones */
+  int64_t nodes;                  /* branch and bound nodes */
   SolvePhase phases[SOLVE_MAX_PHASES];
   int nphases;
 } Answer;

@@ -30,8 +30,8 @@ static bool alloc_columns(Net *net, size_t ncols, size_t nvars) {
   net->var = malloc((ncols + 1) * sizeof *net->var);
   net->column = malloc(nvars * sizeof *net->column);
   net->fixed = malloc(nvars * sizeof *net->fixed);
-  return net->lo && net->hi && net->integer && net->group && net->def && net->var &&
-         net->column && net->fixed;
+  return net->lo && net->hi && net->integer && net->group && net->def && net->var && net->column &&
+         net->fixed;
 }
 
 static int32_t add_column(Builder *b, Var var, double hi, int32_t group) {
@@ -149,7 +149,9 @@ static int32_t keep_expr(Net *net, Lin *lin, OwnerKind kind, int32_t owner) {
       !array_grow(net->terms, net->terms_capacity, net->nterms + lin->count)) {
     return -1;
   }
-  NetExpr expr = {.constant = lin->constant, .owner = owner, .owner_kind = (uint8_t)kind,
+  NetExpr expr = {.constant = lin->constant,
+                  .owner = owner,
+                  .owner_kind = (uint8_t)kind,
                   .guard = {.column = -1}};
   expr.span = (Span){net->nterms, lin->count};
   if (lin->count) memcpy(net->terms + net->nterms, lin->terms, lin->count * sizeof *lin->terms);
@@ -264,15 +266,21 @@ static bool add_le(Builder *b, const Definition *def, int32_t column) {
   }
   int32_t expr = keep_expr(net, &b->lin, OWNER_DEF, (int32_t)net->ndefs);
   if (expr < 0) return false;
-  net->defs[net->ndefs++] = (NetDef){.kind = NET_LE, .column = column, .first_expr = expr,
-                                     .nexprs = 1, .bound = bound, .step = step};
+  net->defs[net->ndefs++] = (NetDef){.kind = NET_LE,
+                                     .column = column,
+                                     .first_expr = expr,
+                                     .nexprs = 1,
+                                     .bound = bound,
+                                     .step = step};
   return true;
 }
 
 static bool add_extreme(Builder *b, const Definition *def, int32_t column) {
   Net *net = b->net;
-  NetDef to = {.kind = def->kind == DEF_MAX ? NET_MAX : NET_MIN, .column = column,
-               .first_expr = (int32_t)net->nexprs, .bound = def->bound};
+  NetDef to = {.kind = def->kind == DEF_MAX ? NET_MAX : NET_MIN,
+               .column = column,
+               .first_expr = (int32_t)net->nexprs,
+               .bound = def->bound};
   for (uint32_t i = 0; i < def->nitems; i++) {
     const Item *item = &b->model->items[def->first_item + i];
     bool never;
@@ -296,8 +304,8 @@ static bool add_product(Builder *b, const Definition *def, int32_t column) {
                                 (int32_t)net->ndefs);
   if (expr < 0) return false;
   net->exprs[expr].guard = guard;
-  net->defs[net->ndefs++] = (NetDef){.kind = NET_PRODUCT, .column = column, .first_expr = expr,
-                                     .nexprs = 1};
+  net->defs[net->ndefs++] =
+      (NetDef){.kind = NET_PRODUCT, .column = column, .first_expr = expr, .nexprs = 1};
   return true;
 }
 
@@ -305,8 +313,11 @@ static bool add_quotient(Builder *b, const Definition *def, int32_t column) {
   Net *net = b->net;
   int32_t expr = translate_expr(b, def->span, def->bound, OWNER_DEF, (int32_t)net->ndefs);
   if (expr < 0) return false;
-  net->defs[net->ndefs++] = (NetDef){.kind = NET_QUOTIENT, .column = column, .first_expr = expr,
-                                     .nexprs = 1, .divisor = def->divisor};
+  net->defs[net->ndefs++] = (NetDef){.kind = NET_QUOTIENT,
+                                     .column = column,
+                                     .first_expr = expr,
+                                     .nexprs = 1,
+                                     .divisor = def->divisor};
   return true;
 }
 
@@ -322,11 +333,19 @@ static bool add_defs(Builder *b) {
     bool ok = false;
     switch (def->kind) {
     case DEF_AND:
-    case DEF_LE: ok = add_le(b, def, column); break;
+    case DEF_LE:
+      ok = add_le(b, def, column);
+      break;
     case DEF_MAX:
-    case DEF_MIN: ok = add_extreme(b, def, column); break;
-    case DEF_PRODUCT: ok = add_product(b, def, column); break;
-    case DEF_QUOTIENT: ok = add_quotient(b, def, column); break;
+    case DEF_MIN:
+      ok = add_extreme(b, def, column);
+      break;
+    case DEF_PRODUCT:
+      ok = add_product(b, def, column);
+      break;
+    case DEF_QUOTIENT:
+      ok = add_quotient(b, def, column);
+      break;
     }
     if (!ok) return false;
   }
@@ -405,8 +424,8 @@ static bool assemble(Net *net, const Model *model, const Presolve *p) {
   return ok;
 }
 
-bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip,
-               Net *out, Fault *fault) {
+bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip, Net *out,
+               Fault *fault) {
   Presolve p;
   if (!presolve_init(&p, model, skip, fault)) return false;
   presolve_bounds(&p, assume, nassume);

@@ -35,7 +35,7 @@ typedef struct NetExpr {
   double constant;
   int32_t owner; /* row, definition or level */
   uint8_t owner_kind;
-  bool exact; /* takes integers only, small enough for exact sums */
+  bool exact;  /* takes integers only, small enough for exact sums */
   Guard guard; /* of an item or a product */
 } NetExpr;
 
@@ -54,9 +54,9 @@ typedef struct NetDef {
 } NetDef;
 
 typedef struct NetGroup {
-  int32_t first, count;    /* columns, one per value that is left */
-  int32_t size;            /* interchangeable choices in it */
-  size_t first_member;     /* in net->members: choice indexes, ascending */
+  int32_t first, count; /* columns, one per value that is left */
+  int32_t size;         /* interchangeable choices in it */
+  size_t first_member;  /* in net->members: choice indexes, ascending */
 } NetGroup;
 
 typedef struct NetUse {
@@ -106,8 +106,8 @@ typedef struct Net {
 /* Presolve: fix what unit requirements and bounds decide, merge pairs into at-most-one rows, merge
 ** interchangeable choices, build the network with its column index. `assume` literals are taken
 ** as true; `skip` (NULL: none) leaves out requirements whose tag's entry is true. */
-bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip,
-               Net *out, Fault *fault);
+bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip, Net *out,
+               Fault *fault);
 void net_finish(Net *net);
 
 /* Add a row lo <= expr <= hi (rebuild the index with net_index() afterwards). */

@@ -32,9 +32,13 @@ void net_evaluate(const Net *net, double *columns) {
     const NetDef *def = &net->defs[i];
     double value = 0;
     switch (def->kind) {
-    case NET_LE: value = net_expr_value(net, def->first_expr, columns) <= def->bound; break;
+    case NET_LE:
+      value = net_expr_value(net, def->first_expr, columns) <= def->bound;
+      break;
     case NET_MAX:
-    case NET_MIN: value = extreme_value(net, def, columns); break;
+    case NET_MIN:
+      value = extreme_value(net, def, columns);
+      break;
     case NET_PRODUCT:
       if (guard_holds(net->exprs[def->first_expr].guard, columns)) {
         value = net_expr_value(net, def->first_expr, columns);

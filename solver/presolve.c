@@ -172,7 +172,8 @@ static bool unit_rows(Presolve *p) {
     double value = req->bound / term->coef;
     bool upper = (req->sense == MODEL_LE) == (term->coef > 0);
     if (req->sense == MODEL_EQ) {
-      changed |= set_bound(p, term->var, true, value) | set_bound(p, term->var, false, value);
+      changed |= set_bound(p, term->var, true, value);
+      changed |= set_bound(p, term->var, false, value);
     } else {
       changed |= set_bound(p, term->var, upper, value);
     }

@@ -10,15 +10,15 @@ typedef struct Presolve {
   const Model *model;
   const uint8_t *skip; /* by tag, NULL: none */
   bool infeasible;
-  double *lo, *hi;    /* per variable */
-  uint8_t *dropped;   /* per requirement: implied by the rest */
-  uint8_t *live;      /* per definition: something reads it */
-  Term *cliques;      /* at-most-one rows that replace pairs; coefficients 1 */
+  double *lo, *hi;  /* per variable */
+  uint8_t *dropped; /* per requirement: implied by the rest */
+  uint8_t *live;    /* per definition: something reads it */
+  Term *cliques;    /* at-most-one rows that replace pairs; coefficients 1 */
   size_t ncliques, cliques_capacity;
   Span *clique_spans;
   size_t nspans, spans_capacity;
   size_t merged_pairs;
-  int32_t *leader;    /* per choice: the first of its group */
+  int32_t *leader; /* per choice: the first of its group */
 } Presolve;
 
 /* A variable that may be replaced by its value once its bounds meet. A derived number may not: its

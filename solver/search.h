@@ -20,15 +20,15 @@ typedef struct Search {
   double *goal_coef; /* per column: its own part of the goal */
   double *base;      /* columns before anything is placed */
   double *trial;
-  int32_t *order;    /* groups, hardest first */
+  int32_t *order; /* groups, hardest first */
   double *hardness;
-  int32_t *heap;     /* columns of the group being placed */
-  double *score;     /* per column */
-  double *lo, *hi;   /* bounds with thresholds */
-  double *relaxed;   /* columns in the linear relaxation, when has_relaxed */
+  int32_t *heap;   /* columns of the group being placed */
+  double *score;   /* per column */
+  double *lo, *hi; /* bounds with thresholds */
+  double *relaxed; /* columns in the linear relaxation, when has_relaxed */
   bool has_relaxed;
   double root_seconds; /* what the relaxation took */
-  int64_t *tabu;     /* per column: not before this move */
+  int64_t *tabu;       /* per column: not before this move */
   int64_t moves;
   uint64_t random;
 } Search;

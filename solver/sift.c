@@ -18,11 +18,11 @@ typedef struct Sift {
   Job *job;
   Relaxation *r;
   const Lp *lp;
-  uint8_t *in;     /* per column of the program: among the few */
-  int32_t *few;    /* its index there */
-  uint8_t *basis;  /* status of every row and column so far */
+  uint8_t *in;    /* per column of the program: among the few */
+  int32_t *few;   /* its index there */
+  uint8_t *basis; /* status of every row and column so far */
   double *dual;
-  double *worst;   /* per group: most negative reduced cost */
+  double *worst; /* per group: most negative reduced cost */
   int64_t until;
 } Sift;
 

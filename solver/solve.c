@@ -16,10 +16,14 @@ enum { SMALL = 60, FEW = 3000 };
 
 const char *solve_status_name(SolveStatus status) {
   switch (status) {
-  case SOLVE_OPTIMAL: return "optimal";
-  case SOLVE_FEASIBLE: return "feasible";
-  case SOLVE_INFEASIBLE: return "infeasible";
-  case SOLVE_UNKNOWN: break;
+  case SOLVE_OPTIMAL:
+    return "optimal";
+  case SOLVE_FEASIBLE:
+    return "feasible";
+  case SOLVE_INFEASIBLE:
+    return "infeasible";
+  case SOLVE_UNKNOWN:
+    break;
   }
   return "unknown";
 }
@@ -42,7 +46,8 @@ static bool prepare(Job *job) {
   job->trial_columns = calloc(ncols, sizeof *job->trial_columns);
   job->values = calloc(nvars, sizeof *job->values);
   job->trial_values = calloc(nvars, sizeof *job->trial_values);
-  if (job->lo && job->hi && job->best && job->sure && job->trial_columns && job->values && job->trial_values) {
+  if (job->lo && job->hi && job->best && job->sure && job->trial_columns && job->values &&
+      job->trial_values) {
     return true;
   }
   return fault_oom(job->fault);
@@ -200,8 +205,8 @@ static bool solve_level(Job *job, Search *search) {
   if (job->goal >= 0 && job->net.ncols > SMALL) {
     bool threshold = threshold_goal(job);
     if (!threshold && !relaxation_search(search)) return false;
-    bool branch_first = !threshold && open_columns(job) < FEW &&
-                        search->root_seconds <= job_max_root(job);
+    bool branch_first =
+        !threshold && open_columns(job) < FEW && search->root_seconds <= job_max_root(job);
     if (job->have && !branch_first && !job_proven(job) && !job_stop(job) &&
         !run_neighbourhoods(job, search)) {
       return false;
@@ -250,7 +255,8 @@ static bool run_stay(Job *job) {
   return ok;
 }
 
-/* When nothing beyond the cut-off exists, the bound is the value, give or take the gap asked for. */
+/* When nothing beyond the cut-off exists, the bound is the value, give or take the gap asked for.
+ */
 static double level_bound(const Job *job) {
   if (!job_proven(job)) return job->bound;
   return fmin(job->bound, job->options.gap > 1e-6 ? job_cutoff(job) : job->value);
@@ -295,11 +301,10 @@ static bool report(Job *job) {
   return true;
 }
 
-bool solve_without(const Model *model, const SolveOptions *options, const uint8_t *skip,
-                   Stop *stop, Answer *out, Fault *fault) {
+bool solve_without(const Model *model, const SolveOptions *options, const uint8_t *skip, Stop *stop,
+                   Answer *out, Fault *fault) {
   Answer answer = {.status = SOLVE_UNKNOWN};
-  Job job = {.model = model, .stop = stop, .fault = fault, .answer = &answer,
-             .skip = skip};
+  Job job = {.model = model, .stop = stop, .fault = fault, .answer = &answer, .skip = skip};
   *out = (Answer){0};
   if (!model_ok(model)) {
     return fault_set(fault, model_fault(model)->code, "%s", model_fault(model)->text);

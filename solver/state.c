@@ -216,11 +216,16 @@ static double def_value(const State *s, int32_t d) {
   const NetDef *def = &s->net->defs[d];
   double act = def->nexprs ? s->act[def->first_expr] : 0;
   switch (def->kind) {
-  case NET_LE: return act <= def->bound;
-  case NET_MAX: return isinf(tree_root(s, d)) ? def->bound : tree_root(s, d);
-  case NET_MIN: return isinf(tree_root(s, d)) ? def->bound : -tree_root(s, d);
-  case NET_PRODUCT: return holds(s, s->net->exprs[def->first_expr].guard) ? act : 0;
-  case NET_QUOTIENT: return trunc(act / (double)def->divisor);
+  case NET_LE:
+    return act <= def->bound;
+  case NET_MAX:
+    return isinf(tree_root(s, d)) ? def->bound : tree_root(s, d);
+  case NET_MIN:
+    return isinf(tree_root(s, d)) ? def->bound : -tree_root(s, d);
+  case NET_PRODUCT:
+    return holds(s, s->net->exprs[def->first_expr].guard) ? act : 0;
+  case NET_QUOTIENT:
+    return trunc(act / (double)def->divisor);
   }
   return 0;
 }
@@ -237,7 +242,8 @@ void state_set(State *s, const double *columns) {
     s->value[def->column] = def_value(s, (int32_t)d);
   }
   for (size_t e = 0; e < net->nexprs; e++) {
-    if (net->exprs[e].owner_kind != OWNER_DEF) s->act[e] = net_expr_value(net, (int32_t)e, s->value);
+    if (net->exprs[e].owner_kind != OWNER_DEF)
+      s->act[e] = net_expr_value(net, (int32_t)e, s->value);
   }
   count_violations(s);
 }

@@ -17,21 +17,21 @@ typedef struct State {
   double *value;         /* per column */
   double *act;           /* per expr, its constant included */
   double *cap_lo, *cap_hi;
-  double *least, *most;  /* range of the expr under lo, hi without regard to caps */
-  double *scale;         /* violations are counted in units of the largest coefficient */
+  double *least, *most; /* range of the expr under lo, hi without regard to caps */
+  double *scale;        /* violations are counted in units of the largest coefficient */
   double *weight;
-  double penalty;        /* sum of weight * scale * violation */
-  int32_t *violated;     /* exprs, in no order */
-  int32_t *where;        /* of an expr in `violated`, -1 */
+  double penalty;    /* sum of weight * scale * violation */
+  int32_t *violated; /* exprs, in no order */
+  int32_t *where;    /* of an expr in `violated`, -1 */
   size_t nviolated;
-  double *trees;         /* tournament trees over the items of each maximum and minimum */
-  size_t *tree_at;       /* per definition: first node, SIZE_MAX without a tree */
-  int32_t *tree_leaves;  /* per definition: number of leaves, a power of two */
-  uint8_t *queued;       /* per definition */
-  int32_t *queue;        /* heap of definitions to recompute, lowest first */
+  double *trees;        /* tournament trees over the items of each maximum and minimum */
+  size_t *tree_at;      /* per definition: first node, SIZE_MAX without a tree */
+  int32_t *tree_leaves; /* per definition: number of leaves, a power of two */
+  uint8_t *queued;      /* per definition */
+  int32_t *queue;       /* heap of definitions to recompute, lowest first */
   size_t nqueue;
-  uint8_t *simple;       /* per column: only rows, goals and unguarded items read it */
-  int64_t steps;         /* uses touched so far: the measure of work */
+  uint8_t *simple; /* per column: only rows, goals and unguarded items read it */
+  int64_t steps;   /* uses touched so far: the measure of work */
 } State;
 
 bool state_init(State *state, const Net *net, Fault *fault);

@@ -119,6 +119,12 @@ bool model_keep(Model *model, Span *out);
 /* A new derived variable (definition not yet attached), or VAR_ONE after a fault. */
 Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, int32_t owner);
 
+/* The variable of `def`, whose terms (from `terms` on) and items (from `items` on) were just
+** appended; they are taken back when an equal definition exists. */
+Var model_intern(Model *model, Definition def, size_t terms, size_t items, double lo, double hi,
+                 int grid);
+bool model_same_span(const Model *model, Span a, Span b);
+
 /* Bounds of sorted terms, aware that exactly one value of a choice is true. lo and hi may be NULL:
 ** the variables' own. Else arrays over variables. */
 void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,

@@ -125,12 +125,12 @@ typedef struct Places {
   const double *lo, *hi;
   const NetDef *def;
   double sign;
-  int32_t *place;  /* per column: the item it counts in, -1: none */
-  double *size;    /* per column: its coefficient there */
-  double *base;    /* per item: what is there anyway */
-  double *price;   /* per item: makes sizes of one group comparable across items */
-  double *mean;    /* per group: mean size */
-  int32_t *order;  /* groups by mean size, largest first */
+  int32_t *place; /* per column: the item it counts in, -1: none */
+  double *size;   /* per column: its coefficient there */
+  double *base;   /* per item: what is there anyway */
+  double *price;  /* per item: makes sizes of one group comparable across items */
+  double *mean;   /* per group: mean size */
+  int32_t *order; /* groups by mean size, largest first */
   /* While counting: */
   double *smallest, *fits, *volume; /* per item */
 } Places;
@@ -271,8 +271,7 @@ static bool may_fit(Places *p, double tau) {
 static bool bound_target(Search *search, const Target *t) {
   Job *job = search->job;
   const Net *net = &job->net;
-  Places p = {.net = net, .lo = job->lo, .hi = job->hi, .def = &net->defs[t->def],
-              .sign = t->sign};
+  Places p = {.net = net, .lo = job->lo, .hi = job->hi, .def = &net->defs[t->def], .sign = t->sign};
   bool ok = places_alloc(&p) || fault_oom(job->fault);
   if (ok) {
     read_items(&p);

@@ -22,11 +22,11 @@ typedef struct Bounds {
 ** stronger taken: every choice costs at least the cheapest value; and every column costs at least
 ** what its own bounds say. */
 typedef struct Run {
-  size_t count;      /* terms in it */
-  double least;      /* the larger of the next two */
-  double by_size;    /* all choices at the least coefficient with room */
-  double by_column;  /* each column at its own bound */
-  double price;      /* by_size: what one more choice costs */
+  size_t count;     /* terms in it */
+  double least;     /* the larger of the next two */
+  double by_size;   /* all choices at the least coefficient with room */
+  double by_column; /* each column at its own bound */
+  double price;     /* by_size: what one more choice costs */
 } Run;
 
 static Run run_of(const Net *net, const double *lo, const double *hi, const Term *terms,
@@ -208,10 +208,10 @@ static void tighten_product(Bounds *b, const NetDef *def) {
   double lo, hi;
   int32_t c = def->column;
   net_expr_bounds(b->net, def->first_expr, b->lo, b->hi, &lo, &hi);
-  bool on = guard.column < 0 ||
-            (guard.negative ? b->hi[guard.column] < 0.5 : b->lo[guard.column] > 0.5);
-  bool off = guard.column >= 0 &&
-             (guard.negative ? b->lo[guard.column] > 0.5 : b->hi[guard.column] < 0.5);
+  bool on =
+      guard.column < 0 || (guard.negative ? b->hi[guard.column] < 0.5 : b->lo[guard.column] > 0.5);
+  bool off =
+      guard.column >= 0 && (guard.negative ? b->lo[guard.column] > 0.5 : b->hi[guard.column] < 0.5);
   if (on) {
     at_most(b, def->first_expr, 1, b->hi[c]);
     at_most(b, def->first_expr, -1, -b->lo[c]);
@@ -241,11 +241,19 @@ static void tighten_defs(Bounds *b) {
   for (size_t i = 0; i < b->net->ndefs && !b->infeasible; i++) {
     const NetDef *def = &b->net->defs[i];
     switch (def->kind) {
-    case NET_LE: tighten_le(b, def); break;
+    case NET_LE:
+      tighten_le(b, def);
+      break;
     case NET_MAX:
-    case NET_MIN: tighten_extreme(b, def); break;
-    case NET_PRODUCT: tighten_product(b, def); break;
-    case NET_QUOTIENT: tighten_quotient(b, def); break;
+    case NET_MIN:
+      tighten_extreme(b, def);
+      break;
+    case NET_PRODUCT:
+      tighten_product(b, def);
+      break;
+    case NET_QUOTIENT:
+      tighten_quotient(b, def);
+      break;
     }
   }
 }

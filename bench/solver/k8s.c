@@ -244,7 +244,8 @@ static bool verbose;
 static void show_phase(void *ctx, const char *phase, double seconds, double objective,
                        double bound) {
   (void)ctx;
-  if (verbose) printf("    %-10s %7.3f  objective %.6f bound %.6f\n", phase, seconds, objective, bound);
+  if (verbose)
+    printf("    %-10s %7.3f  objective %.6f bound %.6f\n", phase, seconds, objective, bound);
 }
 
 static Result run(int nnodes, int npods, bool tight, const char *kind, uint64_t seed,
@@ -336,7 +337,7 @@ int main(int argc, char **argv) {
   static const struct {
     int nodes, pods;
     double seconds;
-  } sizes[] = {{50, 50, 1.5},  {100, 100, 1.5},  {500, 50, 0.25},
+  } sizes[] = {{50, 50, 1.5},   {100, 100, 1.5},  {500, 50, 0.25},
                {1000, 50, 0.5}, {1000, 500, 2.2}, {10000, 100, 1.2}};
   static const char *const kinds[] = {"minmax", "linear", "levels"};
   int seeds = argc > 1 ? atoi(argv[1]) : 5;

@@ -44,9 +44,9 @@ static void check(bool ok, const char *what, int line) {
 
 static atomic_long countdown; /* 0: never */
 
-static atomic_long lost;      /* blocks that GLPK cannot but lose */
+static atomic_long lost; /* blocks that GLPK cannot but lose */
 static pthread_t host;
-static atomic_long live;      /* blocks allocated and not freed, by anybody */
+static atomic_long live; /* blocks allocated and not freed, by anybody */
 
 #if CAN_REFUSE
 extern void *__libc_malloc(size_t size);
@@ -190,8 +190,8 @@ static void *solve_some(void *info) {
     Model *m = placement(4, 10, task->seed * 10 + (uint64_t)i, i == 1);
     Answer answer;
     Fault fault = {0};
-    task->ok = solver_solve(m, NULL, NULL, &answer, &fault) && task->ok &&
-               answer.status == SOLVE_OPTIMAL;
+    task->ok =
+        solver_solve(m, NULL, NULL, &answer, &fault) && task->ok && answer.status == SOLVE_OPTIMAL;
     task->objective[i] = answer.objective ? answer.objective[0] : NAN;
     answer_finish(&answer);
     model_destroy(m);
@@ -236,8 +236,8 @@ static void test_times(void) {
   static const struct {
     int nodes, pods;
     bool linear;
-  } sizes[] = {{12, 40, false}, {100, 100, false}, {300, 300, false}, {300, 300, true},
-               {800, 400, false}, {800, 400, true}};
+  } sizes[] = {{12, 40, false},  {100, 100, false}, {300, 300, false},
+               {300, 300, true}, {800, 400, false}, {800, 400, true}};
   double worst = 0;
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     Model *m = placement(sizes[i].nodes, sizes[i].pods, i, sizes[i].linear);
