@@ -325,10 +325,14 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
   if (!integral || !le_as_and(model, bound, &lit)) {
     size_t terms = model->nterms;
     int grid = terms_grid(model, from->terms, from->count, 0);
-    double step = integral ? 1 : discrete ? decimal_step(from) : 0;
+    double step = integral ? 1 : 0, decimal = discrete && !integral ? decimal_step(from) : 0;
     if (grid >= 0) {
       step = fmax(step, ldexp(1, -grid));
       bound = ldexp(floor(ldexp(bound, grid)), -grid);
+    }
+    if (decimal > 0) { /* to the next multiple: the bound need not be one */
+      double at = bound / decimal;
+      step = fmax(step, (floor(at + 1e-9 * (1 + fabs(at))) + 1) * decimal - bound);
     }
     Definition def = {.kind = DEF_LE, .bound = bound};
     def.step = fmax(step, epsilon_of(model, from));
