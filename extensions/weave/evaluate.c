@@ -235,7 +235,7 @@ static bool compare_args(const Algebra *algebra, SqlOp op, const SqlExpr *expr, 
 /* x IS [NOT] TRUE and FALSE ask for the truth of x; with any other right side IS compares. */
 static bool is_truth_test(const SqlExpr *expr) {
   const SqlExpr *right = expr->args[1];
-  return right->kind == SQL_EXPR_COLUMN && !right->bound && !right->alias_of &&
+  return right->kind == SQL_EXPR_COLUMN && !right->bound && !right->alias_of && !right->delimited &&
          (!strcasecmp(right->name, "true") || !strcasecmp(right->name, "false"));
 }
 
