@@ -317,8 +317,17 @@ static bool bind_arms(Binder *binder, SqlSelect *first, SqlSelect *from, const S
   return true;
 }
 
+/* SELECTs stand in each other, which the parser bounds, and refer to each other as CTEs. */
+static bool enter(Binder *binder) {
+  enum { MOST = 3 * SQL_MAX_NESTED_SELECTS };
+  if (binder->level++ < MOST) return true;
+  return !binder->quiet &&
+         fault_set(binder->fault, FAULT_LIMIT,
+                   "SELECTs and CTEs depend on each other too deeply (maximum %d)", MOST);
+}
+
 bool bind_select(Binder *binder, SqlSelect *select, Scope *outer) {
-  if (binder->level++ > SQL_MAX_DEPTH) return bind_fail(binder, select->span, "too deep");
+  if (!enter(binder)) return false;
   WithFrame frame, *withs = binder->withs;
   const char *text = binder->text;
   bool ok = bind_push_with(binder, select->with, &frame) &&
@@ -417,7 +426,7 @@ bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Sc
   }
   /* Names of tables inside mean what they mean where the CTE is written, but columns of enclosing
   ** SELECTs are those of the place that uses it. */
-  if (binder->level++ > SQL_MAX_DEPTH) return bind_fail(binder, source->span, "too deep");
+  if (!enter(binder)) return false;
   WithFrame *withs = binder->withs;
   const char *text = binder->text;
   binder->withs = frame;

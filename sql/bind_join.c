@@ -188,8 +188,11 @@ static bool add_columns(Binder *binder, SqlSource *join, SqlSource *source, Join
 }
 
 static const char *unused_name(Binder *binder, const SqlSource *join, int n, const char *name) {
+  size_t length = strlen(name), digits = length;
+  while (digits > 1 && name[digits - 1] >= '0' && name[digits - 1] <= '9') digits--;
+  if (digits > 1 && name[digits - 1] == ':') length = digits - 1;
   for (int i = 1;; i++) {
-    char *candidate = arena_printf(binder->arena, "%s:%d", name, i);
+    char *candidate = arena_printf(binder->arena, "%.*s:%d", (int)length, name, i);
     if (!candidate) {
       bind_oom(binder);
       return NULL;

@@ -9,12 +9,7 @@
 /* As SQLite compares names: ASCII letters without case. NULL equals only NULL. */
 bool sql_same_name(const char *a, const char *b);
 
-/* As sql_expr_equal: positions and how names were quoted do not count. Lists compare to their end;
-** arrays take their common length. */
+/* As sql_expr_equal: positions and how names were quoted do not count; all arms are compared. */
 bool sql_select_equal(const SqlSelect *a, const SqlSelect *b);
-bool sql_sources_equal(const SqlSource *a, const SqlSource *b);
-bool sql_results_equal(const SqlResult *a, const SqlResult *b, int n);
-bool sql_orders_equal(const SqlOrder *a, const SqlOrder *b, int n);
-bool sql_with_equal(const SqlWith *a, const SqlWith *b);
 
 #endif

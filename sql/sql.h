@@ -451,8 +451,8 @@ typedef struct SqlVisitor {
 bool sql_walk_expr(SqlExpr *expr, const SqlVisitor *visitor);
 bool sql_walk_select(SqlSelect *select, const SqlVisitor *visitor);
 
-/* Structural equality: same meaning by construction (positions ignored, names case-folded,
-** bound columns compared by source and index). */
+/* Structural equality: same meaning by construction (positions ignored, names case-folded, bound
+** columns compared by source and index; sources of sub-selects by their place). */
 bool sql_expr_equal(const SqlExpr *a, const SqlExpr *b);
 
 /* Deep copies into the arena. Bindings into copied sources are redirected to the copies. */

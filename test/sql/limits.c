@@ -134,6 +134,16 @@ static void test_nesting(void) {
   for (int i = 0; i < 500; i++) text_addf(&sql, ", (t AS x%d", i);
   bind(text_get(&sql));
   same("joins in joins", fault.text, "incomplete input (line 1, column 5906)");
+  text_clear(&sql);
+  text_add(&sql, "WITH c0 AS (SELECT 1 AS x)");
+  for (int i = 1; i < 1000; i++) text_addf(&sql, ", c%d AS (SELECT x FROM c%d)", i, i - 1);
+  size_t length = sql.length;
+  text_add(&sql, " SELECT 1 FROM c140");
+  limit("140 CTEs in a row", text_get(&sql), "fine");
+  sql.length = length;
+  text_add(&sql, " SELECT 1 FROM c999");
+  limit("1000 CTEs in a row", text_get(&sql),
+        "SELECTs and CTEs depend on each other too deeply (maximum 300)");
   text_finish(&sql);
   arena_finish(&arena);
 }
