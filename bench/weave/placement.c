@@ -28,6 +28,7 @@ static const Size sizes[] = {{50, 50, 1.0, 2},
                              {500, 50, 0.5, 8},
                              {1000, 50, 1.0, 8},
                              {1000, 500, 3.0, 2}};
+static const double CBC_CAP = 4, GLPK_CAP = 1.5;
 enum { NSIZES = sizeof sizes / sizeof *sizes };
 
 /* All of one size, regime and goal. */
@@ -82,10 +83,10 @@ static void run_goal(sqlite3 *db, const Cluster *c, Goal goal, int seed, const S
   cell->greedy[round] = against_greedy(c, goal, ours);
   if (goal == GOAL_LEVELS) return;
   double gap = fmax(1e-6, isfinite(ours->gap) ? ours->gap : 1e-6);
-  cell->cbc[round] = cbc_solve(c, goal, gap, 5 * factor);
+  cell->cbc[round] = cbc_solve(c, goal, gap, CBC_CAP * factor);
   check_peer(c, goal, seed, ours, &cell->cbc[round]);
   if (goal != GOAL_MINMAX) return;
-  cell->glpk[round] = glpk_solve(c, goal, 2 * factor);
+  cell->glpk[round] = glpk_solve(c, goal, GLPK_CAP * factor);
   check_peer(c, goal, seed, ours, &cell->glpk[round]);
   cell->gecode[round] = gecode_solve(c, size->gecode * factor);
   check_peer(c, goal, seed, ours, &cell->gecode[round]);

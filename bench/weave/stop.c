@@ -34,50 +34,54 @@ static void print_overruns(sqlite3 *db, const Cluster *c, int rounds) {
 
 typedef struct Interrupter {
   sqlite3 *db;
-  double after; /* seconds */
-  double when;
+  double after;     /* seconds */
+  double when, cpu; /* of the interrupt: time, and CPU time used by then */
 } Interrupter;
+
+typedef struct Reaction {
+  double wall, cpu;
+} Reaction;
 
 static void *interrupt_later(void *argument) {
   Interrupter *later = argument;
   struct timespec pause = {(time_t)later->after,
                            (long)((later->after - floor(later->after)) * 1e9)};
   nanosleep(&pause, NULL);
+  later->cpu = cpu_of(RUSAGE_SELF);
   later->when = now_wall();
   sqlite3_interrupt(later->db);
   return NULL;
 }
 
-/* Seconds from the interrupt to the return; negative when the solve had ended by then. */
-static double interrupted(sqlite3 *db, double after) {
+/* From the interrupt to the return; false when the solve had ended by then. */
+static bool interrupted(sqlite3 *db, double after, Reaction *out) {
   Interrupter later = {.db = db, .after = after};
   pthread_t thread;
   subject_declare(db, GOAL_MINMAX, 10);
   sqlite3_stmt *stmt = database_prepare(db, "SELECT weave_solve('sched')");
   if (pthread_create(&thread, NULL, interrupt_later, &later) != 0) exit(2);
   int rc = sqlite3_step(stmt);
-  double end = now_wall();
+  double end = now_wall(), cpu = cpu_of(RUSAGE_SELF);
   sqlite3_finalize(stmt);
   pthread_join(thread, NULL);
   if (rc != SQLITE_INTERRUPT && rc != SQLITE_ROW) database_check(db, rc);
-  return rc == SQLITE_INTERRUPT ? end - later.when : -1;
+  *out = (Reaction){end - later.when, cpu - later.cpu};
+  return rc == SQLITE_INTERRUPT;
 }
 
 static void print_interrupts(sqlite3 *db, const Cluster *c, int count) {
   uint64_t random = 1;
-  double took[MOST_ROUNDS];
-  int seen = 0, missed = 0;
-  Solved whole = subject_solve(db, c, GOAL_MINMAX, 3);
-  while (seen < count && missed < 2 * count) {
-    double reaction = interrupted(db, fmin(whole.wall, 3) * uniform(&random));
-    if (reaction < 0) {
-      missed++;
-    } else {
-      took[seen++] = reaction;
-    }
+  double wall[MOST_ROUNDS], cpu[MOST_ROUNDS];
+  int seen = 0;
+  Solved whole = subject_solve(db, c, GOAL_MINMAX, 2);
+  for (int tries = 0; seen < count && tries < 3 * count; tries++) {
+    Reaction reaction;
+    if (!interrupted(db, fmin(whole.wall, 2) * uniform(&random), &reaction)) continue;
+    wall[seen] = reaction.wall;
+    cpu[seen++] = reaction.cpu;
   }
-  printf("| %d × %d | %d | %.3f | %.3f |\n", c->nnodes, c->npods, seen, median(took, seen),
-         largest(took, seen));
+  printf("| %d × %d | %d | %.3f | %.3f | %.3f |\n", c->nnodes, c->npods, seen, median(wall, seen),
+         largest(wall, seen), largest(cpu, seen));
 }
 
 int main(int argc, char **argv) {
@@ -94,9 +98,9 @@ int main(int argc, char **argv) {
   table_head(" nodes × pods | limit s | overrun s, median | worst | with an answer ", 1);
   for (int i = 0; i < NSIZES; i++) print_overruns(dbs[i], &clusters[i], rounds);
   printf("\n## From sqlite3_interrupt() to the return (min-max, tight, random moments)\n");
-  table_head(" nodes × pods | interrupts | seconds, median | worst ", 1);
+  table_head(" nodes × pods | interrupts | seconds, median | worst | CPU seconds, worst ", 1);
   for (int i = 0; i < NSIZES; i++) {
-    print_interrupts(dbs[i], &clusters[i], 20);
+    print_interrupts(dbs[i], &clusters[i], 10);
     sqlite3_close(dbs[i]);
     cluster_finish(&clusters[i]);
   }
