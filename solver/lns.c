@@ -13,7 +13,7 @@
 #include "solver/encode.h"
 #include "solver/search.h"
 
-enum { MAX_NODES = 150, MAX_ITERATIONS = 6000, FAILURES = 8, ROUNDS = 60 };
+enum { MAX_NODES = 150, MAX_ITERATIONS = 6000, FAILURES = 8, PATIENCE = 12, ROUNDS = 100 };
 
 typedef struct Lns {
   Search *search;
@@ -184,14 +184,15 @@ static bool solve_part(Lns *l, double seconds, bool *out_better) {
 static bool rounds(Lns *l, double seconds) {
   Job *job = l->job;
   int64_t until = clock_now() + (int64_t)(fmin(seconds, 1e6) * 1e9);
-  int failures = 0;
+  /* Without branch and cut to follow, all the time there is goes here. */
+  int failures = 0, most = l->search->root_seconds > job_max_root(job) ? PATIENCE : FAILURES;
   l->target = l->net->nprimary < 240 ? l->net->nprimary / 2 : 120;
-  for (int i = 0; i < ROUNDS && failures < FAILURES; i++) {
+  for (int i = 0; i < ROUNDS && failures < most; i++) {
     if (job_stop(job) || clock_now() >= until || job_proven(job)) break;
     bool better;
     state_set(&l->search->state, job->best);
     choose(l);
-    if (!solve_part(l, fmin(0.2, job_seconds_left(job) / 2), &better)) return false;
+    if (!solve_part(l, fmin(2, job_seconds_left(job) / 2), &better)) return false;
     failures = better ? 0 : failures + 1;
     if (better && !job_tighten(job)) break;
     if (!better && failures % 3 == 0 && l->target < 1000) l->target = l->target * 3 / 2;

@@ -181,7 +181,8 @@ static void run_search(Job *job, Search *search) {
 
 static bool run_neighbourhoods(Job *job, Search *search) {
   int64_t since = job_clock();
-  bool ok = neighbourhoods(search, 0.4 * job_seconds_left(job));
+  double share = search->root_seconds > job_max_root(job) ? 1 : 0.4;
+  bool ok = neighbourhoods(search, share * job_seconds_left(job));
   job_phase(job, "parts", since);
   return ok;
 }
