@@ -112,6 +112,31 @@ static int bound_type(double lo, double hi) {
   return isinf(hi) ? GLP_LO : GLP_DB;
 }
 
+static double power_of_two(double x) {
+  int exponent;
+  frexp(x, &exponent);
+  return ldexp(1, exponent);
+}
+
+/* Sums of bytes or of 2^32 beside 0/1 columns make the simplex call feasible problems infeasible.
+** Columns of wide bounds are counted in larger units, and then rows of large or small coefficients;
+** what is of ordinary size stays as it is. One pass, where glp_scale_prob() takes a second. */
+static void scale(glp_prob *problem, const Lp *lp) {
+  for (int j = 0; j < lp->ncols; j++) {
+    double widest = fmax(fabs(lp->col_lo[j]), fabs(lp->col_hi[j]));
+    if (widest > 4096 && isfinite(widest)) glp_set_sjj(problem, j + 1, power_of_two(widest));
+  }
+  for (int i = 0; i < lp->nrows; i++) {
+    double largest = 0;
+    for (size_t k = lp->row_start[i]; k < lp->row_start[i + 1]; k++) {
+      double unit = glp_get_sjj(problem, lp->terms[k].var + 1);
+      largest = fmax(largest, fabs(lp->terms[k].coef) * unit);
+    }
+    bool ordinary = largest >= 1.0 / 64 && largest <= 4096;
+    if (!ordinary && largest > 0) glp_set_rii(problem, i + 1, 1 / power_of_two(largest));
+  }
+}
+
 static glp_prob *load(const Lp *lp, bool integer) {
   glp_prob *problem = glp_create_prob();
   glp_set_obj_dir(problem, GLP_MIN);
@@ -144,6 +169,7 @@ static glp_prob *load(const Lp *lp, bool integer) {
   }
   glp_free(index);
   glp_free(coef);
+  scale(problem, lp);
   return problem;
 }
 
