@@ -39,7 +39,7 @@ double job_seconds_left(const Job *job) {
 }
 
 static double gap_of(const Job *job) {
-  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(0.1, fabs(job->value));
+  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(1, fabs(job->value)); /* noise of the simplex, near 0 */
 }
 
 double job_cutoff(const Job *job) {
