@@ -39,7 +39,8 @@ double job_seconds_left(const Job *job) {
 }
 
 static double gap_of(const Job *job) {
-  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(1, fabs(job->value)); /* noise of the simplex, near 0 */
+  /* Below 1 the gap is absolute: near 0 the simplex has noise of that size. */
+  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(1, fabs(job->value));
 }
 
 double job_cutoff(const Job *job) {
