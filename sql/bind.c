@@ -405,6 +405,8 @@ static bool bind_body(Binder *binder, SqlSource *source, WithFrame *frame, int i
   return !select->next || binder->tables_only || bind_compound_order(binder, select);
 }
 
+enum { MOST_COPIES = 1000 };
+
 bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Scope *scope) {
   SqlCte *cte = &frame->with->ctes[index];
   CteState state = frame->states[index];
@@ -421,8 +423,16 @@ bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Sc
   if (source->indexed_by) {
     return bind_fail(binder, source->span, "no such index: \"%s\"", source->indexed_by);
   }
-  if (state == CTE_DONE || (state == CTE_TABLES && binder->tables_only)) {
+  if ((state == CTE_DONE && !cte->select->is_correlated) ||
+      (state != CTE_NEW && binder->tables_only)) {
     return name_columns(binder, source, cte);
+  }
+  SqlSelect *body = cte->select;
+  if (state == CTE_DONE) {
+    /* It uses columns of what stands around its first use; here others may stand around. */
+    if (++binder->copies > MOST_COPIES) return bind_fail(binder, source->span, "too many CTEs");
+    cte->select = sql_copy_select(binder->arena, body);
+    if (!cte->select) return bind_oom(binder);
   }
   /* Names of tables inside mean what they mean where the CTE is written, but columns of enclosing
   ** SELECTs are those of the place that uses it. */
@@ -431,6 +441,7 @@ bool bind_cte(Binder *binder, SqlSource *source, WithFrame *frame, int index, Sc
   const char *text = binder->text;
   binder->withs = frame;
   bool ok = bind_body(binder, source, frame, index, scope);
+  cte->select = body;
   binder->withs = withs;
   binder->text = text;
   binder->level--;

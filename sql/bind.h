@@ -74,6 +74,7 @@ typedef struct Binder {
   SqlSource *trigger_table; /* whose columns NEW and OLD have */
   bool has_new, has_old;
   Tracker *trackers;
+  int copies;             /* of CTEs bound more than once */
   bool tables_only;       /* see bind_tables */
   const char *found_name; /* what the source of the last COLUMN calls it */
   int level;              /* nesting of binding, to bound recursion through CTEs */

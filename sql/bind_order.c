@@ -33,6 +33,17 @@ static SqlExpr *skip_collate(SqlExpr *e) {
   return e;
 }
 
+/* likely(x) and its like too: what SQLite sees when it looks a second time. */
+static SqlExpr *skip_hints(SqlExpr *e) {
+  for (;;) {
+    bool hint = e->kind == SQL_EXPR_FUNCTION && e->nargs &&
+                (sql_same_name(e->name, "likely") || sql_same_name(e->name, "unlikely") ||
+                 sql_same_name(e->name, "likelihood"));
+    if (e->kind != SQL_EXPR_COLLATE && !hint) return e;
+    e = e->args[0];
+  }
+}
+
 static bool fail_range(Binder *binder, const SqlExpr *e, const char *clause, int term, int width) {
   static const char *const endings[] = {"th", "st", "nd", "rd"};
   int n = term + 1, last = n % 10;
@@ -120,7 +131,8 @@ bool bind_group(Binder *binder, Scope *scope, SqlExpr **group, int n) {
     if (meant->kind == SQL_EXPR_COLUMN && meant->alias_of) meant = meant->alias_of;
     long again;
     /* With windows SQLite rewrites the query and takes a number for a position once more. */
-    if (scope->uses_windows && meant != group[i] && bind_position(skip_collate(meant), &again)) {
+    if (scope->uses_windows && skip_hints(meant) != skip_collate(group[i]) &&
+        bind_position(skip_hints(meant), &again)) {
       return fail_range(binder, group[i], "GROUP", i, scope->select->nexpanded);
     }
     if (scope->has_aggregate || (place && (scope->result_flags[position - 1] & RESULT_AGGREGATE))) {

@@ -169,15 +169,16 @@ static SqlSource *joined_from(Binder *binder, SqlSource *from) {
   return join;
 }
 
-/* As if by alias: "UPDATE t … FROM t" is refused. */
+/* "UPDATE t … FROM t" is refused, unless an alias tells them apart. */
 static bool check_target(Binder *binder, const SqlSource *target, const SqlSource *from) {
   for (; from; from = from->next) {
     if (!check_target(binder, target, from->first)) return false;
-    const char *a = bind_source_name(target), *b = bind_source_name(from);
-    bool table = from->kind != SQL_SOURCE_JOIN;
-    if (table && a && b && sql_same_name(a, b)) {
+    bool same = bind_database(from) && from->name && sql_same_name(from->name, target->name) &&
+                sql_same_name(bind_database(from), bind_database(target)) &&
+                sql_same_name(from->alias, target->alias);
+    if (same) {
       return bind_fail(binder, from->span, "target object/alias may not appear in FROM clause: %s",
-                       b);
+                       bind_source_name(from));
     }
   }
   return true;
