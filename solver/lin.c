@@ -72,43 +72,57 @@ static void heap_sort(Term *terms, size_t count) {
   }
 }
 
-static size_t run_end(const Term *terms, size_t from, size_t count) {
-  if (from >= count) return count;
-  while (++from < count && terms[from - 1].var <= terms[from].var) {
+/* Where the ascending runs begin, and `count` last; returns their number. */
+static size_t find_runs(const Term *terms, size_t count, uint32_t *starts) {
+  size_t runs = 0;
+  starts[runs++] = 0;
+  for (size_t i = 1; i < count; i++) {
+    if (terms[i].var < terms[i - 1].var) starts[runs++] = (uint32_t)i;
   }
-  return from;
+  starts[runs] = (uint32_t)count;
+  return runs;
 }
 
-/* Merge neighbouring ascending runs of `from` into `to`; returns how many runs are left. */
-static size_t merge_runs(const Term *from, Term *to, size_t count) {
-  size_t runs = 0;
-  for (size_t start = 0; start < count; runs++) {
-    size_t middle = run_end(from, start, count), end = run_end(from, middle, count);
-    size_t a = start, b = middle, at = start;
-    while (a < middle && b < end) to[at++] = from[a].var <= from[b].var ? from[a++] : from[b++];
-    while (a < middle) to[at++] = from[a++];
-    while (b < end) to[at++] = from[b++];
-    start = end;
+static void merge_two(const Term *a, const Term *a_end, const Term *b, const Term *b_end,
+                      Term *to) {
+  while (a < a_end && b < b_end) *to++ = b->var < a->var ? *b++ : *a++;
+  memcpy(to, a, (size_t)(a_end - a) * sizeof *to);
+  memcpy(to + (a_end - a), b, (size_t)(b_end - b) * sizeof *to);
+}
+
+/* Merge neighbouring runs of `from` into `to`; returns how many are left. */
+static size_t merge_runs(const Term *from, Term *to, uint32_t *starts, size_t runs) {
+  size_t left = 0;
+  for (size_t r = 0; r < runs; r += 2, left++) {
+    uint32_t begin = starts[r], middle = starts[r + 1];
+    uint32_t end = r + 1 < runs ? starts[r + 2] : middle;
+    merge_two(from + begin, from + middle, from + middle, from + end, to + begin);
+    starts[left] = begin;
+    starts[left + 1] = end; /* read again only as the end of the last run */
   }
-  return runs;
+  return left;
 }
 
 /* Expressions are put together from pieces that are in order already: merging their runs takes
 ** log2(pieces) passes. */
 static void sort_terms(Term *terms, size_t count) {
-  Term *other = malloc(count * sizeof *other), *from = terms, *to = other;
-  if (!other) {
+  Term *other = count < UINT32_MAX ? malloc(count * sizeof *other) : NULL;
+  uint32_t *starts = other ? malloc((count + 1) * sizeof *starts) : NULL;
+  Term *from = terms, *to = other;
+  if (!starts) {
+    free(other);
     heap_sort(terms, count);
     return;
   }
-  for (size_t runs = 2; runs > 1;) {
-    runs = merge_runs(from, to, count);
+  for (size_t runs = find_runs(terms, count, starts); runs > 1;) {
+    runs = merge_runs(from, to, starts, runs);
     Term *swap = from;
     from = to;
     to = swap;
   }
   if (from != terms) memcpy(terms, from, count * sizeof *terms);
   free(other);
+  free(starts);
 }
 
 void lin_normalize(Lin *lin) {
