@@ -335,7 +335,7 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
       step = fmax(step, (floor(at + 1e-9 * (1 + fabs(at))) + 1) * decimal - bound);
     }
     Definition def = {.kind = DEF_LE, .bound = bound};
-    def.step = fmax(step, epsilon_of(model, from));
+    def.step = step > 0 ? step : epsilon_of(model, from);
     if (!model_keep(model, &def.span)) return LIT_FALSE;
     lit = lit_of(model_intern(model, def, terms, model->nitems, 0, 1, 0));
   }
