@@ -123,7 +123,12 @@ static bool emit_group(Block *block, const Group *group, Node *const *nodes, int
   Row row = {.block = block, .group = group->set, .having = LIT_TRUE, .outer = group->outer,
              .tuple = frame.tuple, .outputs = outputs, .musts = musts_of(block, outputs)};
   for (int i = 0; i < noutputs; i++) {
-    if (!group_constant(block, group, nodes[i])) return false;
+    bool key = i < noutputs - block->nmusts && block->nmusts > 0; /* names the row of a rule */
+    if (key && !group_agrees(block, group, nodes[i])) {
+      outputs[i] = sym_null();
+      continue;
+    }
+    if (!key && !group_constant(block, group, nodes[i])) return false;
     if (!evaluate(&frame, nodes[i], &outputs[i])) return false;
   }
   if (having) {

@@ -216,6 +216,7 @@ bool group_tuples(Block *block, Node *const *keys, int nkeys, size_t nouter, Gro
                   size_t *out_count);
 bool group_aggregates(Block *block, const Group *group, Sym *out); /* out[naggregates] */
 bool group_constant(Block *block, const Group *group, const Node *node);
+bool group_agrees(const Block *block, const Group *group, const Node *node);
 
 /* block.c */
 

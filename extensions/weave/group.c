@@ -163,6 +163,20 @@ bool group_constant(Block *block, const Group *group, const Node *node) {
   return true;
 }
 
+/* Is a leaf the same in all rows, up to its collation? No refusal: only to describe the group. */
+bool group_agrees(const Block *block, const Group *group, const Node *node) {
+  if (node->kind != NODE_LEAF) return false;
+  Collation collation = collation_named(sql_expr_collation(node->expr));
+  const Value *first = block_leaf(block, group->tuples[0], node->index);
+  for (size_t i = 1; i < group->ntuples; i++) {
+    const Value *other = block_leaf(block, group->tuples[i], node->index);
+    if (guard_copies(&block->guards[group->tuples[i]]) == 0) continue;
+    if (value_is_null(first) != value_is_null(other)) return false;
+    if (!value_is_null(first) && value_compare(first, other, collation) != 0) return false;
+  }
+  return true;
+}
+
 /* ---- aggregates ----------------------------------------------------------------------------- */
 
 /* One value that takes part when its guard is true. Small, and in memory that is used again for
