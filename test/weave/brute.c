@@ -58,7 +58,7 @@ static bool loads(const char *extension) {
 
 int main(int argc, char **argv) {
   const char *build = getenv("TENFOLD_BUILD");
-  long count = argc > 1 ? strtol(argv[1], NULL, 10) : 2000, counts[4] = {0};
+  long count = argc > 1 ? strtol(argv[1], NULL, 10) : 2000, counts[CASE_VERDICTS] = {0};
   unsigned long long seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
   const char *folder = argc > 3 ? argv[3] : build ? build : ".";
   bool talk = getenv("BRUTE_REFUSALS") != NULL;
@@ -79,7 +79,8 @@ int main(int argc, char **argv) {
     case_finish(&c);
   }
   sqlite3_free(extension);
-  printf("%ld models: %ld optimal, %ld infeasible, %ld refused, %ld wrong\n", count,
-         counts[CASE_OPTIMAL], counts[CASE_INFEASIBLE], counts[CASE_REFUSED], counts[CASE_WRONG]);
+  printf("%ld models: %ld optimal, %ld infeasible, %ld refused, %ld unproven, %ld wrong\n", count,
+         counts[CASE_OPTIMAL], counts[CASE_INFEASIBLE], counts[CASE_REFUSED], counts[CASE_UNPROVEN],
+         counts[CASE_WRONG]);
   return counts[CASE_WRONG] > 0;
 }

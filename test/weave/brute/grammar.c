@@ -125,7 +125,7 @@ static const char *const group_conditions[] = {
     "($G OR $G)", "NOT ($G)", "CASE WHEN $G THEN $G ELSE $G END", "coalesce($G, $i)",
     "$A IS NOT NULL", "$A IN ($i, $i)", "avg($N) $c $i", "min($N) $c $i", "max($N) $c $i",
     "$h.w * $A <= $i", "($G) = ($G)", "iif($G, $G, $G)",
-    "sum($p.size) * 0.1 <= 0.35", "sum($p.size * 0.1) < 0.25", "$A IS $i", "$A IS NOT $A",
+    "sum($p.size) * 0.1 <= 0.33", "sum($p.size * 0.1) < 0.27", "$A IS $i", "$A IS NOT $A",
     "total($N) <= $i * count(*)", "count(*) = (SELECT count(*) FROM pod s WHERE s.prio > 0)",
     "sum($B) <= 1", "sum($B) = count(*)", "max($B)", "min($B)", "sum($N) / 2 $c $i", NULL};
 
