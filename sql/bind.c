@@ -191,6 +191,8 @@ static SqlWalk visit_tables(void *ctx, SqlSelect *select) {
 
 static SqlWalk visit_table(void *ctx, SqlExpr *e) {
   Scope scope = {.from = e->source, .on_index = -1};
+  bool empty = e->kind == SQL_EXPR_IN_LIST && e->nargs == 1;
+  if (empty || (e->kind == SQL_EXPR_BINARY && bind_is_false(e))) return SQL_WALK_SKIP;
   if (e->kind != SQL_EXPR_IN_TABLE) return SQL_WALK_ON;
   return bind_from(ctx, &scope, e->source) ? SQL_WALK_ON : SQL_WALK_STOP;
 }
