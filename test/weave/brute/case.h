@@ -22,19 +22,19 @@ typedef struct Decide {
 
 typedef struct Rule {
   char name[8];
-  char *sql; /* of the view */
+  char *sql;                 /* of the view */
   bool must, goal, minimize; /* which columns it has */
-  int level;  /* of a goal */
+  int level;                 /* of a goal */
   bool exact; /* the columns beside `must` name the row, and `must` is one condition */
   bool off;   /* left out, while a wrong case is made smaller */
 } Rule;
 
 typedef struct Case {
   uint64_t seed, random;
-  int key_kind;  /* what node.id holds: see tables.c */
-  char *strict;  /* CREATE TABLE with the constraints, for the engine */
-  char *loose;   /* CREATE TABLE without, for the oracle … */
-  char *twins;   /* … and tables with them, to which it copies the rows ("" without constraints) */
+  int key_kind; /* what node.id holds: see tables.c */
+  char *strict; /* CREATE TABLE with the constraints, for the engine */
+  char *loose;  /* CREATE TABLE without, for the oracle … */
+  char *twins;  /* … and tables with them, to which it copies the rows ("" without constraints) */
   char *rows, *views;
   Decide decides[MAX_DECIDES];
   int ndecides;

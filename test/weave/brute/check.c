@@ -142,7 +142,8 @@ static int read_assignment(Check *check) {
   return assignment;
 }
 
-/* Apply, then look at the tables: an optimal assignment must stand there, and nothing else be new. */
+/* Apply, then look at the tables: an optimal assignment must stand there, and nothing else be new.
+ */
 static bool check_apply(Check *check) {
   const Oracle *oracle = &check->oracle;
   int proposed = query_int(check, "SELECT count(*) FROM m");

@@ -6,7 +6,8 @@
 
 #include "test/weave/brute/oracle.h"
 
-/* Unproven: a good answer and a bound that is one, but they do not meet. Only where numbers are so wide
+/* Unproven: a good answer and a bound that is one, but they do not meet. Only where numbers are so
+*wide
 ** that the solver's doubles cannot tell. */
 typedef enum Verdict {
   CASE_OPTIMAL,

@@ -53,8 +53,8 @@ static bool add_value(OracleCell *cell, sqlite3_stmt *read, sqlite3_value *value
 
 static bool load_values(Oracle *oracle, OracleCell *cell) {
   const Decide *decide = cell->decide;
-  sqlite3_stmt *read = prepare(oracle, sqlite3_mprintf("SELECT %s FROM %s WHERE id = ?1",
-                                                       decide->column, decide->table));
+  sqlite3_stmt *read = prepare(
+      oracle, sqlite3_mprintf("SELECT %s FROM %s WHERE id = ?1", decide->column, decide->table));
   sqlite3_stmt *list = prepare(oracle, sqlite3_mprintf("%s", decide->values));
   sqlite3_stmt *null = prepare(oracle, sqlite3_mprintf("SELECT NULL"));
   bool ok = read && list && null;
@@ -228,8 +228,8 @@ static bool open_queries(Oracle *oracle, Queries *out) {
       out->musts[out->nmusts++] = query;
     }
     if (rule->goal) {
-      const char *sum = rule->minimize ? "SELECT -total(minimize) FROM %s"
-                                       : "SELECT total(maximize) FROM %s";
+      const char *sum =
+          rule->minimize ? "SELECT -total(minimize) FROM %s" : "SELECT total(maximize) FROM %s";
       query = prepare(oracle, sqlite3_mprintf(sum, rule->name));
       int level = 0;
       while (oracle->levels[level] != rule->level) level++;
@@ -273,8 +273,7 @@ bool oracle_judge(Oracle *oracle) {
   return ok;
 }
 
-bool oracle_satisfiable(Oracle *oracle, sqlite3_stmt *const *queries, int count,
-                        bool constraints) {
+bool oracle_satisfiable(Oracle *oracle, sqlite3_stmt *const *queries, int count, bool constraints) {
   for (int i = 0; i < oracle->nassignments; i++) {
     if (assign(oracle, i) && none_has_rows(queries, count) > 0 &&
         (!constraints || constraints_hold(oracle) > 0)) {

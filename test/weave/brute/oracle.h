@@ -1,5 +1,6 @@
 /*
-** The obvious answer: every assignment of the decided cells, written into plain tables and judged by
+** The obvious answer: every assignment of the decided cells, written into plain tables and judged
+*by
 ** running the user's own views. Knows nothing of the extension.
 */
 #ifndef TENFOLD_TEST_WEAVE_ORACLE_H

@@ -27,7 +27,8 @@ static const char *const musts[] = {
     "!SELECT a.id, b.id AS other, @ab{$p.d $c $q.d} AS must FROM pod a JOIN pod b ON b.id > a.id "
     "AND b.grp = a.grp",
     "!SELECT a.id, b.id AS other, @ab{$p.e $c $q.e} AS must FROM pod a, pod b WHERE b.id > a.id",
-    "!SELECT a.id, b.id AS other, @ab{$B} AS must FROM pod a JOIN pod b ON b.d = a.d AND b.id > a.id",
+    "!SELECT a.id, b.id AS other, @ab{$B} AS must FROM pod a JOIN pod b ON b.d = a.d AND b.id > "
+    "a.id",
     "!SELECT a.id, b.id AS other, n.id AS n, @abn{$B} AS must FROM pod a, pod b, node n "
     "WHERE a.d = n.id AND b.d = n.id AND a.id < b.id",
     "!SELECT n.id, p.id AS p, @pn{$B} AS must FROM node n LEFT JOIN pod p ON p.d = n.id",
@@ -35,22 +36,28 @@ static const char *const musts[] = {
     "!SELECT p.id, n.id AS n, @pn{$B} AS must FROM pod p LEFT JOIN node n ON n.id = p.d@p{$W}",
     "!SELECT j.id, p.id AS p, @pj{$B} AS must FROM job j JOIN pod p ON p.d = j.h",
     "!SELECT j.id, p.id AS p, @pj{$B} AS must FROM job j, pod p",
-    "!SELECT p.id, @p{$B} AS must FROM pod p JOIN (SELECT id AS d, ok FROM node) USING (d) WHERE ok",
+    "!SELECT p.id, @p{$B} AS must FROM pod p JOIN (SELECT id AS d, ok FROM node) USING (d) WHERE "
+    "ok",
     "!SELECT p.id, j.id AS j, @pj{$B} AS must FROM pod p LEFT JOIN job j ON j.h = p.d",
-    "!SELECT p.id, n.id AS n, j.id AS j, @pnj{$B} AS must FROM pod p JOIN node n ON n.id = p.d LEFT "
+    "!SELECT p.id, n.id AS n, j.id AS j, @pnj{$B} AS must FROM pod p JOIN node n ON n.id = p.d "
+    "LEFT "
     "JOIN job j ON j.h = n.id",
     "!SELECT n.id, p.id AS p, @pn{$B} AS must FROM pod p RIGHT JOIN node n ON p.d = n.id",
-    "!SELECT n.id, p.id AS p, a.id AS a, @pan{$B} AS must FROM node n LEFT JOIN pod p ON p.d = n.id "
+    "!SELECT n.id, p.id AS p, a.id AS a, @pan{$B} AS must FROM node n LEFT JOIN pod p ON p.d = "
+    "n.id "
     "LEFT JOIN pod a ON a.d = n.id AND a.id > p.id",
-    "!SELECT p.id, v.column1 AS v, @p{$p.e} @p{$c} v.column1 AS must FROM pod p, (VALUES (1), (2)) v "
+    "!SELECT p.id, v.column1 AS v, @p{$p.e} @p{$c} v.column1 AS must FROM pod p, (VALUES (1), (2)) "
+    "v "
     "WHERE @p{$B}",
     "!SELECT z.zone, p.id, @p{$B} AS must FROM pod p, (SELECT DISTINCT zone FROM node) z WHERE "
     "(SELECT zone FROM node y WHERE y.id = p.d) = z.zone",
     "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id@p{$W} GROUP BY n.id",
     "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id@p{$W} GROUP BY n.id",
-    "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id GROUP BY n.id HAVING @pn{$G}",
+    "!SELECT n.id, @pn{$G} AS must FROM node n JOIN pod p ON p.d = n.id GROUP BY n.id HAVING "
+    "@pn{$G}",
     "!SELECT n.id, @pn{$G} AS must FROM node n LEFT JOIN pod p ON p.d = n.id GROUP BY n.id",
-    "!SELECT n.id, @pn{$G} AS must FROM node n LEFT JOIN pod p ON p.d = n.id AND @p{$B} GROUP BY n.id",
+    "!SELECT n.id, @pn{$G} AS must FROM node n LEFT JOIN pod p ON p.d = n.id AND @p{$B} GROUP BY "
+    "n.id",
     "!SELECT n.id, @pn{$G} AS must FROM node n LEFT JOIN pod p ON p.d = n.id@p{$W} GROUP BY n.id",
     "!SELECT n.zone, @pm{$G} AS must FROM node m JOIN pod p ON p.d = m.id, node n ON n.id = m.id "
     "GROUP BY n.zone",
@@ -68,11 +75,13 @@ static const char *const musts[] = {
     "!SELECT a.id, b.id AS other, a.c @p{$c} b.c AS must FROM load a JOIN load b ON b.id > a.id",
     "!SELECT l.id, p.id AS p, @p{$B} AS must FROM load l JOIN pod p ON p.d = l.id WHERE l.c > 1",
     "!SELECT l.id, @p{$G} AS must FROM load l JOIN pod p ON p.d = l.id WHERE l.s > 1 GROUP BY l.id",
-    "!WITH l AS (SELECT grp, sum(@p{$N}) AS c FROM pod p GROUP BY grp) SELECT a.grp, b.grp AS other, "
+    "!WITH l AS (SELECT grp, sum(@p{$N}) AS c FROM pod p GROUP BY grp) SELECT a.grp, b.grp AS "
+    "other, "
     "a.c @p{$c} b.c AS must FROM l a, l b WHERE a.grp < b.grp",
     "SELECT id, @x{$B} AS must FROM placed x ORDER BY id",
     "!SELECT n.id, n.cap @p{$c $i} AS must FROM node n",
-    "SELECT 1 AS k, sum(c) @p{$c $i} AS must FROM (SELECT count(*) AS c FROM pod p WHERE @p{$B} UNION "
+    "SELECT 1 AS k, sum(c) @p{$c $i} AS must FROM (SELECT count(*) AS c FROM pod p WHERE @p{$B} "
+    "UNION "
     "ALL SELECT count(*) FROM job j WHERE @j{$B})",
     "!SELECT p.grp, @p{$G} AS must FROM pod p@p{$W} GROUP BY p.grp",
     "!SELECT p.grp, @p{$G} AS must FROM pod p GROUP BY p.grp HAVING @p{$G}",
@@ -83,7 +92,8 @@ static const char *const musts[] = {
     "!SELECT n.id, (SELECT count(*) FROM pod s WHERE s.d = n.id) @p{$c $i} AS must FROM node n",
     "!SELECT n.id, (SELECT total(s.size) FROM pod s WHERE s.d = n.id) <= n.cap AS must FROM node n",
     "!SELECT n.id, EXISTS (SELECT 1 FROM pod s WHERE s.d = n.id AND @s{$B}) AS must FROM node n",
-    "!SELECT n.id, NOT EXISTS (SELECT 1 FROM pod s WHERE s.d = n.id AND @s{$B}) AS must FROM node n "
+    "!SELECT n.id, NOT EXISTS (SELECT 1 FROM pod s WHERE s.d = n.id AND @s{$B}) AS must FROM node "
+    "n "
     "WHERE NOT n.ok",
     "!SELECT n.id, n.id NOT IN (SELECT s.d FROM pod s WHERE @s{$B}) AS must FROM node n",
     "!SELECT max(s) - min(s) <= @p{$i} AS must FROM load",
@@ -125,7 +135,8 @@ static const char *const goals[] = {
     "SELECT p.id, @p{$B} AS must, @p{$N} AS $g FROM pod p@p{$W}",
     "SELECT max(s) AS $g FROM load",
     "SELECT -1000 * (d IS NULL) - prio AS $g FROM pod",
-    "SELECT max(c) - min(c) AS $g FROM (SELECT m.zone, count(p.id) AS c FROM node m LEFT JOIN pod p "
+    "SELECT max(c) - min(c) AS $g FROM (SELECT m.zone, count(p.id) AS c FROM node m LEFT JOIN pod "
+    "p "
     "ON p.d = m.id GROUP BY m.zone)",
     "SELECT min(x) AS $g FROM (SELECT sum(@p{$N}) AS x FROM pod p GROUP BY p.grp)",
     "SELECT sum(x) AS $g FROM (SELECT max(@p{$N}) AS x FROM pod p GROUP BY p.d)",

@@ -49,8 +49,10 @@ static void set_list(Decide *decide, const char *list, bool implied) {
 
 static void choose_nodes(Case *c, Decide *decide, const char *implied) {
   if (implied) {
-    if (*implied == 'S') set_domain(decide, "", implied);
-    else set_list(decide, implied, true);
+    if (*implied == 'S')
+      set_domain(decide, "", implied);
+    else
+      set_list(decide, implied, true);
     return;
   }
   char *list;
@@ -60,14 +62,17 @@ static void choose_nodes(Case *c, Decide *decide, const char *implied) {
     set_list(decide, list, false);
     sqlite3_free(list);
     break;
-  case 1: set_domain(decide, "SELECT id FROM node WHERE ok", "SELECT id FROM node WHERE ok"); break;
+  case 1:
+    set_domain(decide, "SELECT id FROM node WHERE ok", "SELECT id FROM node WHERE ok");
+    break;
   case 2:
     if (strcmp(decide->table, "pod") == 0) {
       set_domain(decide, "SELECT y.id FROM node y WHERE y.cap >= pod.size",
                  "SELECT y.id FROM node y, pod WHERE y.cap >= pod.size AND pod.id = ?1");
       break;
     } /* fall through */
-  default: set_domain(decide, "SELECT id FROM node", "SELECT id FROM node");
+  default:
+    set_domain(decide, "SELECT id FROM node", "SELECT id FROM node");
   }
 }
 
@@ -114,19 +119,23 @@ static void add_rows(Case *c, bool text_ids) {
   static const char *const sizes[] = {"1", "2", "1.5", "0.5", "3", "1", "2", "NULL"};
   static const char *const weights[] = {"0.5", "1.25", "2.0", "-1.0", "NULL"};
   static const char *const states[] = {"'P'", "'P'", "'P'", "'R'", "NULL"};
-  static const char *const ids[] = {"1", "2", "3", "4", "5", "'p1'", "'p2'", "'p3'", "'p4'", "'p5'"};
+  static const char *const ids[] = {"1",    "2",    "3",    "4",    "5",
+                                    "'p1'", "'p2'", "'p3'", "'p4'", "'p5'"};
   sqlite3_str *out = sqlite3_str_new(NULL);
   int nnodes = 2 + draw(c, 3), npods = 2 + draw(c, 4), njobs = 1 + draw(c, 2);
   for (int i = 0; i < nnodes; i++) {
     sqlite3_str_appendf(out, "INSERT INTO node VALUES(%s,%s,", key_values[c->key_kind][i],
                         one_of(c, zones, 5));
-    sqlite3_str_appendall(out, one_in(c, 12) ? "NULL" : one_in(c, 3) ? "1" : one_in(c, 2) ? "2" : "4");
+    sqlite3_str_appendall(out, one_in(c, 12)  ? "NULL"
+                               : one_in(c, 3) ? "1"
+                               : one_in(c, 2) ? "2"
+                                              : "4");
     sqlite3_str_appendf(out, ",%s,%d);\n", one_of(c, weights, 5), !one_in(c, 4));
   }
   for (int i = 0; i < npods; i++) {
     sqlite3_str_appendf(out, "INSERT INTO pod VALUES(%s,%s,%s,%d,%s,%s,", ids[text_ids * 5 + i],
-                        one_of(c, zones, 5), one_of(c, sizes, 8), draw(c, 3),
-                        one_of(c, states, 5), one_in(c, 3) ? "NULL" : tables_key(c));
+                        one_of(c, zones, 5), one_of(c, sizes, 8), draw(c, 3), one_of(c, states, 5),
+                        one_in(c, 3) ? "NULL" : tables_key(c));
     sqlite3_str_appendf(out, one_in(c, 5) ? "NULL);\n" : "%d);\n", draw(c, 4));
   }
   for (int i = 0; i < njobs; i++) {
