@@ -39,6 +39,7 @@ static bool add_reason(ReasonCursor *cursor, const Reason *reason) {
 typedef struct Question {
   ReasonCursor *cursor;
   WeaveTab *weave;
+  sqlite3_stmt *hold; /* keeps the table connected */
   Compiler compiler;
   Stop stop;
   Fault fault;
@@ -48,7 +49,8 @@ typedef struct Question {
 static bool question_open(Question *question, VtCursor *cur, const char *name) {
   question->cursor = (ReasonCursor *)cur;
   question->cursor->nrows = question->cursor->at = 0;
-  question->weave = weave_find(cur->tab->db, vt_state(cur->tab->conn), name, &question->fault);
+  question->weave =
+      weave_hold(cur->tab->db, vt_state(cur->tab->conn), name, &question->hold, &question->fault);
   if (!question->weave) return false;
   question->stop = (Stop){.asked = vt_asked, .ctx = &cur->poll};
   if (!request_parse(cur->tab->db, NULL, &question->weave->declaration, &question->request,
@@ -93,6 +95,7 @@ out:
 
 static int question_close(Question *question, VtCursor *cur, bool ok) {
   if (question->compiler.model) compiler_finish(&question->compiler);
+  query_finish(question->hold);
   if (!ok) return vt_fault(cur->tab, &question->fault);
   cur->eof = question->cursor->nrows == 0;
   return SQLITE_OK;

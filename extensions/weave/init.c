@@ -12,17 +12,27 @@
 
 #include "extensions/weave/weave.h"
 
-static WeaveTab *argument_table(sqlite3_context *ctx, sqlite3_value *value) {
+/* The model named by the argument, busy and held until release_table(). */
+static WeaveTab *argument_table(sqlite3_context *ctx, sqlite3_value *value, sqlite3_stmt **hold) {
   Fault fault = {0};
   const char *name = func_text(ctx, value, NULL);
-  WeaveTab *tab =
-      name ? weave_find(vt_db(vt_conn(ctx)), vt_state(vt_conn(ctx)), name, &fault) : NULL;
-  if (name && !tab) func_fault(ctx, &fault);
-  if (tab && tab->busy) {
+  if (!name) return NULL;
+  WeaveTab *tab = weave_hold(vt_db(vt_conn(ctx)), vt_state(vt_conn(ctx)), name, hold, &fault);
+  if (!tab) {
+    func_fault(ctx, &fault);
+  } else if (tab->busy) {
     func_fail(ctx, SQLITE_BUSY, "\"%s\" is being solved by the statement that calls this", name);
-    return NULL;
+    query_finish(*hold);
+    tab = NULL;
+  } else {
+    tab->busy = true;
   }
   return tab;
+}
+
+static void release_table(WeaveTab *tab, sqlite3_stmt *hold) {
+  tab->busy = false;
+  query_finish(hold); /* the table may end with it */
 }
 
 static void add_numbers(Text *json, const char *key, const Solution *solution, char which) {
@@ -56,57 +66,57 @@ static void weave_solve(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   VtConn *conn = vt_conn(ctx);
   Fault fault = {0};
   SolveRequest request;
-  WeaveTab *tab = argument_table(ctx, argv[0]);
-  if (!tab) return;
+  sqlite3_stmt *hold;
   const char *options = NULL;
   if (argc > 1 && sqlite3_value_type(argv[1]) != SQLITE_NULL) {
     options = func_text(ctx, argv[1], NULL);
     if (!options) return;
   }
+  WeaveTab *tab = argument_table(ctx, argv[0], &hold);
+  if (!tab) return;
   VtPoll poll = vt_poll_begin(conn);
   Stop stop = {.asked = vt_asked, .ctx = &poll};
-  tab->busy = true;
   vt_internal_enter(conn);
   bool ok = request_parse(vt_db(conn), options, &tab->declaration, &request, &fault) &&
             weave_run(tab, &request, &stop, &fault);
   vt_internal_leave(conn);
-  tab->busy = false;
   vt_poll_end(&poll);
   if (ok) {
     result_solution(ctx, &tab->solution);
   } else {
     func_fault(ctx, &fault);
   }
+  release_table(tab, hold);
+}
+
+static bool can_apply(const WeaveTab *tab, Fault *fault) {
+  const Solution *solution = &tab->solution;
+  if (!solution->solved) {
+    return fault_set(fault, FAULT_INVALID, "\"%s\" has not been solved in this connection",
+                     tab->declaration.name);
+  }
+  if (solution->status == SOLVE_OPTIMAL || solution->status == SOLVE_FEASIBLE) return true;
+  return fault_set(fault, FAULT_INVALID,
+                   "the last solve of \"%s\" was %s: there is nothing to apply",
+                   tab->declaration.name, solve_status_name(solution->status));
 }
 
 static void weave_apply(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   (void)argc;
   VtConn *conn = vt_conn(ctx);
   Fault fault = {0};
-  WeaveTab *tab = argument_table(ctx, argv[0]);
+  sqlite3_stmt *hold;
+  WeaveTab *tab = argument_table(ctx, argv[0], &hold);
   if (!tab) return;
-  Solution *solution = &tab->solution;
-  if (!solution->solved) {
-    func_fail(ctx, SQLITE_ERROR, "\"%s\" has not been solved in this connection",
-              tab->declaration.name);
-    return;
-  }
-  if (solution->status != SOLVE_OPTIMAL && solution->status != SOLVE_FEASIBLE) {
-    func_fail(ctx, SQLITE_ERROR, "the last solve of \"%s\" was %s: there is nothing to apply",
-              tab->declaration.name, solve_status_name(solution->status));
-    return;
-  }
-  size_t count = solution->nchanges;
-  tab->busy = true;
   vt_internal_enter(conn);
-  bool ok = apply_changes(vt_db(conn), tab, &fault);
+  bool ok = can_apply(tab, &fault) && apply_changes(vt_db(conn), tab, &fault);
   vt_internal_leave(conn);
-  tab->busy = false;
   if (ok) {
-    sqlite3_result_int64(ctx, (sqlite3_int64)count);
+    sqlite3_result_int64(ctx, (sqlite3_int64)tab->solution.nchanges);
   } else {
     func_fault(ctx, &fault);
   }
+  release_table(tab, hold);
 }
 
 /* ---- the extension -------------------------------------------------------------------------- */

@@ -54,6 +54,22 @@ WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fau
   return tab;
 }
 
+WeaveTab *weave_hold(sqlite3 *db, const WeaveState *state, const char *name,
+                     sqlite3_stmt **out_hold, Fault *fault) {
+  *out_hold = NULL;
+  WeaveTab *tab = weave_find(db, state, name, fault);
+  if (!tab) return NULL;
+  /* A statement that names a virtual table keeps it, whether or not it runs. Preparing it may read
+  ** the schema anew, and so connect another one: that is the one to use. */
+  *out_hold = query_printf(db, fault, "SELECT 1 FROM \"%w\".\"%w\"", tab->declaration.schema,
+                           tab->declaration.name);
+  tab = *out_hold ? weave_find(db, state, name, fault) : NULL;
+  if (tab) return tab;
+  query_finish(*out_hold);
+  *out_hold = NULL;
+  return NULL;
+}
+
 /* ---- the model's table: proposed changes ---------------------------------------------------- */
 
 enum { CHANGE_TABLE, CHANGE_ROW, CHANGE_COLUMN, CHANGE_OLD, CHANGE_NEW, CHANGE_NCOL };

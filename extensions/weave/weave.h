@@ -60,9 +60,15 @@ typedef struct WeaveState {
 } WeaveState;
 
 /* The table called name or schema.name; connects it when nothing in this connection has used it
-*yet.
-** FAULT_NOTFOUND when there is none. */
+ *yet.
+ ** FAULT_NOTFOUND when there is none. */
 WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault);
+
+/* The same for work that writes: the table stays connected until query_finish(*out_hold), even when
+*a
+** rollback undoes a change of the schema. NULL: *out_hold is NULL too. */
+WeaveTab *weave_hold(sqlite3 *db, const WeaveState *state, const char *name,
+                     sqlite3_stmt **out_hold, Fault *fault);
 
 /* Options of one solve. */
 typedef struct SolveRequest {

@@ -26,25 +26,39 @@ static atomic_bool counting;
 static atomic_bool refused;
 static atomic_long counter;
 static atomic_long victim;
-static uintptr_t loader_start, loader_end;
 
-static int find_loader(struct dl_phdr_info *info, size_t size, void *ctx) {
+/* Libraries whose own requests are granted and not counted. The dynamic loader ends the process
+*when
+** it gets no memory for a thread's variables; so does AddressSanitizer in every new thread when
+** libc's pthread_getattr_np() gets none. Nothing an extension could handle. */
+static const char *const spared[] = {
+    "/ld-linux",
+#if defined(__SANITIZE_ADDRESS__)
+    "/libc.so",
+#endif
+};
+enum { SPARED = sizeof spared / sizeof spared[0] };
+static struct { uintptr_t start, end; } spared_code[SPARED];
+
+static int find_spared(struct dl_phdr_info *info, size_t size, void *ctx) {
   (void)size;
   (void)ctx;
-  if (!info->dlpi_name || !strstr(info->dlpi_name, "/ld-linux")) return 0;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    if (info->dlpi_phdr[i].p_type != PT_LOAD) continue;
-    uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-    uintptr_t end = start + info->dlpi_phdr[i].p_memsz;
-    if (!loader_start || start < loader_start) loader_start = start;
-    if (end > loader_end) loader_end = end;
+  for (int s = 0; s < SPARED; s++) {
+    if (!info->dlpi_name || !strstr(info->dlpi_name, spared[s])) continue;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+      if (info->dlpi_phdr[i].p_type != PT_LOAD) continue;
+      uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+      uintptr_t end = start + info->dlpi_phdr[i].p_memsz;
+      if (!spared_code[s].start || start < spared_code[s].start) spared_code[s].start = start;
+      if (end > spared_code[s].end) spared_code[s].end = end;
+    }
   }
-  return 1;
+  return 0;
 }
 
 void failing_start(long refuse) {
   failing_pause();
-  if (!loader_end) dl_iterate_phdr(find_loader, NULL);
+  if (!spared_code[0].end) dl_iterate_phdr(find_spared, NULL);
   atomic_store(&counter, 0);
   atomic_store(&refused, false);
   atomic_store(&victim, refuse);
@@ -56,12 +70,12 @@ void failing_pause(void) { atomic_store(&counting, false); }
 long failing_count(void) { return atomic_load(&counter); }
 bool failing_refused(void) { return atomic_load(&refused); }
 
-/* The dynamic loader ends the process when it gets no memory for a thread's variables: nothing an
-** extension could handle, so its requests are granted and not counted. */
 static bool refuse(const void *caller) {
   if (!atomic_load_explicit(&counting, memory_order_relaxed)) return false;
   uintptr_t at = (uintptr_t)caller;
-  if (at >= loader_start && at < loader_end) return false;
+  for (int s = 0; s < SPARED; s++) {
+    if (at >= spared_code[s].start && at < spared_code[s].end) return false;
+  }
   if (atomic_fetch_add(&counter, 1) + 1 != atomic_load(&victim)) return false;
   atomic_store(&refused, true);
   errno = ENOMEM;
