@@ -116,6 +116,15 @@ static const char *const musts[] = {
     "pod p ON p.d = n.id GROUP BY n.id",
     NULL};
 
+/* None of this can be linearised: it has to be refused, or to make no difference. */
+static const char *const refused[] = {
+    "SELECT p.id, count(*) OVER (PARTITION BY p.d) @p{$c $i} AS must FROM pod p",
+    "SELECT d @p{$c $K} AS must FROM (SELECT DISTINCT d FROM pod p@p{$W})",
+    "SELECT d @p{$c $K} AS must FROM (SELECT d FROM pod UNION SELECT h FROM job)",
+    "SELECT d @p{$c $K} AS must FROM (SELECT d FROM pod p@p{$W} ORDER BY id LIMIT 1)",
+    "SELECT group_concat(d) <> 'n1,n2' AS must FROM pod",
+    NULL};
+
 /* The goal's column is called $g: maximize or minimize. */
 static const char *const goals[] = {
     "SELECT @p{$N} AS $g FROM pod p@p{$W}",
@@ -182,7 +191,7 @@ static bool one_condition(const char *sql) {
 }
 
 static void make_rule(Case *c, Rule *rule, bool goal) {
-  const char *const *forms = goal ? goals : musts;
+  const char *const *forms = goal ? goals : one_in(c, 60) ? refused : musts;
   const char *form = forms[draw(c, count_forms(forms))];
   rule->goal = goal;
   rule->minimize = goal && one_in(c, 2);
