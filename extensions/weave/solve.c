@@ -47,6 +47,9 @@ static bool read_option(const char *key, const Value *value, SolveRequest *out, 
     }
     out->gap = number;
   } else if (!strcmp(key, "seed")) {
+    if (!(number >= 0) || number > 9007199254740992.0) {
+      return fault_set(fault, FAULT_INVALID, "option \"seed\" is %g, expected 0 to 2^53", number);
+    }
     out->seed = (uint64_t)number;
   } else {
     return fault_set(fault, FAULT_INVALID, "unknown option \"%s\"; there are limit, gap, seed, progress", key);
