@@ -176,6 +176,29 @@ Table *catalog_own(Compiler *compiler, const char *schema, const char *name) {
   return catalog_table(compiler, NULL, name);
 }
 
+bool catalog_identifies(const Table *table, const char *column) {
+  bool alias = table->has_rowid && table->label && !strcasecmp(table->label, column);
+  for (int i = 0; alias && i < table->ncolumns; i++) {
+    if (!strcasecmp(table->columns[i].name, column)) {
+      return !strcasecmp(table->columns[i].type, "INTEGER");
+    }
+  }
+  for (int k = 0; k < table->nkeys; k++) {
+    if (!strcasecmp(table->keys[k], column)) return true;
+  }
+  return false;
+}
+
+bool catalog_generated(Compiler *compiler, const Table *table, int column) {
+  sqlite3_stmt *query =
+      query_printf(compiler->db, compiler->fault,
+                   "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE cid = %d AND hidden IN (2, 3)",
+                   table->name, table->schema, column);
+  bool found = query && query_step(query, compiler->fault) == 1;
+  query_finish(query);
+  return found;
+}
+
 bool catalog_checks(Compiler *compiler, Table *table, SqlExpr ***out, int *out_count) {
   *out_count = 0;
   *out = NULL;

@@ -194,6 +194,10 @@ void catalog_schema(Compiler *compiler); /* fills compiler->schema */
 bool compile_select_depends(Compiler *compiler, SqlSelect *select, bool *out);
 bool compile_expr_depends(Compiler *compiler, SqlExpr *expr, bool *out);
 
+/* The rowid by whatever name, or a column of the key where there is none. */
+bool catalog_identifies(const Table *table, const char *column);
+bool catalog_generated(Compiler *compiler, const Table *table, int column);
+
 /* CHECK expressions of a table, parsed, unbound; in the arena. */
 bool catalog_checks(Compiler *compiler, Table *table, SqlExpr ***out, int *out_count);
 
@@ -208,6 +212,8 @@ bool domain_constraints(Compiler *compiler); /* UNIQUE, CHECK, FOREIGN KEY as ru
 bool values_store(Compiler *compiler, SqlAffinity affinity, Value *value); /* as the column would */
 int values_add(Compiler *compiler, Decision *decision, const Value *values, int count);
 int values_read(Compiler *compiler, Decision *decision, sqlite3_stmt *query); /* column 0 */
+enum { SMALL_RANGE = 128 }; /* lo..hi this wide becomes a choice: usable anywhere */
+bool values_range(Compiler *compiler, Decision *decision); /* each integer of lo..hi */
 bool values_one_column(Compiler *compiler, const Decision *decision, sqlite3_stmt *query);
 bool values_imply(Compiler *compiler, Decision *decision); /* no IN: foreign key, CHECK */
 

@@ -10,34 +10,9 @@
 
 enum {
   MAX_LITERALS = 40 * 1000 * 1000, /* row x candidate pairs of one model: some 2 GB */
-  SMALL_RANGE = 128                /* lo..hi this wide becomes a choice: usable anywhere */
 };
 
 /* ---- the clauses ---------------------------------------------------------------------------- */
-
-/* The rowid by whatever name, and the key's columns where there is none. */
-static bool identifies_row(const Table *table, const char *column) {
-  bool alias = table->has_rowid && table->label && !strcasecmp(table->label, column);
-  for (int i = 0; alias && i < table->ncolumns; i++) {
-    if (!strcasecmp(table->columns[i].name, column)) {
-      return !strcasecmp(table->columns[i].type, "INTEGER");
-    }
-  }
-  for (int k = 0; k < table->nkeys; k++) {
-    if (!strcasecmp(table->keys[k], column)) return true;
-  }
-  return false;
-}
-
-static bool is_generated(Compiler *compiler, const Table *table, int column) {
-  sqlite3_stmt *query = query_printf(
-      compiler->db, compiler->fault,
-      "SELECT 1 FROM pragma_table_xinfo(%Q, %Q) WHERE cid = %d AND hidden IN (2, 3)", table->name,
-      table->schema, column);
-  bool found = query && query_step(query, compiler->fault) == 1;
-  query_finish(query);
-  return found;
-}
 
 static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decision *decision) {
   Table *table = catalog_own(compiler, clause->schema, clause->table);
@@ -64,15 +39,11 @@ static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decis
   decision->clause = clause;
   decision->affinity = sql_type_affinity(table->columns[decision->column].type);
   decision->collation = collation_named(table->columns[decision->column].collation);
-  if (identifies_row(table, clause->column)) {
+  bool identifies = catalog_identifies(table, clause->column);
+  if (identifies || catalog_generated(compiler, table, decision->column)) {
     return fault_set(compiler->fault, FAULT_UNSUPPORTED,
-                     "DECIDE %s.%s: the column identifies its row; it cannot be decided",
-                     clause->table, clause->column);
-  }
-  if (is_generated(compiler, table, decision->column)) {
-    return fault_set(compiler->fault, FAULT_INVALID,
-                     "DECIDE %s.%s: the column is generated; it cannot be decided", clause->table,
-                     clause->column);
+                     "DECIDE %s.%s: the column %s; it cannot be decided", clause->table,
+                     clause->column, identifies ? "identifies its row" : "is generated");
   }
   if (compiler->fault->code) return false;
   if (clause->optional && table->notnull[decision->column]) {
@@ -103,8 +74,8 @@ static bool resolve_scope(Compiler *compiler, Decision *decision) {
   source->schema = decision->table->schema;
   source->name = decision->table->name;
   source->alias = clause->table;
-  decision->scope = sql_parse_expr(&compiler->arena, clause->scope, strlen(clause->scope),
-                                   compiler->fault);
+  decision->scope =
+      sql_parse_expr(&compiler->arena, clause->scope, strlen(clause->scope), compiler->fault);
   decision->scope_source = source;
   if (!decision->scope || !sql_bind_expr(decision->scope, source, &compiler->schema,
                                          &compiler->arena, compiler->fault)) {
@@ -284,7 +255,6 @@ static bool add_owner(Compiler *compiler, Decision *decision, size_t row, Var fi
   return true;
 }
 
-
 static const char *row_name(Compiler *compiler, const Table *table, size_t row) {
   Text text = {0};
   value_add_plain(&text, &table->row_labels[row]);
@@ -295,9 +265,9 @@ static const char *row_name(Compiler *compiler, const Table *table, size_t row) 
 static bool make_choice(Compiler *compiler, Decision *decision, size_t row) {
   Domain *domain = &decision->domains[decision->domain[row]];
   if (domain->count == 0) {
-    return fault_set(compiler->fault, FAULT_INVALID,
-                     "DECIDE %s.%s: row %s has no candidate value", decision->clause->table,
-                     decision->clause->column, row_name(compiler, decision->table, row));
+    return fault_set(compiler->fault, FAULT_INVALID, "DECIDE %s.%s: row %s has no candidate value",
+                     decision->clause->table, decision->clause->column,
+                     row_name(compiler, decision->table, row));
   }
   Var first = model_choice(compiler->model, domain->count);
   decision->first[row] = first;
@@ -325,8 +295,9 @@ static bool make_constant(Compiler *compiler, Decision *decision, size_t row, Ma
   Text key = {0};
   bool added = false;
   value_add_key(&key, &decision->present[row], COLLATION_BINARY);
-  int64_t *at = key.oom ? NULL : map_put(constants, key.data, key.length,
-                                         (int64_t)decision->ndomains, &added);
+  int64_t *at = key.oom
+                    ? NULL
+                    : map_put(constants, key.data, key.length, (int64_t)decision->ndomains, &added);
   text_finish(&key);
   if (!at) return fault_oom(compiler->fault);
   decision->first[row] = VAR_ONE;
@@ -393,9 +364,9 @@ static bool load_correlated(Compiler *compiler, Decision *decision, const bool *
   sql.oom |= columns.oom;
   text_finish(&columns);
   sqlite3_stmt *query = query_prepare(compiler->db, text_get(&sql), compiler->fault);
-  sqlite3_stmt *each = query ? query_prepare(compiler->db, "SELECT value FROM json_each(?1)",
-                                             compiler->fault)
-                             : NULL;
+  sqlite3_stmt *each =
+      query ? query_prepare(compiler->db, "SELECT value FROM json_each(?1)", compiler->fault)
+            : NULL;
   Map seen = {0};
   bool ok = false;
   int step = -1;
@@ -446,20 +417,10 @@ static bool load_values(Compiler *compiler, Decision *decision, const bool *in_s
                      "DECIDE %s.%s IN: the statement would write; expected a query",
                      decision->clause->table, decision->clause->column);
   }
-  bool ok = values_one_column(compiler, decision, query) && values_read(compiler, decision, query) >= 0;
+  bool ok =
+      values_one_column(compiler, decision, query) && values_read(compiler, decision, query) >= 0;
   query_finish(query);
   return ok;
-}
-
-static bool load_small_range(Compiler *compiler, Decision *decision) {
-  int count = (int)(decision->clause->hi - decision->clause->lo) + 1;
-  Value values[SMALL_RANGE + 1];
-  for (int i = 0; i < count; i++) {
-    values[i] = value_integer((int64_t)decision->clause->lo + i);
-    if (!values_store(compiler, decision->affinity, &values[i])) return false;
-  }
-  if (decision->clause->optional) values[count++] = value_null();
-  return values_add(compiler, decision, values, count) >= 0;
 }
 
 static bool load_decision(Compiler *compiler, Decision *decision, const bool *in_scope) {
@@ -483,7 +444,7 @@ static bool load_decision(Compiler *compiler, Decision *decision, const bool *in
                      "DECIDE %s.%s: OPTIONAL with a range of more than %d values", clause->table,
                      clause->column, SMALL_RANGE);
   }
-  if (small && !load_small_range(compiler, decision)) return false;
+  if (small && !values_range(compiler, decision)) return false;
   if (!range && !load_values(compiler, decision, in_scope)) return false;
   size_t nchoice_domains = decision->ndomains;
   Map constants = {0};
@@ -496,14 +457,13 @@ static bool load_decision(Compiler *compiler, Decision *decision, const bool *in
   map_finish(&constants);
   if (!ok) return false;
   if (decision->numeric) return true;
-  return find_current(compiler, decision) &&
-         fill_candidates(compiler, decision, nchoice_domains);
+  return find_current(compiler, decision) && fill_candidates(compiler, decision, nchoice_domains);
 }
 
 bool domain_load(Compiler *compiler) {
   const Declaration *declaration = compiler->declaration;
-  compiler->decisions = arena_array(&compiler->arena, declaration->ndecisions,
-                                    sizeof *compiler->decisions);
+  compiler->decisions =
+      arena_array(&compiler->arena, declaration->ndecisions, sizeof *compiler->decisions);
   if (!compiler->decisions) return fault_oom(compiler->fault);
   for (size_t i = 0; i < declaration->ndecisions; i++) {
     if (!resolve_column(compiler, &declaration->decisions[i], &compiler->decisions[i])) {

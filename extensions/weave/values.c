@@ -75,12 +75,23 @@ out:
   return index;
 }
 
+bool values_range(Compiler *compiler, Decision *decision) {
+  int count = (int)(decision->clause->hi - decision->clause->lo) + 1;
+  Value values[SMALL_RANGE + 1];
+  for (int i = 0; i < count; i++) {
+    values[i] = value_integer((int64_t)decision->clause->lo + i);
+    if (!values_store(compiler, decision->affinity, &values[i])) return false;
+  }
+  if (decision->clause->optional) values[count++] = value_null();
+  return values_add(compiler, decision, values, count) >= 0;
+}
+
 bool values_one_column(Compiler *compiler, const Decision *decision, sqlite3_stmt *query) {
   int n = sqlite3_column_count(query);
   if (n == 1) return true;
   return fault_set(compiler->fault, FAULT_INVALID,
-                   "DECIDE %s.%s IN: the query has %d columns, expected 1",
-                   decision->clause->table, decision->clause->column, n);
+                   "DECIDE %s.%s IN: the query has %d columns, expected 1", decision->clause->table,
+                   decision->clause->column, n);
 }
 
 /* ---- domains without IN: from the schema ---------------------------------------------------- */
@@ -96,8 +107,8 @@ static const char *foreign_key_query(Compiler *compiler, const Decision *decisio
       table->name, table->schema, table->columns[decision->column].name, table->name,
       table->schema);
   if (keys && query_step(keys, compiler->fault) == 1) {
-    Table *parent = catalog_table(compiler, table->schema,
-                                  (const char *)sqlite3_column_text(keys, 0));
+    Table *parent =
+        catalog_table(compiler, table->schema, (const char *)sqlite3_column_text(keys, 0));
     const char *to = (const char *)sqlite3_column_text(keys, 1);
     if (!to && parent) to = parent->label;
     if (parent && to) {
