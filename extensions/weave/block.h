@@ -161,6 +161,8 @@ bool block_add_feed(Block *block, SqlSource *source, Feed **out);
 bool block_add_condition(Block *block, SqlExpr *expr); /* to conditions or filters */
 /* Which columns of a source the block reads anywhere: flags per column, the rowid's last; arena. */
 bool *block_wanted(Block *block, const SqlSource *of);
+bool *block_wanted_but(Block *block, const SqlSource *of, const SqlExpr *const *skip, int nskip);
+void block_walk(Block *block, const SqlVisitor *visitor); /* every expression it reads */
 Feed *block_feed(Block *block, const SqlExpr *column, int *out_at); /* whose column it is */
 Cell *block_cell(Block *block, const SqlExpr *column); /* NULL: no decision of this block */
 void block_expand(Block *block, const Nature *nature); /* force these cells */
@@ -171,6 +173,11 @@ bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...)
 
 /* classes.c */
 bool classes_build(Block *block, Feed *feed);
+
+/* lookup.c: columns of `of` that only serve as keys in an EXISTS are no longer wanted; what they find
+** is appended to a list of result columns, in which the table is called `alias`. */
+bool lookup_replace(Block *block, const SqlSource *of, const char *alias, bool *wanted,
+                    Text *columns, int *count);
 
 /* join.c: a LEFT JOIN whose right side or condition needs symbols becomes one symbolic feed */
 bool join_fold(Block *block, SqlSource *source, SqlExpr *on);

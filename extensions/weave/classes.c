@@ -16,6 +16,9 @@ static sqlite3_stmt *columns_query(Block *block, const Feed *feed, int *out_coun
   *out_count = 0;
   if (!wanted) return NULL;
   Text columns = {0}, sql = {0};
+  const char *alias = feed->cells[0].decision->clause->table;
+  sqlite3_stmt *query = NULL;
+  if (!lookup_replace(block, feed->source, alias, wanted, &columns, out_count)) goto out;
   for (int i = 0; i <= table->ncolumns; i++) {
     if (!wanted[i] || (i < table->ncolumns && table->decisions[i])) continue;
     if (columns.length) text_addc(&columns, ',');
@@ -26,12 +29,12 @@ static sqlite3_stmt *columns_query(Block *block, const Feed *feed, int *out_coun
     }
     ++*out_count;
   }
-  sqlite3_stmt *query = NULL;
   if (*out_count) {
     domain_rows_sql(&sql, table, text_get(&columns) ? text_get(&columns) : "");
     sql.oom |= columns.oom;
     query = query_prepare(block->compiler->db, text_get(&sql), block->compiler->fault);
   }
+out:
   text_finish(&columns);
   text_finish(&sql);
   return query;
@@ -60,7 +63,7 @@ static bool assign(Block *block, Feed *feed, uint32_t *class_of) {
   Text key = {0};
   bool ok = false;
   sqlite3_stmt *query = feed->by_row ? NULL : columns_query(block, feed, &ncolumns);
-  if (ncolumns && !query) goto out;
+  if (!query && fault->code) goto out;
   for (size_t row = 0; row < table->nrows; row++) {
     bool added = true;
     text_clear(&key);
@@ -76,9 +79,9 @@ static bool assign(Block *block, Feed *feed, uint32_t *class_of) {
       for (int c = 0; c < feed->ncells; c++) {
         text_addf(&key, ",%d", feed->cells[c].decision->domain[row]);
       }
-      int64_t *at = key.oom ? NULL
-                            : map_put(&classes, text_get(&key), key.length,
-                                      (int64_t)feed->nclasses, &added);
+      int64_t *at =
+          key.oom ? NULL
+                  : map_put(&classes, text_get(&key), key.length, (int64_t)feed->nclasses, &added);
       if (!at) goto oom;
       class_of[row] = (uint32_t)*at;
     }

@@ -101,8 +101,8 @@ static SqlExpr *using_condition(Block *block, SqlSource *from, SqlSource *source
     if (!expr || !args) return NULL;
     args[0] = column_expr(block, left, at, source->span);
     args[1] = column_expr(block, source, right, source->span);
-    *expr = (SqlExpr){.kind = SQL_EXPR_BINARY, .op = SQL_OP_EQ, .args = args, .nargs = 2,
-                      .span = source->span};
+    *expr = (SqlExpr){
+        .kind = SQL_EXPR_BINARY, .op = SQL_OP_EQ, .args = args, .nargs = 2, .span = source->span};
     return args[0] && args[1] ? expr : NULL;
   }
   return NULL;
@@ -129,8 +129,8 @@ static bool join_condition(Block *block, SqlSource *from, SqlSource *source, Sql
     if (!both || !args) return fault_oom(block->compiler->fault);
     args[0] = *out;
     args[1] = equal;
-    *both = (SqlExpr){.kind = SQL_EXPR_BINARY, .op = SQL_OP_AND, .args = args, .nargs = 2,
-                      .span = source->span};
+    *both = (SqlExpr){
+        .kind = SQL_EXPR_BINARY, .op = SQL_OP_AND, .args = args, .nargs = 2, .span = source->span};
     *out = both;
   }
   return true;
@@ -212,10 +212,15 @@ static bool identity_map(Block *block, Feed *feed) {
 typedef struct WantedWalk {
   const SqlSource *source;
   bool *wanted;
+  const SqlExpr *const *skip;
+  int nskip;
 } WantedWalk;
 
 static SqlWalk wanted_expr(void *ctx, SqlExpr *expr) {
   WantedWalk *walk = ctx;
+  for (int i = 0; i < walk->nskip; i++) {
+    if (expr == walk->skip[i]) return SQL_WALK_SKIP;
+  }
   if (expr->kind == SQL_EXPR_COLUMN && expr->bound == walk->source) {
     walk->wanted[expr->column >= 0 ? expr->column : walk->source->ncolumns] = true;
   }
@@ -234,32 +239,40 @@ static SqlWalk wanted_select(void *ctx, SqlSelect *select) {
   return SQL_WALK_ON;
 }
 
-bool *block_wanted(Block *block, const SqlSource *of) {
+void block_walk(Block *block, const SqlVisitor *visitor) {
+  const SqlSelect *select = block->select;
+  sql_walk_expr(block->violation, visitor);
+  for (int i = 0; i < block->noutputs; i++) sql_walk_expr(block->outputs[i], visitor);
+  for (int i = 0; i < select->ngroup; i++) sql_walk_expr(select->group[i], visitor);
+  for (SqlSource *source = select->from; source; source = source->next) {
+    sql_walk_expr(source->on, visitor);
+    for (int i = 0; i < source->nargs; i++) sql_walk_expr(source->args[i], visitor);
+  }
+  sql_walk_expr(select->where, visitor);
+  sql_walk_expr(select->having, visitor);
+}
+
+bool *block_wanted_but(Block *block, const SqlSource *of, const SqlExpr *const *skip, int nskip) {
   bool *wanted = arena_array(&block->compiler->arena, (size_t)of->ncolumns + 1, sizeof *wanted);
   if (!wanted) {
     fault_oom(block->compiler->fault);
     return NULL;
   }
-  WantedWalk walk = {.source = of, .wanted = wanted};
+  WantedWalk walk = {.source = of, .wanted = wanted, .skip = skip, .nskip = nskip};
   SqlVisitor visitor = {.ctx = &walk, .expr = wanted_expr, .select = wanted_select};
-  const SqlSelect *select = block->select;
-  sql_walk_expr(block->violation, &visitor);
-  for (int i = 0; i < block->noutputs; i++) sql_walk_expr(block->outputs[i], &visitor);
-  for (int i = 0; i < select->ngroup; i++) sql_walk_expr(select->group[i], &visitor);
-  for (SqlSource *source = select->from; source; source = source->next) {
-    sql_walk_expr(source->on, &visitor);
-    for (int i = 0; i < source->nargs; i++) sql_walk_expr(source->args[i], &visitor);
+  block_walk(block, &visitor);
+  for (SqlSource *source = block->select->from; source; source = source->next) {
     for (int i = 0; i < source->nusing; i++) {
       int column = find_column(of, source->using_names[i]);
       if (column >= 0) wanted[column] = true;
     }
-    if (source->natural) {
-      for (int i = 0; i < of->ncolumns; i++) wanted[i] = true;
-    }
+    for (int i = 0; source->natural && i < of->ncolumns; i++) wanted[i] = true;
   }
-  sql_walk_expr(select->where, &visitor);
-  sql_walk_expr(select->having, &visitor);
   return wanted;
+}
+
+bool *block_wanted(Block *block, const SqlSource *of) {
+  return block_wanted_but(block, of, NULL, 0);
 }
 
 /* A view, CTE or sub-select that reads decisions: evaluate it. */
@@ -353,13 +366,18 @@ static void name_position(const SqlSelect *arm, SqlExpr *expr) {
   if (expr->kind != SQL_EXPR_INTEGER) return;
   long at = strtol(expr->text, NULL, 0);
   if (at < 1 || at > arm->nexpanded) return;
-  *expr = (SqlExpr){.kind = SQL_EXPR_COLUMN, .span = expr->span, .name = expr->text,
+  *expr = (SqlExpr){.kind = SQL_EXPR_COLUMN,
+                    .span = expr->span,
+                    .name = expr->text,
                     .alias_of = arm->expanded[at - 1].expr};
 }
 
 bool block_open(Block *block, Compiler *compiler, SqlSelect *arm, SqlSelect *whole,
                 const Feed *outer, SqlExpr *const *outputs, int noutputs) {
-  *block = (Block){.compiler = compiler, .select = arm, .whole = whole, .outputs = outputs,
+  *block = (Block){.compiler = compiler,
+                   .select = arm,
+                   .whole = whole,
+                   .outputs = outputs,
                    .noutputs = noutputs};
   for (int i = 0; i < arm->ngroup; i++) name_position(arm, arm->group[i]);
   if (outer) {
