@@ -236,6 +236,15 @@ static bool relax(glp_prob *problem, Worker *w) {
   return r->status == LP_OPTIMAL;
 }
 
+/* Cuts computed from coefficients that far apart cut off answers. */
+static bool is_wide(const Lp *lp) {
+  const double most = 1 << 20;
+  for (size_t k = 0; k < lp->nterms; k++) {
+    if (fabs(lp->terms[k].coef) > most) return true;
+  }
+  return false;
+}
+
 static void branch(glp_prob *problem, Worker *w) {
   LpResult *r = w->result;
   const LpOptions *o = w->options;
@@ -245,7 +254,8 @@ static void branch(glp_prob *problem, Worker *w) {
   parm.out_dly = 0;
   parm.out_frq = 50;
   parm.tol_int = 1e-7;
-  parm.gmi_cuts = parm.mir_cuts = parm.clq_cuts = GLP_ON;
+  parm.clq_cuts = GLP_ON;
+  parm.gmi_cuts = parm.mir_cuts = is_wide(w->lp) ? GLP_OFF : GLP_ON;
   parm.cb_func = on_node;
   parm.cb_info = w;
   parm.mip_gap = o->gap;
