@@ -42,6 +42,7 @@ static const char *const refusals[] = {
     "DISTINCT over values that are computed from several decisions",
     "min() or max() of text that depends on decisions",
     "RIGHT JOIN over decisions is not supported",
+    "LEFT JOIN with a decision that has a range of numbers",
     "SELECT DISTINCT of rows that depend on decisions is not supported",
     "UNION of rows that depend on decisions is not supported",
     "LIMIT over rows that depend on decisions is not supported",
