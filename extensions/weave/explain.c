@@ -17,20 +17,31 @@ typedef struct Reason {
 typedef struct ReasonCursor {
   VtCursor base;
   Reason *rows;
-  size_t nrows, at;
+  size_t nrows, capacity, at;
 } ReasonCursor;
+
+/* A copy that is NULL only when the text is. */
+static bool copy_text(Arena *arena, const char *text, const char **out) {
+  *out = arena_strdup(arena, text);
+  return *out || !text;
+}
 
 static bool add_reason(ReasonCursor *cursor, const Reason *reason) {
   Arena *arena = &cursor->base.arena;
-  Reason *rows = arena_array(arena, cursor->nrows + 1, sizeof *rows);
-  if (!rows) return false;
-  if (cursor->nrows) memcpy(rows, cursor->rows, cursor->nrows * sizeof *rows);
-  rows[cursor->nrows] = (Reason){.verdict = reason->verdict,
-                                 .rule = arena_strdup(arena, reason->rule),
-                                 .key = arena_strdup(arena, reason->key),
-                                 .detail = arena_strdup(arena, reason->detail),
-                                 .cost = reason->cost};
-  cursor->rows = rows;
+  if (cursor->nrows == cursor->capacity) {
+    size_t capacity = cursor->capacity ? 2 * cursor->capacity : 16;
+    Reason *rows = arena_array(arena, capacity, sizeof *rows);
+    if (!rows) return false;
+    if (cursor->nrows) memcpy(rows, cursor->rows, cursor->nrows * sizeof *rows);
+    cursor->rows = rows;
+    cursor->capacity = capacity;
+  }
+  Reason *row = &cursor->rows[cursor->nrows];
+  *row = *reason;
+  if (!copy_text(arena, reason->rule, &row->rule) || !copy_text(arena, reason->key, &row->key) ||
+      !copy_text(arena, reason->detail, &row->detail)) {
+    return false;
+  }
   cursor->nrows++;
   return true;
 }
@@ -48,7 +59,7 @@ typedef struct Question {
 
 static bool question_open(Question *question, VtCursor *cur, const char *name) {
   question->cursor = (ReasonCursor *)cur;
-  question->cursor->nrows = question->cursor->at = 0;
+  question->cursor->nrows = question->cursor->capacity = question->cursor->at = 0;
   question->weave =
       weave_hold(cur->tab->db, vt_state(cur->tab->conn), name, &question->hold, &question->fault);
   if (!question->weave) return false;
@@ -215,12 +226,14 @@ static bool column_matches(const Decision *decision, const char *column) {
 }
 
 /* Text and numbers that read the same are the same here: whynot('m', 7, …) and ('m', '7', …). */
-static bool reads_same(const Value *a, const Value *b) {
+static bool reads_same(Question *question, const Value *a, const Value *b) {
   if (value_is_null(a) || value_is_null(b)) return value_is_null(a) == value_is_null(b);
   Text x = {0}, y = {0};
   value_add_plain(&x, a);
   value_add_plain(&y, b);
-  bool same = !x.oom && !y.oom && strcmp(text_get(&x), text_get(&y)) == 0;
+  bool oom = x.oom || y.oom;
+  bool same = !oom && strcmp(text_get(&x), text_get(&y)) == 0;
+  if (oom) fault_oom(&question->fault);
   text_finish(&x);
   text_finish(&y);
   return same;
@@ -233,12 +246,14 @@ static Decision *find_row(Question *question, const Value *row, const char *colu
     Decision *decision = &compiler->decisions[d];
     if (!column_matches(decision, column)) continue;
     for (size_t r = 0; r < decision->table->nrows; r++) {
-      if (decision->first[r] != VAR_ONE && reads_same(row, &decision->table->row_labels[r])) {
+      if (decision->first[r] != VAR_ONE &&
+          reads_same(question, row, &decision->table->row_labels[r])) {
         *out_row = r;
         return decision;
       }
     }
   }
+  if (question->fault.code) return NULL;
   Text text = {0};
   value_add_plain(&text, row);
   fault_set(&question->fault, FAULT_NOTFOUND, "no decision %s%sis open for row %s",
@@ -264,6 +279,7 @@ static bool add_costs(Question *question, const Answer *best, const Answer *forc
     detail = sqlite3_mprintf("goals of priority %d: %.6g instead of %.6g",
                              model_level(question->compiler.model, first), forced->objective[first],
                              best->objective[first]);
+    if (!detail) return fault_oom(&question->fault);
     reason.detail = detail;
   }
   bool ok = add_reason(question->cursor, &reason) || fault_oom(&question->fault);
@@ -286,7 +302,9 @@ static bool ask_forced(Question *question, Lit lit) {
   } else if (ok && forced.values) {
     ok = solver_solve(model, &free_options, &question->stop, &best, &question->fault);
     if (ok && best.values) ok = add_costs(question, &best, &forced);
-  } else if (ok) {
+  }
+  bool open = forced.status != SOLVE_INFEASIBLE && !(forced.values && best.values);
+  if (ok && open) {
     Reason reason = {
         .verdict = "perhaps", .detail = "no answer was found within the time limit", .cost = NAN};
     ok = add_reason(question->cursor, &reason) || fault_oom(&question->fault);
@@ -308,10 +326,11 @@ static bool ask_whynot(Question *question, const Value *row, const Value *value,
   }
   const Domain *domain = &decision->domains[decision->domain[r]];
   for (int i = 0; i < domain->count; i++) {
-    if (reads_same(value, &domain->values[i])) {
+    if (reads_same(question, value, &domain->values[i])) {
       return ask_forced(question, lit_of(decision->first[r] + i));
     }
   }
+  if (question->fault.code) return false;
   Reason reason = {
       .verdict = "no candidate", .detail = "the DECIDE clause does not offer it", .cost = NAN};
   return add_reason(question->cursor, &reason) || fault_oom(&question->fault);
