@@ -236,11 +236,14 @@ static bool relax(glp_prob *problem, Worker *w) {
   return r->status == LP_OPTIMAL;
 }
 
-/* Cuts computed from coefficients that far apart cut off answers. */
+/* Cuts computed from numbers that far apart cut off answers. */
 static bool is_wide(const Lp *lp) {
   const double most = 1 << 20;
   for (size_t k = 0; k < lp->nterms; k++) {
     if (fabs(lp->terms[k].coef) > most) return true;
+  }
+  for (int j = 0; j < lp->ncols; j++) {
+    if (lp->col_hi[j] - lp->col_lo[j] > most) return true; /* or comes in by substitution */
   }
   return false;
 }
