@@ -54,7 +54,8 @@ static sqlite3_stmt *update_statement(sqlite3 *db, const Change *cells, size_t c
 
 typedef enum RowState {
   ROW_PENDING, /* as it was */
-  ROW_CLEARED, /* its changed cells are NULL */
+  ROW_CLEARED, /* its changed cells are NULL … */
+  ROW_PARKED,  /* … or, where that is not allowed, text that nobody else has */
   ROW_DONE
 } RowState;
 
@@ -88,24 +89,33 @@ static bool prepare_row(Writing *writing, size_t row, size_t count, Fault *fault
   return writing->update != NULL;
 }
 
-/* To the new values, or to NULL. */
-static bool write_row(Writing *writing, size_t row, bool clear, Fault *fault) {
+/* What a changed cell holds in a state of its row. */
+static Value cell_in(const Writing *writing, size_t cell, RowState state, char buffer[40]) {
+  const Change *change = &writing->solution->changes[cell];
+  if (state == ROW_PENDING) return change->before;
+  if (state == ROW_DONE) return change->after;
+  if (state == ROW_CLEARED) return value_null();
+  sqlite3_snprintf(40, buffer, "weave is moving %llu", (unsigned long long)cell);
+  return (Value){.type = VALUE_TEXT, .length = (uint32_t)strlen(buffer), .bytes = buffer};
+}
+
+static bool write_row(Writing *writing, size_t row, RowState to, Fault *fault) {
   const Change *cells = &writing->solution->changes[row];
   size_t count = row_end(writing->solution, row) - row;
-  const Value null = value_null();
-  bool cleared = writing->states[row] == ROW_CLEARED;
   bool ok = prepare_row(writing, row, count, fault);
   for (size_t i = 0; i < count && ok; i++) {
-    int at = 2 * (int)i;
-    ok = query_bind(writing->update, at + 1, clear ? &null : &cells[i].after, fault) &&
-         query_bind(writing->update, at + 2, cleared ? &null : &cells[i].before, fault);
+    char old_text[40], new_text[40];
+    Value new_value = cell_in(writing, row + i, to, new_text);
+    Value old_value = cell_in(writing, row + i, (RowState)writing->states[row], old_text);
+    ok = query_bind(writing->update, 2 * (int)i + 1, &new_value, fault) &&
+         query_bind(writing->update, 2 * (int)i + 2, &old_value, fault);
   }
   for (int k = 0; k < cells->nkeys && ok; k++) {
     ok = query_bind(writing->update, 2 * (int)count + k + 1, &cells->key[k], fault);
   }
   if (!ok || query_step(writing->update, fault) < 0) return false;
   if (sqlite3_changes(writing->db) == 1) {
-    writing->states[row] = clear ? ROW_CLEARED : ROW_DONE;
+    writing->states[row] = (char)to;
     return true;
   }
   Text label = {0};
@@ -116,18 +126,20 @@ static bool write_row(Writing *writing, size_t row, bool clear, Fault *fault) {
   return false;
 }
 
-/* One round over the rows that are not done. A row whose value another one still holds waits for
-** the next round; *fault then says so, and the result is true. */
-static bool write_round(Writing *writing, bool clear, size_t *out_written, size_t *out_waiting,
+/* One round over the rows that are not done; out of the way go only those that have not moved. A row
+** whose value another one still holds waits for the next round; *fault then says so, and the result
+** is true. */
+static bool write_round(Writing *writing, RowState to, size_t *out_written, size_t *out_waiting,
                         Fault *fault) {
   *out_written = *out_waiting = 0;
   fault_clear(fault);
   for (size_t row = 0; row < writing->solution->nchanges; row = row_end(writing->solution, row)) {
     Fault own = {0};
-    if (writing->states[row] == ROW_DONE) continue;
-    if (write_row(writing, row, clear, &own)) {
+    RowState state = (RowState)writing->states[row];
+    if (state != ROW_PENDING && (to != ROW_DONE || state == to)) continue;
+    if (write_row(writing, row, to, &own)) {
       ++*out_written;
-    } else if (!clear && strncmp(own.text, "UNIQUE constraint", 17) == 0) {
+    } else if (to == ROW_DONE && strncmp(own.text, "UNIQUE constraint", 17) == 0) {
       ++*out_waiting;
       fault_set(fault, own.code, "%s", own.text);
     } else {
@@ -138,17 +150,19 @@ static bool write_round(Writing *writing, bool clear, size_t *out_written, size_
   return true;
 }
 
-/* Rows that trade places under UNIQUE cannot be written in any order; by way of NULL they can. */
+/* Rows that trade places under UNIQUE cannot be written in any order: they step aside first. */
 static bool write_rounds(Writing *writing, Fault *fault) {
   size_t written, waiting;
-  bool cleared = false;
+  bool aside = false;
   for (;;) {
-    if (!write_round(writing, false, &written, &waiting, fault)) return false;
+    Fault ignored = {0};
+    if (!write_round(writing, ROW_DONE, &written, &waiting, fault)) return false;
     if (waiting == 0) return true;
     if (written > 0) continue;
-    Fault ignored = {0};
-    if (cleared || !write_round(writing, true, &written, &waiting, &ignored)) return false;
-    cleared = true;
+    if (aside) return false;
+    aside = write_round(writing, ROW_CLEARED, &written, &waiting, &ignored) ||
+            write_round(writing, ROW_PARKED, &written, &waiting, &ignored);
+    if (!aside) return false;
   }
 }
 
