@@ -183,7 +183,7 @@ static double element(Check *check, const char *json, const char *path) {
   return result;
 }
 
-static bool wide_numbers(const Case *c) {
+bool check_wide(const Case *c) {
   for (int i = 0; i < c->nrules; i++) {
     if (!c->rules[i].off && strstr(c->rules[i].sql, "4294967296")) return true;
   }
@@ -196,7 +196,7 @@ static Verdict judge_unproven(Check *check, const char *json) {
   double value = element(check, json, "$.objective[0]"), bound = element(check, json, "$.bound[0]");
   double best = oracle->best >= 0 && oracle->nlevels ? oracle->goals[oracle->best][0] : NAN;
   double slack = 1e-6 * (1 + fabs(best));
-  if (wide_numbers(check->c) && value <= best + slack && (isnan(bound) || bound >= best - slack)) {
+  if (check_wide(check->c) && value <= best + slack && (isnan(bound) || bound >= best - slack)) {
     return CASE_UNPROVEN;
   }
   check_wrong(check, "not settled, and the best is %g: %s", best, json);
