@@ -331,8 +331,9 @@ int main(void) {
   close(captured);
   unlink(name);
   /* A joined thread may still be listed for a moment: the kernel wakes the joiner first. */
-  for (int i = 0; i < 100 && count_entries(tasks) != ntasks; i++)
+  for (int i = 0; i < 100 && (count_entries(tasks) != ntasks || count_entries(fds) != nfds); i++) {
     nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+  }
   CHECK(count_entries(tasks) == ntasks);
   CHECK(count_entries(fds) == nfds);
   printf("traps: %d checks, %d failed\n", checks, failures);
