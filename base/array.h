@@ -16,7 +16,7 @@
 bool array_reserve(void *at, size_t *capacity, size_t need, size_t size);
 
 /* The only generic in the house: keeps the element size and the pointer type together. */
-#define array_grow(array, capacity, need)                                                        \
+#define array_grow(array, capacity, need)                                                          \
   ((need) <= (capacity) || array_reserve(&(array), &(capacity), (need), sizeof *(array)))
 
 /* Byte strings to int64. All zero is a valid, empty map. Keys are copied. */

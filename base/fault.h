@@ -34,7 +34,8 @@ typedef struct Fault {
   char text[FAULT_TEXT]; /* NUL-terminated, cut at a UTF-8 boundary when too long */
 } Fault;
 
-/* Fill *fault (NULL is allowed and ignored, here and below). Both return false, so that a failing function can
+/* Fill *fault (NULL is allowed and ignored, here and below). Both return false, so that a failing
+*function can
 ** say `return fault_set(fault, FAULT_INVALID, "...", ...)`. The first fault wins: a fault that is
 ** already set is kept, because it names the cause and what follows names a consequence. */
 bool fault_set(Fault *fault, FaultCode code, const char *format, ...)

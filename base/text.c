@@ -71,7 +71,12 @@ void text_add_string(Text *text, const char *string, size_t length) {
 
 /* Length of the well-formed UTF-8 sequence at `s`, 0 if there is none. */
 static size_t utf8_length(const unsigned char *s, size_t left) {
-  size_t n = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+  size_t n = s[0] < 0x80   ? 1
+             : s[0] < 0xC2 ? 0
+             : s[0] < 0xE0 ? 2
+             : s[0] < 0xF0 ? 3
+             : s[0] < 0xF5 ? 4
+                           : 0;
   if (n == 0 || n > left) return 0;
   for (size_t i = 1; i < n; i++) {
     if ((s[i] & 0xC0) != 0x80) return 0;

@@ -20,8 +20,7 @@ void text_add(Text *text, const char *string);
 void text_addn(Text *text, const char *bytes, size_t count);
 void text_addc(Text *text, char c);
 void text_addf(Text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void text_addv(Text *text, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
+void text_addv(Text *text, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
 /* "name" and 'string' with inner quotes doubled: always a valid SQL identifier / literal. */
 void text_add_name(Text *text, const char *name);

@@ -126,7 +126,8 @@ static bool write_row(Writing *writing, size_t row, RowState to, Fault *fault) {
   return false;
 }
 
-/* One round over the rows that are not done; out of the way go only those that have not moved. A row
+/* One round over the rows that are not done; out of the way go only those that have not moved. A
+*row
 ** whose value another one still holds waits for the next round; *fault then says so, and the result
 ** is true. */
 static bool write_round(Writing *writing, RowState to, size_t *out_written, size_t *out_waiting,
@@ -167,8 +168,7 @@ static bool write_rounds(Writing *writing, Fault *fault) {
 }
 
 static bool write_answer(sqlite3 *db, const Solution *solution, Fault *fault) {
-  Writing writing = {.db = db, .solution = solution,
-                     .states = calloc(solution->nchanges + 1, 1)};
+  Writing writing = {.db = db, .solution = solution, .states = calloc(solution->nchanges + 1, 1)};
   bool ok = writing.states ? write_rounds(&writing, fault) : fault_oom(fault);
   query_finish(writing.update);
   free(writing.states);
@@ -239,7 +239,8 @@ static bool enter(sqlite3 *db, Fault *fault) {
   return fault_prefix(fault, "to be called by a statement that only reads: ");
 }
 
-/* Without a transaction around it ROLLBACK, for a RELEASE would be a COMMIT: of nothing, but waiting
+/* Without a transaction around it ROLLBACK, for a RELEASE would be a COMMIT: of nothing, but
+*waiting
 ** for readers all the same. */
 static bool undo(sqlite3 *db, bool outermost, Fault *fault) {
   if (sqlite3_get_autocommit(db)) return true; /* a trigger has rolled back everything */

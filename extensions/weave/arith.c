@@ -11,23 +11,32 @@ enum { MAX_TABLE = 4096 }; /* entries of a product of two choices */
 
 static bool integer_arithmetic(SqlOp op, int64_t a, int64_t b, int64_t *out) {
   switch (op) {
-  case SQL_OP_ADD: return !__builtin_add_overflow(a, b, out);
-  case SQL_OP_SUB: return !__builtin_sub_overflow(a, b, out);
-  case SQL_OP_MUL: return !__builtin_mul_overflow(a, b, out);
+  case SQL_OP_ADD:
+    return !__builtin_add_overflow(a, b, out);
+  case SQL_OP_SUB:
+    return !__builtin_sub_overflow(a, b, out);
+  case SQL_OP_MUL:
+    return !__builtin_mul_overflow(a, b, out);
   case SQL_OP_DIV:
     if (a == INT64_MIN && b == -1) return false;
     *out = a / b;
     return true;
-  default: *out = b == -1 ? 0 : a % b; return true;
+  default:
+    *out = b == -1 ? 0 : a % b;
+    return true;
   }
 }
 
 static double real_arithmetic(SqlOp op, double a, double b) {
   switch (op) {
-  case SQL_OP_ADD: return a + b;
-  case SQL_OP_SUB: return a - b;
-  case SQL_OP_MUL: return a * b;
-  default: return a / b;
+  case SQL_OP_ADD:
+    return a + b;
+  case SQL_OP_SUB:
+    return a - b;
+  case SQL_OP_MUL:
+    return a * b;
+  default:
+    return a / b;
   }
 }
 
@@ -117,7 +126,10 @@ static bool cross_choices(const Algebra *algebra, SqlOp op, const Sym *a, const 
       }
     }
   }
-  *out = (Sym){.kind = SYM_CHOICE, .choices = choices, .nchoices = n, .null = LIT_FALSE,
+  *out = (Sym){.kind = SYM_CHOICE,
+               .choices = choices,
+               .nchoices = n,
+               .null = LIT_FALSE,
                .exhaustive = a->exhaustive && b->exhaustive};
   return true;
 }
@@ -161,8 +173,8 @@ static bool add_lins(const Algebra *algebra, Sym a, Sym b, double sign, Sym *out
   out->group = a.group ? a.group : b.group;
   if (out->group) {
     out->null_if_empty = a.null_if_empty || b.null_if_empty;
-    out->at_empty = (a.group ? a.at_empty : a.lin->constant) +
-                    sign * (b.group ? b.at_empty : b.lin->constant);
+    out->at_empty =
+        (a.group ? a.at_empty : a.lin->constant) + sign * (b.group ? b.at_empty : b.lin->constant);
   }
   return true;
 }
@@ -220,8 +232,7 @@ static bool remainder_lin(const Algebra *algebra, const Sym *a, const Value *b, 
 }
 
 /* A literal times a linear expression, as 0/1 in a product: prio * (node IS NOT NULL). */
-static bool multiply_truth(const Algebra *algebra, const Sym *truth, const Sym *number,
-                           Sym *out) {
+static bool multiply_truth(const Algebra *algebra, const Sym *truth, const Sym *number, Sym *out) {
   Sym bool_sym, lin_sym;
   Lit null;
   if (!sym_to_bool(algebra, truth, &bool_sym) || !sym_to_lin(algebra, number, &lin_sym) ||
@@ -325,8 +336,11 @@ static bool case_of_constants(const Algebra *algebra, const Lit *guards, const S
   Choice *choices = arena_array(algebra->arena, (size_t)count, sizeof *choices);
   if (!choices) return fault_oom(algebra->fault);
   for (int i = 0; i < count; i++) choices[i] = (Choice){guards[i], values[i]->value};
-  *out = (Sym){.kind = SYM_CHOICE, .choices = choices, .nchoices = (size_t)count,
-               .exhaustive = true, .null = LIT_FALSE};
+  *out = (Sym){.kind = SYM_CHOICE,
+               .choices = choices,
+               .nchoices = (size_t)count,
+               .exhaustive = true,
+               .null = LIT_FALSE};
   return true;
 }
 

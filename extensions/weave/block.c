@@ -101,8 +101,12 @@ static bool emit_tuples(Block *block, Node *const *nodes, int noutputs, RowSink 
   if (!outputs) return fault_oom(compiler->fault);
   for (size_t t = 0; t < block->ntuples; t++) {
     Frame frame = {.block = block, .tuple = t};
-    Row row = {.block = block, .guard = &block->guards[t], .having = LIT_TRUE, .tuple = t,
-               .outputs = outputs, .musts = musts_of(block, outputs),
+    Row row = {.block = block,
+               .guard = &block->guards[t],
+               .having = LIT_TRUE,
+               .tuple = t,
+               .outputs = outputs,
+               .musts = musts_of(block, outputs),
                .outer = block->has_outer ? block_row(block, t, 0) : 0};
     if (guard_copies(row.guard) == 0) continue;
     for (int i = 0; i < noutputs; i++) {
@@ -115,13 +119,17 @@ static bool emit_tuples(Block *block, Node *const *nodes, int noutputs, RowSink 
 }
 
 static bool emit_group(Block *block, const Group *group, Node *const *nodes, int noutputs,
-                       const Node *having, Sym *aggregates, Sym *outputs, RowSink sink,
-                       void *ctx) {
+                       const Node *having, Sym *aggregates, Sym *outputs, RowSink sink, void *ctx) {
   const Algebra *algebra = &block->compiler->algebra;
   if (!group_aggregates(block, group, aggregates)) return false;
   Frame frame = {.block = block, .tuple = group->tuples[0], .aggregates = aggregates};
-  Row row = {.block = block, .group = group->set, .having = LIT_TRUE, .outer = group->outer,
-             .tuple = frame.tuple, .outputs = outputs, .musts = musts_of(block, outputs)};
+  Row row = {.block = block,
+             .group = group->set,
+             .having = LIT_TRUE,
+             .outer = group->outer,
+             .tuple = frame.tuple,
+             .outputs = outputs,
+             .musts = musts_of(block, outputs)};
   for (int i = 0; i < noutputs; i++) {
     bool key = i < noutputs - block->nmusts && block->nmusts > 0; /* names the row of a rule */
     if (key && !group_agrees(block, group, nodes[i])) {
@@ -204,8 +212,7 @@ bool block_evaluate(Compiler *compiler, SqlSelect *arm, SqlSelect *whole, const 
   if (!check_arm(block, read, noutputs)) return false;
   bool flat = false;
   bool ok = block_open(block, compiler, arm, whole, outer, read, noutputs) &&
-            (nmusts || check_distinct(block)) &&
-            (nmusts != 1 || is_flat(block, musts[0], &flat));
+            (nmusts || check_distinct(block)) && (nmusts != 1 || is_flat(block, musts[0], &flat));
   if (flat) {
     block->violation = musts[0];
     block->noutputs = --noutputs;
@@ -325,8 +332,8 @@ bool relation_of_select(Compiler *compiler, SqlSelect *select, const Feed *outer
     out->wanted[i] = wanted[i];
     if (wanted[i]) columns[noutputs++] = i;
   }
-  Collect collect = {.compiler = compiler, .relation = out, .columns = columns,
-                     .noutputs = noutputs};
+  Collect collect = {
+      .compiler = compiler, .relation = out, .columns = columns, .noutputs = noutputs};
   bool ok = true;
   for (SqlSelect *arm = select; arm && ok; arm = arm->next) {
     SqlExpr place = {.span = arm->span};
@@ -363,8 +370,7 @@ bool relation_of_view(Compiler *compiler, Table *view, const bool *wanted, SymRe
   }
   if (!enough) {
     if (view->open) {
-      return fault_set(compiler->fault, FAULT_INVALID, "view %s is circularly defined",
-                       view->name);
+      return fault_set(compiler->fault, FAULT_INVALID, "view %s is circularly defined", view->name);
     }
     SymRelation *relation = arena_alloc(&compiler->arena, sizeof *relation);
     if (!relation) return fault_oom(compiler->fault);

@@ -34,24 +34,24 @@ typedef struct ColumnMap {
 
 typedef struct Feed {
   FeedKind kind;
-  SqlSource *source;      /* NULL: outer rows, a folded join */
+  SqlSource *source; /* NULL: outer rows, a folded join */
   char alias[ALIAS_SIZE];
   Table *table;
-  SqlJoin join;           /* LEFT (kept in SQL) or inner */
+  SqlJoin join; /* LEFT (kept in SQL) or inner */
   /* TABLE */
   Cell cells[MAX_CELLS];
   int ncells;
-  bool by_row;            /* every row is a class of its own */
-  Relation classes;       /* (class, key…, domain per cell) */
-  uint32_t *class_first;  /* rows of class c: class_rows[class_first[c] .. class_first[c + 1]) */
+  bool by_row;           /* every row is a class of its own */
+  Relation classes;      /* (class, key…, domain per cell) */
+  uint32_t *class_first; /* rows of class c: class_rows[class_first[c] .. class_first[c + 1]) */
   uint32_t *class_rows;
   size_t nclasses;
-  bool fixed;             /* this pass enumerates the rows outside every scope */
+  bool fixed; /* this pass enumerates the rows outside every scope */
   /* VIEW */
   SymRelation *relation;
   ColumnMap *map;
   int nmap;
-  int out;                /* result column with the class / the tuple */
+  int out; /* result column with the class / the tuple */
 } Feed;
 
 /* What an expression reads, in a block. */
@@ -82,15 +82,15 @@ typedef struct Node {
 
 /* A sub-select that needs symbols, evaluated for all distinct rows of what it reads outside. */
 typedef struct Subquery {
-  SqlExpr *expr;    /* EXISTS, IN (SELECT), (SELECT); NULL: a scalar made by the compiler */
+  SqlExpr *expr; /* EXISTS, IN (SELECT), (SELECT); NULL: a scalar made by the compiler */
   SqlSelect *select;
-  ColumnMap *map;   /* outer columns it reads … */
-  int *leaves;      /* … and the leaves that hold them */
+  ColumnMap *map; /* outer columns it reads … */
+  int *leaves;    /* … and the leaves that hold them */
   int ncolumns;
   int left;         /* IN: leaf of the left side */
   uint32_t *row_of; /* per tuple: which distinct outer row */
   size_t nrows;
-  Sym *values;      /* EXISTS and scalars: per outer row */
+  Sym *values; /* EXISTS and scalars: per outer row */
   /* IN: literals of the inner rows by (outer row, value), and of those that are NULL */
   Map buckets;
   struct LitList *lists;
@@ -122,13 +122,13 @@ struct Block {
   SqlExpr **conditions; /* WHERE and ON of inner joins, split at AND: for SQLite */
   int nconditions;
   size_t conditions_capacity;
-  SqlExpr **filters;    /* those that read symbols: they become part of the guard */
+  SqlExpr **filters; /* those that read symbols: they become part of the guard */
   int nfilters;
   size_t filters_capacity;
   SqlExpr *left_on[MAX_FEEDS]; /* per feed: ON of a LEFT JOIN kept in SQL */
-  bool rows_apart;    /* no classes: every tuple has a guard of one literal */
-  SqlExpr *violation; /* only tuples where this is false are wanted (a must), or NULL */
-  int nmusts;         /* that many of the last outputs are musts */
+  bool rows_apart;             /* no classes: every tuple has a guard of one literal */
+  SqlExpr *violation;          /* only tuples where this is false are wanted (a must), or NULL */
+  int nmusts;                  /* that many of the last outputs are musts */
 
   SqlExpr **leaves;
   int nleaves, leaves_capacity;
@@ -162,7 +162,7 @@ bool block_add_condition(Block *block, SqlExpr *expr); /* to conditions or filte
 /* Which columns of a source the block reads anywhere: flags per column, the rowid's last; arena. */
 bool *block_wanted(Block *block, const SqlSource *of);
 bool *block_wanted_but(Block *block, const SqlSource *of, const SqlExpr *const *skip, int nskip);
-void block_walk(Block *block, const SqlVisitor *visitor); /* every expression it reads */
+void block_walk(Block *block, const SqlVisitor *visitor);           /* every expression it reads */
 Feed *block_feed(Block *block, const SqlExpr *column, int *out_at); /* whose column it is */
 Cell *block_cell(Block *block, const SqlExpr *column); /* NULL: no decision of this block */
 void block_expand(Block *block, const Nature *nature); /* force these cells */
@@ -174,7 +174,8 @@ bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...)
 /* classes.c */
 bool classes_build(Block *block, Feed *feed);
 
-/* lookup.c: columns of `of` that only serve as keys in an EXISTS are no longer wanted; what they find
+/* lookup.c: columns of `of` that only serve as keys in an EXISTS are no longer wanted; what they
+*find
 ** is appended to a list of result columns, in which the table is called `alias`. */
 bool lookup_replace(Block *block, const SqlSource *of, const char *alias, bool *wanted,
                     Text *columns, int *count);
@@ -197,7 +198,7 @@ static inline uint32_t block_row(const Block *block, size_t tuple, int feed) {
 
 /* evaluate.c */
 Node *evaluate_plan(Block *block, SqlExpr *expr); /* NULL: a fault */
-typedef struct Frame { /* what a node is evaluated for */
+typedef struct Frame {                            /* what a node is evaluated for */
   Block *block;
   size_t tuple;          /* any tuple of the group */
   const Sym *aggregates; /* of the group, or NULL */
@@ -206,7 +207,7 @@ bool evaluate(const Frame *frame, const Node *node, Sym *out);
 Comparison evaluate_comparison(const SqlExpr *left, const SqlExpr *right);
 
 /* subquery.c */
-int subquery_plan(Block *block, SqlExpr *expr); /* index, -1: a fault */
+int subquery_plan(Block *block, SqlExpr *expr);        /* index, -1: a fault */
 int subquery_plan_mapped(Block *block, SqlExpr *expr); /* a function of one decision, by SQLite */
 bool subquery_run(Block *block, Subquery *subquery);
 bool subquery_value(Block *block, Subquery *subquery, size_t tuple, Sym *out);
@@ -236,7 +237,7 @@ typedef struct Row {
   uint32_t outer;        /* row of the outer feed */
   size_t tuple;          /* its (first) tuple */
   const Sym *outputs;
-  const Sym *musts;      /* NULL when the row is handed over because the must is false in it */
+  const Sym *musts; /* NULL when the row is handed over because the must is false in it */
 } Row;
 typedef bool (*RowSink)(void *ctx, const Row *row);
 

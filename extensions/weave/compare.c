@@ -9,12 +9,18 @@
 
 static bool holds(SqlOp op, int order) {
   switch (op) {
-  case SQL_OP_EQ: return order == 0;
-  case SQL_OP_NE: return order != 0;
-  case SQL_OP_LT: return order < 0;
-  case SQL_OP_LE: return order <= 0;
-  case SQL_OP_GT: return order > 0;
-  default: return order >= 0;
+  case SQL_OP_EQ:
+    return order == 0;
+  case SQL_OP_NE:
+    return order != 0;
+  case SQL_OP_LT:
+    return order < 0;
+  case SQL_OP_LE:
+    return order <= 0;
+  case SQL_OP_GT:
+    return order > 0;
+  default:
+    return order >= 0;
   }
 }
 
@@ -61,11 +67,16 @@ static Sym truth_const(int truth) {
 
 static SqlOp mirrored(SqlOp op) {
   switch (op) {
-  case SQL_OP_LT: return SQL_OP_GT;
-  case SQL_OP_LE: return SQL_OP_GE;
-  case SQL_OP_GT: return SQL_OP_LT;
-  case SQL_OP_GE: return SQL_OP_LE;
-  default: return op;
+  case SQL_OP_LT:
+    return SQL_OP_GT;
+  case SQL_OP_LE:
+    return SQL_OP_GE;
+  case SQL_OP_GT:
+    return SQL_OP_LT;
+  case SQL_OP_GE:
+    return SQL_OP_LE;
+  default:
+    return op;
   }
 }
 
@@ -195,10 +206,18 @@ static Lit compare_to_zero(const Algebra *algebra, SqlOp op, const Lin *differen
   Lit lit = LIT_FALSE;
   lin_add_lin(&flipped, difference, -1);
   switch (op) {
-  case SQL_OP_LT: lit = at_most_zero(algebra, difference, true); break;
-  case SQL_OP_LE: lit = at_most_zero(algebra, difference, false); break;
-  case SQL_OP_GT: lit = at_most_zero(algebra, &flipped, true); break;
-  case SQL_OP_GE: lit = at_most_zero(algebra, &flipped, false); break;
+  case SQL_OP_LT:
+    lit = at_most_zero(algebra, difference, true);
+    break;
+  case SQL_OP_LE:
+    lit = at_most_zero(algebra, difference, false);
+    break;
+  case SQL_OP_GT:
+    lit = at_most_zero(algebra, &flipped, true);
+    break;
+  case SQL_OP_GE:
+    lit = at_most_zero(algebra, &flipped, false);
+    break;
   default: {
     Lit sides[2] = {at_most_zero(algebra, difference, false),
                     at_most_zero(algebra, &flipped, false)};
@@ -242,8 +261,7 @@ static bool same_lin(const Lin *a, const Lin *b) {
 }
 
 /* count(DISTINCT x) = count(*): at most one tuple for every value. */
-static bool all_different(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b,
-                          Sym *out) {
+static bool all_different(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b, Sym *out) {
   const DistinctSet *set = a->distinct;
   bool applies = set && (op == SQL_OP_EQ || op == SQL_OP_NE) && b->null == LIT_FALSE &&
                  !b->null_if_empty && same_lin(set->total, b->lin);

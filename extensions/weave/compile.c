@@ -34,8 +34,8 @@ bool compile_refuse(Compiler *compiler, const SqlExpr *expr, const char *format,
   uint32_t length = expr->span.length < 60 ? expr->span.length : 60;
   sql_position(text, expr->span.at, &line, &column);
   return fault_set(compiler->fault, FAULT_UNSUPPORTED, "%s (at \"%.*s%s\", line %d, column %d)",
-                   what, (int)length, text + expr->span.at,
-                   length < expr->span.length ? "…" : "", line, column);
+                   what, (int)length, text + expr->span.at, length < expr->span.length ? "…" : "",
+                   line, column);
 }
 
 bool compile_locate(Compiler *compiler, const SqlExpr *expr) {
@@ -61,7 +61,10 @@ bool model_ok_or_fault(Compiler *compiler) {
 
 bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool record_origins,
              Stop *stop, Fault *fault) {
-  *out = (Compiler){.db = db, .declaration = declaration, .fault = fault, .stop = stop,
+  *out = (Compiler){.db = db,
+                    .declaration = declaration,
+                    .fault = fault,
+                    .stop = stop,
                     .record_origins = record_origins};
   out->model = model_create();
   if (!out->model) return fault_oom(fault);

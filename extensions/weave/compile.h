@@ -44,7 +44,7 @@ struct Table {
   Table *next;
   const char *schema, *name; /* as stored, schema always given */
   bool is_view, is_virtual;
-  const char *sql;           /* CREATE statement, NULL for table functions */
+  const char *sql; /* CREATE statement, NULL for table functions */
   SqlColumn *columns;
   const int *notnull; /* per column */
   int ncolumns;
@@ -53,17 +53,17 @@ struct Table {
   int nkeys;
   const char **primary; /* columns of the primary key */
   int nprimary;
-  const char *label;  /* the only column of the primary key, NULL: none or several */
+  const char *label;    /* the only column of the primary key, NULL: none or several */
   Decision **decisions; /* per column; NULL array when none is decided */
   /* rows that some decision of the table covers, in key order */
   size_t nrows;
-  Value *row_keys;   /* nrows * nkeys */
-  Value *row_labels; /* nrows */
+  Value *row_keys;     /* nrows * nkeys */
+  Value *row_labels;   /* nrows */
   bool has_fixed_rows; /* rows outside every scope */
   /* views */
-  SqlSelect *select; /* parsed and bound, at the first need */
-  int depends;       /* reads a decision: -1 not known yet */
-  bool open;         /* being bound: a view that needs itself is an error */
+  SqlSelect *select;     /* parsed and bound, at the first need */
+  int depends;           /* reads a decision: -1 not known yet */
+  bool open;             /* being bound: a view that needs itself is an error */
   SymRelation *relation; /* evaluated: shared by all rules */
 };
 
@@ -72,7 +72,7 @@ struct Decision {
   const DecideClause *clause;
   Table *table;
   int column;
-  SqlExpr *scope;      /* bound to scope_source, NULL: every row */
+  SqlExpr *scope; /* bound to scope_source, NULL: every row */
   SqlSource *scope_source;
   SqlAffinity affinity;
   Collation collation;
@@ -80,8 +80,8 @@ struct Decision {
   ** row is out of this decision's scope: a constant, whose domain is its present value. */
   Var *first;
   int *domain;
-  int *current;        /* index of the present value in the domain, -1: not in it */
-  bool numeric;        /* a number variable (first[row]) rather than a choice */
+  int *current; /* index of the present value in the domain, -1: not in it */
+  bool numeric; /* a number variable (first[row]) rather than a choice */
   bool integral;
   struct Domain *domains;
   size_t ndomains, domains_capacity;
@@ -99,7 +99,8 @@ typedef struct Domain {
 /* ---- symbolic relations --------------------------------------------------------------------- */
 
 /* The presence of a tuple. Interchangeable rows give one tuple with a guard for each of them. With
-** none_of the tuple is there (once) when none of the literals is true: the row a LEFT JOIN makes up. */
+** none_of the tuple is there (once) when none of the literals is true: the row a LEFT JOIN makes
+*up. */
 typedef struct Guard {
   const Lit *lits;
   uint32_t count;
@@ -113,10 +114,10 @@ struct SymRelation {
   int ncolumns;
   size_t ntuples, capacity;
   Guard *guards;
-  Relation rows;      /* (tuple, column…): NULL where the column is symbolic; for SQLite */
-  Sym **symbols;      /* per column: NULL, or a symbol per tuple */
+  Relation rows; /* (tuple, column…): NULL where the column is symbolic; for SQLite */
+  Sym **symbols; /* per column: NULL, or a symbol per tuple */
   size_t *symbols_capacity;
-  bool *wanted;       /* per column: was computed */
+  bool *wanted;            /* per column: was computed */
   SqlAffinity *affinities; /* per column */
   const char **collations;
 };
@@ -130,7 +131,7 @@ typedef struct Rule {
   const char *text; /* SQL that `select` was parsed from */
   SqlSelect *select;
   int must, maximize, minimize; /* columns, -1: none */
-  int level;        /* of its goals */
+  int level;                    /* of its goals */
 } Rule;
 
 /* Where a requirement comes from: tags of the model index this. */
@@ -163,9 +164,9 @@ struct Compiler {
   uint32_t *owner_row; /* … and which row's */
   size_t owners, owners_capacity, owner_rows_capacity;
   SymRelation *relations; /* for compiler_finish() */
-  int aliases;         /* counter for unique names in generated SQL */
+  int aliases;            /* counter for unique names in generated SQL */
   /* figures for weave_status */
-  int64_t tuples;      /* rows enumerated by SQLite */
+  int64_t tuples; /* rows enumerated by SQLite */
   int64_t statements;
   double seconds_domain, seconds_rules;
 };
@@ -188,9 +189,9 @@ bool compile_locate(Compiler *compiler, const SqlExpr *expr);
 Table *catalog_table(Compiler *compiler, const char *schema, const char *name);
 /* What the declaration names: without a schema, that of the model before all others. */
 Table *catalog_own(Compiler *compiler, const char *schema, const char *name);
-bool catalog_view_select(Compiler *compiler, Table *view);       /* parse and bind */
+bool catalog_view_select(Compiler *compiler, Table *view);         /* parse and bind */
 bool catalog_depends(Compiler *compiler, Table *table, bool *out); /* reads a decision */
-void catalog_schema(Compiler *compiler); /* fills compiler->schema */
+void catalog_schema(Compiler *compiler);                           /* fills compiler->schema */
 bool compile_select_depends(Compiler *compiler, SqlSelect *select, bool *out);
 bool compile_expr_depends(Compiler *compiler, SqlExpr *expr, bool *out);
 

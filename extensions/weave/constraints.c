@@ -38,8 +38,8 @@ static bool add_rule(Compiler *compiler, const char *name, Text *sql) {
   rule.text = compile_text(compiler, sql);
   if (!name || !rule.text) return false;
   rule.select = sql_parse_select(&compiler->arena, rule.text, strlen(rule.text), compiler->fault);
-  if (!rule.select || !sql_bind(rule.select, &compiler->schema, &compiler->arena,
-                                compiler->fault)) {
+  if (!rule.select ||
+      !sql_bind(rule.select, &compiler->schema, &compiler->arena, compiler->fault)) {
     return fault_prefix(compiler->fault, "%s: ", name);
   }
   while (rule.must < sql_width(rule.select) &&
@@ -102,10 +102,10 @@ static bool add_unique(Compiler *compiler, Table *table, sqlite3_stmt *columns) 
 }
 
 static bool unique_rules(Compiler *compiler, Table *table) {
-  sqlite3_stmt *indexes = query_printf(
-      compiler->db, compiler->fault,
-      "SELECT name FROM pragma_index_list(%Q, %Q) WHERE \"unique\" AND NOT partial", table->name,
-      table->schema);
+  sqlite3_stmt *indexes =
+      query_printf(compiler->db, compiler->fault,
+                   "SELECT name FROM pragma_index_list(%Q, %Q) WHERE \"unique\" AND NOT partial",
+                   table->name, table->schema);
   bool ok = indexes != NULL;
   int step = 0;
   while (ok && (step = query_step(indexes, compiler->fault)) == 1) {
@@ -174,8 +174,7 @@ static bool add_foreign(Compiler *compiler, Table *table, int id) {
   while (ok && (step = query_step(columns, compiler->fault)) == 1) {
     const char *from = (const char *)sqlite3_column_text(columns, 1);
     const char *to = (const char *)sqlite3_column_text(columns, 2);
-    parent = catalog_table(compiler, table->schema,
-                           (const char *)sqlite3_column_text(columns, 0));
+    parent = catalog_table(compiler, table->schema, (const char *)sqlite3_column_text(columns, 0));
     if (!parent) break;
     if (!to) to = parent->label;
     if (!to) break;

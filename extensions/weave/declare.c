@@ -46,8 +46,8 @@ static bool expected(Reader *reader, const char *what) {
     return fault_set(reader->fault, FAULT_INVALID, "expected %s at the end of \"%s\"", what,
                      reader->text);
   }
-  return fault_set(reader->fault, FAULT_INVALID, "expected %s, not \"%.*s\", in \"%s\"",
-                   what, (int)reader->length, reader->text + reader->at, reader->text);
+  return fault_set(reader->fault, FAULT_INVALID, "expected %s, not \"%.*s\", in \"%s\"", what,
+                   (int)reader->length, reader->text + reader->at, reader->text);
 }
 
 /* A name: bare, "quoted", [quoted] or `quoted`. */
@@ -105,8 +105,11 @@ static bool parse_range(const char *text, DecideClause *clause) {
   double hi = strtod(right, &end);
   if (end == right || dots == text || end[strspn(end, " \t\r\n")]) return false;
   bool real = memchr(text, '.', (size_t)(dots - text)) || strpbrk(right, ".eE");
-  *clause = (DecideClause){.schema = clause->schema, .table = clause->table,
-                           .column = clause->column, .lo = lo, .hi = hi,
+  *clause = (DecideClause){.schema = clause->schema,
+                           .table = clause->table,
+                           .column = clause->column,
+                           .lo = lo,
+                           .hi = hi,
                            .domain = real ? DOMAIN_REAL : DOMAIN_INTEGER};
   return true;
 }
@@ -149,9 +152,8 @@ static bool read_domain(Reader *reader, DecideClause *clause) {
   Reader first = {.declaration = reader->declaration, .fault = reader->fault};
   read_begin(&first, inside);
   if (first.code == SQL_TK_EOF) {
-    return fault_set(reader->fault, FAULT_INVALID,
-                     "decision %s.%s has an empty list of values", clause->table,
-                     clause->column);
+    return fault_set(reader->fault, FAULT_INVALID, "decision %s.%s has an empty list of values",
+                     clause->table, clause->column);
   }
   if (is_word(&first, "SELECT") || is_word(&first, "WITH") || is_word(&first, "VALUES")) {
     clause->domain = DOMAIN_QUERY;
@@ -201,8 +203,8 @@ static bool read_decide(Reader *reader) {
     bool same = both ? !strcasecmp(other->schema, clause.schema) : other->schema == clause.schema;
     if (same && !strcasecmp(other->table, clause.table) &&
         !strcasecmp(other->column, clause.column)) {
-      return fault_set(reader->fault, FAULT_INVALID, "%s.%s is decided twice",
-                       clause.table, clause.column);
+      return fault_set(reader->fault, FAULT_INVALID, "%s.%s is decided twice", clause.table,
+                       clause.column);
     }
   }
   if (!array_grow(declaration->decisions, declaration->decisions_capacity,
@@ -228,8 +230,7 @@ static bool read_rules(Reader *reader) {
     }
     for (size_t i = 0; i < declaration->nrules; i++) {
       if (!strcasecmp(declaration->rules[i].name, rule.name)) {
-        return fault_set(reader->fault, FAULT_INVALID, "rule \"%s\" is listed twice",
-                         rule.name);
+        return fault_set(reader->fault, FAULT_INVALID, "rule \"%s\" is listed twice", rule.name);
       }
     }
     if (!array_grow(declaration->rules, declaration->rules_capacity, declaration->nrules + 1)) {

@@ -34,7 +34,7 @@ typedef struct RuleClause {
 } RuleClause;
 
 typedef struct Declaration {
-  Arena arena; /* owns all text */
+  Arena arena;               /* owns all text */
   const char *schema, *name; /* of the virtual table */
   DecideClause *decisions;
   size_t ndecisions, decisions_capacity;

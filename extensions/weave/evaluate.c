@@ -72,7 +72,8 @@ static bool is_operator(const SqlExpr *expr) {
   static const char *const functions[] = {"abs", "coalesce", "ifnull", "iif",
                                           "max", "min",      "nullif"};
   switch (expr->kind) {
-  case SQL_EXPR_UNARY: return expr->op != SQL_OP_BITNOT;
+  case SQL_EXPR_UNARY:
+    return expr->op != SQL_OP_BITNOT;
   case SQL_EXPR_BINARY:
     return (expr->op <= SQL_OP_IS_NOT || (expr->op >= SQL_OP_ADD && expr->op <= SQL_OP_MOD)) &&
            expr->args[0]->kind != SQL_EXPR_ROW;
@@ -81,9 +82,12 @@ static bool is_operator(const SqlExpr *expr) {
   case SQL_EXPR_IN_LIST:
   case SQL_EXPR_CASE:
   case SQL_EXPR_CAST:
-  case SQL_EXPR_COLLATE: return expr->nargs > 0 && expr->args[0]->kind != SQL_EXPR_ROW;
-  case SQL_EXPR_FUNCTION: break;
-  default: return false;
+  case SQL_EXPR_COLLATE:
+    return expr->nargs > 0 && expr->args[0]->kind != SQL_EXPR_ROW;
+  case SQL_EXPR_FUNCTION:
+    break;
+  default:
+    return false;
   }
   for (size_t i = 0; i < countof(functions); i++) {
     if (!strcasecmp(expr->name, functions[i])) return !expr->over;
@@ -93,13 +97,20 @@ static bool is_operator(const SqlExpr *expr) {
 
 static const char *construct_name(const SqlExpr *expr) {
   switch (expr->kind) {
-  case SQL_EXPR_LIKE: return "LIKE, GLOB, REGEXP or MATCH";
-  case SQL_EXPR_ROW: return "a row value";
-  case SQL_EXPR_IN_TABLE: return "IN table (write IN (SELECT …))";
-  case SQL_EXPR_CAST: return "CAST";
-  case SQL_EXPR_FUNCTION: return expr->over ? "a window function" : expr->name;
-  case SQL_EXPR_BINARY: return expr->args[0]->kind == SQL_EXPR_ROW ? "a row value" : "this operator";
-  default: return "this expression";
+  case SQL_EXPR_LIKE:
+    return "LIKE, GLOB, REGEXP or MATCH";
+  case SQL_EXPR_ROW:
+    return "a row value";
+  case SQL_EXPR_IN_TABLE:
+    return "IN table (write IN (SELECT …))";
+  case SQL_EXPR_CAST:
+    return "CAST";
+  case SQL_EXPR_FUNCTION:
+    return expr->over ? "a window function" : expr->name;
+  case SQL_EXPR_BINARY:
+    return expr->args[0]->kind == SQL_EXPR_ROW ? "a row value" : "this operator";
+  default:
+    return "this expression";
   }
 }
 
@@ -171,8 +182,12 @@ static bool choice_of(Block *block, Decision *decision, size_t row, Sym *out) {
     for (int i = 0; i < domain->count; i++) {
       choices[i] = (Choice){lit_of(decision->first[row] + i), domain->values[i]};
     }
-    *sym = (Sym){.kind = SYM_CHOICE, .choices = choices, .nchoices = (size_t)domain->count,
-                 .exhaustive = true, .null = LIT_FALSE, .collation = decision->collation,
+    *sym = (Sym){.kind = SYM_CHOICE,
+                 .choices = choices,
+                 .nchoices = (size_t)domain->count,
+                 .exhaustive = true,
+                 .null = LIT_FALSE,
+                 .collation = decision->collation,
                  .domain = domain->values};
     decision->symbols[row] = sym;
   }
@@ -251,13 +266,16 @@ static bool evaluate_truth_test(const Algebra *algebra, const SqlExpr *expr, con
 static bool evaluate_binary(const Algebra *algebra, const SqlExpr *expr, const Sym *args,
                             Sym *out) {
   switch (expr->op) {
-  case SQL_OP_AND: return sym_and(algebra, &args[0], &args[1], out);
-  case SQL_OP_OR: return sym_or(algebra, &args[0], &args[1], out);
+  case SQL_OP_AND:
+    return sym_and(algebra, &args[0], &args[1], out);
+  case SQL_OP_OR:
+    return sym_or(algebra, &args[0], &args[1], out);
   case SQL_OP_ADD:
   case SQL_OP_SUB:
   case SQL_OP_MUL:
   case SQL_OP_DIV:
-  case SQL_OP_MOD: return sym_arithmetic(algebra, expr->op, &args[0], &args[1], out);
+  case SQL_OP_MOD:
+    return sym_arithmetic(algebra, expr->op, &args[0], &args[1], out);
   case SQL_OP_IS:
   case SQL_OP_IS_NOT:
     if (is_truth_test(expr)) return evaluate_truth_test(algebra, expr, &args[0], out);
@@ -265,7 +283,8 @@ static bool evaluate_binary(const Algebra *algebra, const SqlExpr *expr, const S
       return sym_is_null(algebra, &args[0], expr->op == SQL_OP_IS_NOT, out);
     }
     return compare_args(algebra, expr->op, expr, 0, 1, args, out);
-  default: return compare_args(algebra, expr->op, expr, 0, 1, args, out);
+  default:
+    return compare_args(algebra, expr->op, expr, 0, 1, args, out);
   }
 }
 
@@ -337,7 +356,8 @@ static bool evaluate_cast(Block *block, const SqlExpr *expr, const Sym *arg, Sym
   SqlAffinity affinity = sql_type_affinity(expr->name);
   Sym lin;
   if (!sym_to_lin(&block->compiler->algebra, arg, &lin)) return false;
-  if (affinity < SQL_AFFINITY_NUMERIC || (affinity == SQL_AFFINITY_INTEGER && lin.type != NUMBER_INTEGER)) {
+  if (affinity < SQL_AFFINITY_NUMERIC ||
+      (affinity == SQL_AFFINITY_INTEGER && lin.type != NUMBER_INTEGER)) {
     return block_refuse(block, expr, "CAST of a value that depends on decisions to %s", expr->name);
   }
   *out = lin;
@@ -353,14 +373,23 @@ static bool apply_operator(Block *block, const SqlExpr *expr, const Sym *args, S
     if (expr->op == SQL_OP_NEG) return sym_negate(algebra, &args[0], out);
     *out = args[0];
     return true;
-  case SQL_EXPR_BINARY: return evaluate_binary(algebra, expr, args, out);
-  case SQL_EXPR_IS_NULL: return sym_is_null(algebra, &args[0], expr->negated, out);
-  case SQL_EXPR_BETWEEN: return evaluate_between(algebra, expr, args, out);
-  case SQL_EXPR_IN_LIST: return evaluate_in_list(algebra, expr, args, out);
-  case SQL_EXPR_CASE: return evaluate_case(algebra, expr, args, out);
-  case SQL_EXPR_CAST: return evaluate_cast(block, expr, &args[0], out);
-  case SQL_EXPR_COLLATE: *out = args[0]; return true;
-  default: return evaluate_function(block, expr, args, out);
+  case SQL_EXPR_BINARY:
+    return evaluate_binary(algebra, expr, args, out);
+  case SQL_EXPR_IS_NULL:
+    return sym_is_null(algebra, &args[0], expr->negated, out);
+  case SQL_EXPR_BETWEEN:
+    return evaluate_between(algebra, expr, args, out);
+  case SQL_EXPR_IN_LIST:
+    return evaluate_in_list(algebra, expr, args, out);
+  case SQL_EXPR_CASE:
+    return evaluate_case(algebra, expr, args, out);
+  case SQL_EXPR_CAST:
+    return evaluate_cast(block, expr, &args[0], out);
+  case SQL_EXPR_COLLATE:
+    *out = args[0];
+    return true;
+  default:
+    return evaluate_function(block, expr, args, out);
   }
 }
 
@@ -381,13 +410,20 @@ static bool evaluate_operator(const Frame *frame, const Node *node, Sym *out) {
 bool evaluate(const Frame *frame, const Node *node, Sym *out) {
   Block *block = frame->block;
   switch (node->kind) {
-  case NODE_LEAF: *out = sym_const(*block_leaf(block, frame->tuple, node->index)); return true;
-  case NODE_CELL: return evaluate_cell(frame, node, out);
-  case NODE_COLUMN: return evaluate_column(frame, node, out);
+  case NODE_LEAF:
+    *out = sym_const(*block_leaf(block, frame->tuple, node->index));
+    return true;
+  case NODE_CELL:
+    return evaluate_cell(frame, node, out);
+  case NODE_COLUMN:
+    return evaluate_column(frame, node, out);
   case NODE_SUBQUERY:
     return subquery_value(block, &block->subqueries[node->index], frame->tuple, out);
-  case NODE_AGGREGATE: *out = frame->aggregates[node->index]; return true;
-  case NODE_OPERATOR: return evaluate_operator(frame, node, out);
+  case NODE_AGGREGATE:
+    *out = frame->aggregates[node->index];
+    return true;
+  case NODE_OPERATOR:
+    return evaluate_operator(frame, node, out);
   }
   return false;
 }

@@ -148,8 +148,8 @@ bool group_constant(Block *block, const Group *group, const Node *node) {
       if (guard_copies(&block->guards[group->tuples[i]]) == 0) continue;
       const Value *a = block_leaf(block, group->tuples[0], node->index);
       const Value *b = block_leaf(block, group->tuples[i], node->index);
-      bool same = a->type == b->type && (value_is_null(a) ||
-                                         value_compare(a, b, COLLATION_BINARY) == 0);
+      bool same =
+          a->type == b->type && (value_is_null(a) || value_compare(a, b, COLLATION_BINARY) == 0);
       if (!same) {
         return block_refuse(block, node->expr,
                             "this is not the same for all rows of its group, and which row "
@@ -380,8 +380,10 @@ static bool aggregate_extreme(Block *block, const Parts *parts, bool largest, Co
     items[i] = (GuardedLin){part->guard, *number.lin};
   }
   Lin lin = {0};
-  lin_add(&lin, largest ? model_max(algebra->model, items, parts->count)
-                        : model_min(algebra->model, items, parts->count), 1);
+  lin_add(&lin,
+          largest ? model_max(algebra->model, items, parts->count)
+                  : model_min(algebra->model, items, parts->count),
+          1);
   return finish_lin(block, &lin, type, parts->set, true, NAN, out);
 }
 

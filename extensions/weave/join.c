@@ -26,7 +26,9 @@ static bool add_read(Block *block, Columns *columns, const SqlSource *source, in
                      "a LEFT JOIN over decisions that reads more than %d columns",
                      RELATION_MAX_COLUMNS - 1);
   }
-  *expr = (SqlExpr){.kind = SQL_EXPR_COLUMN, .bound = (SqlSource *)source, .column = column,
+  *expr = (SqlExpr){.kind = SQL_EXPR_COLUMN,
+                    .bound = (SqlSource *)source,
+                    .column = column,
                     .name = column < 0 ? "rowid" : source->columns[column].name,
                     .span = source->span};
   columns->map[columns->count] = (ColumnMap){source, column, columns->count};
@@ -67,8 +69,12 @@ static Block *sub_block(Block *block, const Feed *feeds, int nfeeds, const Colum
   /* Same clauses, for what they read; not an aggregate, whatever the SELECT is. */
   *select = *block->select;
   select->is_aggregate = false;
-  *sub = (Block){.compiler = block->compiler, .select = select, .whole = block->whole,
-                 .nfeeds = nfeeds, .outputs = outputs->exprs, .noutputs = outputs->count};
+  *sub = (Block){.compiler = block->compiler,
+                 .select = select,
+                 .whole = block->whole,
+                 .nfeeds = nfeeds,
+                 .outputs = outputs->exprs,
+                 .noutputs = outputs->count};
   memcpy(sub->feeds, feeds, (size_t)nfeeds * sizeof *feeds);
   for (int f = 0; f < nfeeds; f++) {
     for (int c = 0; c < sub->feeds[f].ncells; c++) sub->feeds[f].cells[c].expanded = true;
@@ -88,8 +94,11 @@ static bool numeric_cell(Block *block, int nfeeds) {
 /* Feed the relation in place of feeds[0..]. */
 static bool view_feed(Compiler *compiler, SymRelation *relation, const Columns *columns,
                       Feed *out) {
-  *out = (Feed){.kind = FEED_VIEW, .relation = relation, .map = columns->map,
-                .nmap = columns->count, .join = SQL_JOIN_INNER};
+  *out = (Feed){.kind = FEED_VIEW,
+                .relation = relation,
+                .map = columns->map,
+                .nmap = columns->count,
+                .join = SQL_JOIN_INNER};
   snprintf(out->alias, sizeof out->alias, "w_j%d", compiler->aliases++);
   for (int i = 0; i < columns->count; i++) {
     relation->affinities[i] = sql_expr_affinity(columns->exprs[i]);
@@ -161,7 +170,7 @@ static bool add_unmatched(Compiler *compiler, const SymRelation *left, size_t ro
     if (!guard_cross(compiler, &guard, &none, &guard)) return false;
   }
   for (int i = 0; i < nvalues; i++) {
-    values[i] = i >= nleft ? sym_null()
+    values[i] = i >= nleft         ? sym_null()
                 : left->symbols[i] ? left->symbols[i][row]
                                    : sym_const(relation_row(&left->rows, row)[i + 1]);
   }
@@ -190,8 +199,8 @@ static bool joined_relation(Block *block, const Feed *left, const Feed *right, S
          add_matches(compiler, &matches[block_row(sub, t, 0)], &sub->guards[t]);
   }
   for (size_t row = 0; ok && row < nrows; row++) {
-    ok = add_unmatched(compiler, left->relation, row, &matches[row], nleft, values,
-                       columns->count, out);
+    ok = add_unmatched(compiler, left->relation, row, &matches[row], nleft, values, columns->count,
+                       out);
   }
   for (size_t row = 0; matches && row < nrows; row++) free(matches[row].lits);
   free(matches);
@@ -224,8 +233,7 @@ bool join_fold(Block *block, SqlSource *source, SqlExpr *on) {
   Feed right = block->feeds[nleft];
   block->nfeeds = 0;
   memset(block->left_on, 0, sizeof block->left_on);
-  if (!joined_relation(block, &left, &right, on, &all_columns, left_columns.count,
-                       &relations[1]) ||
+  if (!joined_relation(block, &left, &right, on, &all_columns, left_columns.count, &relations[1]) ||
       !relation_ready(compiler, &relations[1])) {
     return false;
   }

@@ -76,8 +76,8 @@ static SqlWalk nature_source(void *ctx, SqlSource *source) {
 }
 
 static bool nature_of(NatureWalk *walk, SqlExpr *expr) {
-  SqlVisitor visitor = {.ctx = walk, .expr = nature_expr, .select = nature_select,
-                        .source = nature_source};
+  SqlVisitor visitor = {
+      .ctx = walk, .expr = nature_expr, .select = nature_select, .source = nature_source};
   return sql_walk_expr(expr, &visitor);
 }
 
@@ -117,8 +117,7 @@ void block_expand(Block *block, const Nature *nature) {
 /* ---- which cells to expand ------------------------------------------------------------------ */
 
 static bool is_symbolic_function(const SqlExpr *expr) {
-  static const char *const known[] = {"abs", "coalesce", "ifnull", "iif",
-                                      "max", "min",      "nullif"};
+  static const char *const known[] = {"abs", "coalesce", "ifnull", "iif", "max", "min", "nullif"};
   for (size_t i = 0; i < countof(known); i++) {
     if (!strcasecmp(expr->name, known[i])) return !expr->is_aggregate;
   }
@@ -131,16 +130,22 @@ bool block_pairable(Block *block, SqlExpr *expr, bool *out) {
   *out = true;
   if (open_cells(block, &nature) <= 1) return true;
   switch (expr->kind) {
-  case SQL_EXPR_UNARY: *out = expr->op != SQL_OP_BITNOT; break;
+  case SQL_EXPR_UNARY:
+    *out = expr->op != SQL_OP_BITNOT;
+    break;
   case SQL_EXPR_BINARY:
     *out = expr->op <= SQL_OP_IS_NOT || (expr->op >= SQL_OP_ADD && expr->op <= SQL_OP_MOD);
     break;
   case SQL_EXPR_IS_NULL:
   case SQL_EXPR_BETWEEN:
   case SQL_EXPR_IN_LIST:
-  case SQL_EXPR_CASE: break;
-  case SQL_EXPR_FUNCTION: *out = is_symbolic_function(expr); break;
-  default: *out = false;
+  case SQL_EXPR_CASE:
+    break;
+  case SQL_EXPR_FUNCTION:
+    *out = is_symbolic_function(expr);
+    break;
+  default:
+    *out = false;
   }
   for (int i = 0; i < expr->nargs && *out; i++) {
     if (!block_pairable(block, expr->args[i], out)) return false;

@@ -3,23 +3,30 @@
 */
 #include "extensions/weave/query.h"
 
-
 static FaultCode fault_code(int rc) {
   switch (rc & 0xff) {
-  case SQLITE_NOMEM: return FAULT_NOMEM;
-  case SQLITE_INTERRUPT: return FAULT_INTERRUPT;
+  case SQLITE_NOMEM:
+    return FAULT_NOMEM;
+  case SQLITE_INTERRUPT:
+    return FAULT_INTERRUPT;
   case SQLITE_BUSY:
-  case SQLITE_LOCKED: return FAULT_BUSY;
+  case SQLITE_LOCKED:
+    return FAULT_BUSY;
   case SQLITE_FULL:
   case SQLITE_IOERR:
-  case SQLITE_CANTOPEN: return FAULT_IO;
+  case SQLITE_CANTOPEN:
+    return FAULT_IO;
   case SQLITE_READONLY:
   case SQLITE_AUTH:
-  case SQLITE_PERM: return FAULT_DENIED;
+  case SQLITE_PERM:
+    return FAULT_DENIED;
   case SQLITE_CORRUPT:
-  case SQLITE_NOTADB: return FAULT_CORRUPT;
-  case SQLITE_TOOBIG: return FAULT_LIMIT;
-  default: return FAULT_INVALID;
+  case SQLITE_NOTADB:
+    return FAULT_CORRUPT;
+  case SQLITE_TOOBIG:
+    return FAULT_LIMIT;
+  default:
+    return FAULT_INVALID;
   }
 }
 
@@ -65,8 +72,10 @@ int query_step(sqlite3_stmt *statement, Fault *fault) {
 Value query_argument(sqlite3_value *value) {
   Value out = {.type = VALUE_NULL};
   switch (sqlite3_value_type(value)) {
-  case SQLITE_INTEGER: return value_integer(sqlite3_value_int64(value));
-  case SQLITE_FLOAT: return value_real(sqlite3_value_double(value));
+  case SQLITE_INTEGER:
+    return value_integer(sqlite3_value_int64(value));
+  case SQLITE_FLOAT:
+    return value_real(sqlite3_value_double(value));
   case SQLITE_TEXT:
     out.type = VALUE_TEXT;
     out.bytes = (const char *)sqlite3_value_text(value);
@@ -75,7 +84,8 @@ Value query_argument(sqlite3_value *value) {
     out.type = VALUE_BLOB;
     out.bytes = sqlite3_value_blob(value);
     break;
-  default: return out;
+  default:
+    return out;
   }
   out.length = (uint32_t)sqlite3_value_bytes(value);
   if (!out.bytes) { /* an empty blob, or text that could not be converted */
@@ -89,8 +99,10 @@ Value query_value(sqlite3_stmt *statement, int column) {
   /* Not sqlite3_column_value(): its values are unprotected. */
   Value out = {.type = VALUE_NULL};
   switch (sqlite3_column_type(statement, column)) {
-  case SQLITE_INTEGER: return value_integer(sqlite3_column_int64(statement, column));
-  case SQLITE_FLOAT: return value_real(sqlite3_column_double(statement, column));
+  case SQLITE_INTEGER:
+    return value_integer(sqlite3_column_int64(statement, column));
+  case SQLITE_FLOAT:
+    return value_real(sqlite3_column_double(statement, column));
   case SQLITE_TEXT:
     out.type = VALUE_TEXT;
     out.bytes = (const char *)sqlite3_column_text(statement, column);
@@ -99,7 +111,8 @@ Value query_value(sqlite3_stmt *statement, int column) {
     out.type = VALUE_BLOB;
     out.bytes = sqlite3_column_blob(statement, column);
     break;
-  default: return out;
+  default:
+    return out;
   }
   out.length = (uint32_t)sqlite3_column_bytes(statement, column);
   if (!out.bytes) {
@@ -112,15 +125,20 @@ Value query_value(sqlite3_stmt *statement, int column) {
 bool query_bind(sqlite3_stmt *statement, int index, const Value *value, Fault *fault) {
   int rc = SQLITE_OK, length = (int)value->length;
   switch (value->type) {
-  case VALUE_INTEGER: rc = sqlite3_bind_int64(statement, index, value->integer); break;
-  case VALUE_REAL: rc = sqlite3_bind_double(statement, index, value->real); break;
+  case VALUE_INTEGER:
+    rc = sqlite3_bind_int64(statement, index, value->integer);
+    break;
+  case VALUE_REAL:
+    rc = sqlite3_bind_double(statement, index, value->real);
+    break;
   case VALUE_TEXT:
     rc = sqlite3_bind_text(statement, index, value->bytes, length, SQLITE_TRANSIENT);
     break;
   case VALUE_BLOB:
     rc = sqlite3_bind_blob(statement, index, value->bytes, length, SQLITE_TRANSIENT);
     break;
-  default: rc = sqlite3_bind_null(statement, index);
+  default:
+    rc = sqlite3_bind_null(statement, index);
   }
   return rc == SQLITE_OK || query_fault(sqlite3_db_handle(statement), rc, fault);
 }
@@ -140,11 +158,20 @@ void query_finish(sqlite3_stmt *statement) { sqlite3_finalize(statement); }
 
 void query_result(sqlite3_context *ctx, const Value *value, sqlite3_destructor_type lifetime) {
   switch (value->type) {
-  case VALUE_INTEGER: sqlite3_result_int64(ctx, value->integer); break;
-  case VALUE_REAL: sqlite3_result_double(ctx, value->real); break;
-  case VALUE_TEXT: sqlite3_result_text(ctx, value->bytes, (int)value->length, lifetime); break;
-  case VALUE_BLOB: sqlite3_result_blob(ctx, value->bytes, (int)value->length, lifetime); break;
-  default: break;
+  case VALUE_INTEGER:
+    sqlite3_result_int64(ctx, value->integer);
+    break;
+  case VALUE_REAL:
+    sqlite3_result_double(ctx, value->real);
+    break;
+  case VALUE_TEXT:
+    sqlite3_result_text(ctx, value->bytes, (int)value->length, lifetime);
+    break;
+  case VALUE_BLOB:
+    sqlite3_result_blob(ctx, value->bytes, (int)value->length, lifetime);
+    break;
+  default:
+    break;
   }
 }
 

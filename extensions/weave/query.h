@@ -37,7 +37,8 @@ void query_finish(sqlite3_stmt *statement); /* NULL is fine */
 /* A value of an SQL function's argument; borrowed. */
 Value query_argument(sqlite3_value *value);
 
-/* Give a value, or text (NULL: NULL), as a result. SQLITE_STATIC: the bytes outlive the statement. */
+/* Give a value, or text (NULL: NULL), as a result. SQLITE_STATIC: the bytes outlive the statement.
+ */
 void query_result(sqlite3_context *ctx, const Value *value, sqlite3_destructor_type lifetime);
 void query_result_text(sqlite3_context *ctx, const char *text);
 

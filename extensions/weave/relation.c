@@ -8,7 +8,6 @@
 #include "base/array.h"
 #include "extensions/weave/query.h"
 
-
 const char relation_pointer_type[] = "weave_relation";
 
 Value *relation_add(Relation *relation) {

@@ -36,7 +36,10 @@ static bool load_view_rule(Compiler *compiler, const RuleClause *clause) {
                      clause->name);
   }
   if (!catalog_view_select(compiler, view)) return false;
-  Rule rule = {.name = view->name, .view = view, .select = view->select, .text = view->sql,
+  Rule rule = {.name = view->name,
+               .view = view,
+               .select = view->select,
+               .text = view->sql,
                .level = clause->level ? clause->level : 1};
   rule.must = find_result(rule.select, view, "must");
   rule.maximize = find_result(rule.select, view, "maximize");
@@ -69,7 +72,7 @@ typedef struct Posting {
   size_t rule;
   SqlExpr **parts; /* the conjuncts of a must */
   int nparts;
-  double sign;    /* goals: +1 maximize, -1 minimize */
+  double sign; /* goals: +1 maximize, -1 minimize */
   Lin *goal;
   Pairs *pairs;
   const char **names; /* of the key columns, in the order of the outputs */
@@ -186,8 +189,7 @@ static void require_not(Posting *posting, const Row *row, Lit no, bool no_when_e
 }
 
 static bool always_there(const Row *row) {
-  return row->guard ? guard_is_true(row->guard)
-                    : row->group->always && row->having == LIT_TRUE;
+  return row->guard ? guard_is_true(row->guard) : row->group->always && row->having == LIT_TRUE;
 }
 
 /* left = right over two exhaustive choices without NULL: the same key, key by key. */
@@ -307,12 +309,12 @@ static bool post_goal(void *ctx, const Row *row) {
     }
   } else {
     /* An empty group is no row; where its value would be 0 anyway, no literal is needed. */
-    bool zero = value->kind == SYM_LIN && value->group && value->null == LIT_FALSE &&
-                value->at_empty == 0;
+    bool zero =
+        value->kind == SYM_LIN && value->group && value->null == LIT_FALSE && value->at_empty == 0;
     Lit lit = row->having;
     if (!row->group->always && !zero) {
-      lit = model_and(compiler->model,
-                      (Lit[]){lit, sym_group_any(&compiler->algebra, row->group)}, 2);
+      lit = model_and(compiler->model, (Lit[]){lit, sym_group_any(&compiler->algebra, row->group)},
+                      2);
     }
     if (!add_goal(posting, lit, value, value->kind == SYM_LIN && value->group == row->group)) {
       return false;
@@ -363,8 +365,8 @@ static bool compile_must(Compiler *compiler, const Rule *rule, SqlSelect *arm, S
   SqlExpr **keys;
   posting->nparts = 0;
   posting->parts = NULL;
-  bool ok = key_columns(compiler, rule, arm, &keys, posting) &&
-            add_conjuncts(compiler, must, posting);
+  bool ok =
+      key_columns(compiler, rule, arm, &keys, posting) && add_conjuncts(compiler, must, posting);
   SqlExpr **all = posting->parts;
   int total = posting->nparts, step = arm->is_aggregate ? total : 1;
   for (int i = 0; ok && i < total; i += step) {
@@ -380,8 +382,7 @@ static bool compile_must(Compiler *compiler, const Rule *rule, SqlSelect *arm, S
 static bool compile_goal(Compiler *compiler, const Rule *rule, SqlSelect *arm, SqlExpr *goal,
                          Posting *posting) {
   posting->nkeys = 0;
-  return block_evaluate(compiler, arm, rule->select, NULL, &goal, 1, NULL, 0, post_goal,
-                        posting) ||
+  return block_evaluate(compiler, arm, rule->select, NULL, &goal, 1, NULL, 0, post_goal, posting) ||
          compile_locate(compiler, goal);
 }
 
@@ -399,8 +400,7 @@ static bool compile_arms(Compiler *compiler, const Rule *rule, Posting *posting)
     for (int goal = 0; goal < 2; goal++) {
       int column = goal ? rule->minimize : rule->maximize;
       posting->sign = goal ? -1 : 1;
-      if (column >= 0 &&
-          !compile_goal(compiler, rule, arm, arm->expanded[column].expr, posting)) {
+      if (column >= 0 && !compile_goal(compiler, rule, arm, arm->expanded[column].expr, posting)) {
         return fault_prefix(compiler->fault, "view %s, column %s: ", rule->name,
                             goal ? "minimize" : "maximize");
       }
@@ -412,8 +412,7 @@ static bool compile_arms(Compiler *compiler, const Rule *rule, Posting *posting)
 bool rule_compile(Compiler *compiler, size_t index) {
   Rule *rule = &compiler->rules[index];
   Lin goal = {0};
-  Posting posting = {.compiler = compiler, .rule = index, .goal = &goal,
-                     .pairs = pairs_create()};
+  Posting posting = {.compiler = compiler, .rule = index, .goal = &goal, .pairs = pairs_create()};
   compiler->text = rule->text;
   bool ok = posting.pairs || fault_oom(compiler->fault);
   ok = ok && compile_arms(compiler, rule, &posting) && pairs_post(compiler, posting.pairs);

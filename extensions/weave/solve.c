@@ -52,13 +52,14 @@ static bool read_option(const char *key, const Value *value, SolveRequest *out, 
     }
     out->seed = (uint64_t)number;
   } else {
-    return fault_set(fault, FAULT_INVALID, "unknown option \"%s\"; there are limit, gap, seed, progress", key);
+    return fault_set(fault, FAULT_INVALID,
+                     "unknown option \"%s\"; there are limit, gap, seed, progress", key);
   }
   return true;
 }
 
-bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration,
-                   SolveRequest *out, Fault *fault) {
+bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration, SolveRequest *out,
+                   Fault *fault) {
   *out = (SolveRequest){.limit = declaration->limit > 0 ? declaration->limit : 10};
   if (!json) return true;
   sqlite3_stmt *each = query_prepare(db, "SELECT key, value FROM json_each(?1)", fault);
@@ -119,8 +120,8 @@ static bool add_key(Solution *solution, const Table *table, size_t row, Change *
   return true;
 }
 
-static bool add_change(Solution *solution, const Decision *decision, size_t row,
-                       const Value *after, const Change *same_row, Change *out) {
+static bool add_change(Solution *solution, const Decision *decision, size_t row, const Value *after,
+                       const Change *same_row, Change *out) {
   const Table *table = decision->table;
   Arena *arena = &solution->arena;
   *out = (Change){.schema = arena_strdup(arena, table->schema),
@@ -190,7 +191,8 @@ static bool read_rules(Solution *solution, const Compiler *compiler, Fault *faul
     const Rule *rule = &compiler->rules[i];
     RuleResult *result = &solution->rules[i];
     *result = (RuleResult){.name = arena_strdup(&solution->arena, rule->name),
-                           .must = rule->must >= 0, .level = rule->level,
+                           .must = rule->must >= 0,
+                           .level = rule->level,
                            .goal = rule->maximize >= 0 || rule->minimize >= 0};
     if (rule->view) result->schema = arena_strdup(&solution->arena, rule->view->schema);
     if (!result->name || (rule->view && !result->schema)) return fault_oom(fault);
@@ -299,8 +301,7 @@ static bool solve_model(sqlite3 *db, Compiler *compiler, const SolveRequest *req
   if (ok) {
     solution->status = answer.status;
     read_sizes(solution, compiler, &answer);
-    ok = read_levels(solution, compiler, &answer, fault) &&
-         read_rules(solution, compiler, fault) &&
+    ok = read_levels(solution, compiler, &answer, fault) && read_rules(solution, compiler, fault) &&
          (!answer.values || read_changes(solution, compiler, answer.values, fault));
   }
   if (ok && answer.values) {

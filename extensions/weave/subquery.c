@@ -28,9 +28,8 @@ static SqlWalk outer_expr(void *ctx, SqlExpr *expr) {
   const Cell *cell = feed->kind == FEED_TABLE ? block_cell(walk->block, expr) : NULL;
   if ((feed->kind == FEED_VIEW && feed->relation->symbols[at]) ||
       (cell && (cell->decision->numeric || !cell->expanded))) {
-    walk->ok = block_refuse(walk->block, expr,
-                            "a sub-select reads %s, which depends on several decisions",
-                            expr->name);
+    walk->ok = block_refuse(
+        walk->block, expr, "a sub-select reads %s, which depends on several decisions", expr->name);
     return SQL_WALK_STOP;
   }
   for (int i = 0; i < subquery->ncolumns; i++) {
@@ -95,7 +94,8 @@ int subquery_plan(Block *block, SqlExpr *expr) {
 }
 
 /* f(p.node, …), where p.node is not expanded here, becomes
-** (SELECT f(q.node, …) FROM pod q WHERE q.rowid = p.rowid): one value per candidate, from SQLite. */
+** (SELECT f(q.node, …) FROM pod q WHERE q.rowid = p.rowid): one value per candidate, from SQLite.
+ */
 typedef struct Redirect {
   SqlSource *from, *to;
   Table *table;
@@ -113,8 +113,8 @@ static SqlWalk redirect_expr(void *ctx, SqlExpr *expr) {
 static SqlExpr *key_column(Block *block, SqlSource *source, const Table *table, int key) {
   SqlExpr *expr = arena_alloc(&block->compiler->arena, sizeof *expr);
   if (!expr) return NULL;
-  *expr = (SqlExpr){.kind = SQL_EXPR_COLUMN, .bound = source, .column = -1,
-                    .name = table->keys[key]};
+  *expr =
+      (SqlExpr){.kind = SQL_EXPR_COLUMN, .bound = source, .column = -1, .name = table->keys[key]};
   for (int i = 0; i < table->ncolumns && !table->has_rowid; i++) {
     if (!strcasecmp(table->columns[i].name, table->keys[key])) expr->column = i;
   }
@@ -163,8 +163,12 @@ int subquery_plan_mapped(Block *block, SqlExpr *expr) {
   SqlVisitor visitor = {.ctx = &redirect, .expr = redirect_expr};
   sql_walk_expr(copy, &visitor);
   result->expr = copy;
-  *select = (SqlSelect){.span = expr->span, .from = source, .results = result, .nresults = 1,
-                        .expanded = result, .nexpanded = 1,
+  *select = (SqlSelect){.span = expr->span,
+                        .from = source,
+                        .results = result,
+                        .nresults = 1,
+                        .expanded = result,
+                        .nexpanded = 1,
                         .where = same_row(block, source, feed->source, feed->table)};
   if (!select->where) {
     fault_oom(block->compiler->fault);
@@ -196,9 +200,9 @@ static bool distinct_rows(Block *block, Subquery *subquery, SymRelation *outer) 
       value_add_key(&key, value, COLLATION_BINARY);
       values[i] = sym_const(*value);
     }
-    int64_t *at = key.oom ? NULL
-                          : map_put(&seen, text_get(&key), key.length, (int64_t)outer->ntuples,
-                                    &added);
+    int64_t *at = key.oom
+                      ? NULL
+                      : map_put(&seen, text_get(&key), key.length, (int64_t)outer->ntuples, &added);
     if (!at) goto oom;
     subquery->row_of[t] = (uint32_t)*at;
     if (added && !relation_append(compiler, outer, &always, values)) goto out;
@@ -251,10 +255,10 @@ static LitList *bucket(Compiler *compiler, Subquery *subquery, uint32_t row, cha
     if (at) list = &subquery->lists[*at];
   } else {
     bool added;
-    int64_t *at = map_put(&subquery->buckets, key.data, key.length, (int64_t)subquery->nlists,
-                          &added);
-    if (at && added && array_grow(subquery->lists, subquery->lists_capacity,
-                                  subquery->nlists + 1)) {
+    int64_t *at =
+        map_put(&subquery->buckets, key.data, key.length, (int64_t)subquery->nlists, &added);
+    if (at && added &&
+        array_grow(subquery->lists, subquery->lists_capacity, subquery->nlists + 1)) {
       subquery->nlists++;
     }
     if (at && (size_t)*at < subquery->nlists) list = &subquery->lists[*at];
@@ -270,9 +274,8 @@ static bool unify(Compiler *compiler, const Subquery *subquery, Value *value) {
   SqlAffinity right = sql_expr_affinity(sql_result(subquery->select, 0)->expr);
   SqlAffinity use = left >= SQL_AFFINITY_NUMERIC || right >= SQL_AFFINITY_NUMERIC
                         ? SQL_AFFINITY_NUMERIC
-                    : left == SQL_AFFINITY_TEXT || right == SQL_AFFINITY_TEXT
-                        ? SQL_AFFINITY_TEXT
-                        : SQL_AFFINITY_NONE;
+                    : left == SQL_AFFINITY_TEXT || right == SQL_AFFINITY_TEXT ? SQL_AFFINITY_TEXT
+                                                                              : SQL_AFFINITY_NONE;
   if (left == right) return true;
   return value_apply_affinity(&compiler->arena, value, use) || fault_oom(compiler->fault);
 }
@@ -333,8 +336,7 @@ static bool exclusive(const Compiler *compiler, const SymRelation *inner, const 
   uint32_t row0 = 0, row;
   for (size_t i = 0; i < count; i++) {
     const Guard *guard = &inner->guards[tuples[i]];
-    if (guard->none_of || guard->count != 1 ||
-        !owned(compiler, guard->lits[0], &decision, &row)) {
+    if (guard->none_of || guard->count != 1 || !owned(compiler, guard->lits[0], &decision, &row)) {
       return false;
     }
     if (i && (decision != whose || row != row0)) return false;
@@ -377,8 +379,12 @@ static bool scalar_of(Block *block, const Subquery *subquery, const SymRelation 
   for (size_t i = 0; i < count; i++) {
     choices[i] = (Choice){inner->guards[tuples[i]].lits[0], inner_value(inner, tuples[i]).value};
   }
-  *out = (Sym){.kind = SYM_CHOICE, .choices = choices, .nchoices = count, .null = LIT_FALSE,
-               .exhaustive = exhaustive, .collation = collation_named(inner->collations[0])};
+  *out = (Sym){.kind = SYM_CHOICE,
+               .choices = choices,
+               .nchoices = count,
+               .null = LIT_FALSE,
+               .exhaustive = exhaustive,
+               .collation = collation_named(inner->collations[0])};
   return true;
 }
 
@@ -425,7 +431,7 @@ bool subquery_run(Block *block, Subquery *subquery) {
                           &rows)) {
     return false;
   }
-  bool ok = exists              ? fill_exists(block, subquery, inner, rows)
+  bool ok = exists                ? fill_exists(block, subquery, inner, rows)
             : subquery->left >= 0 ? fill_in(block, subquery, inner, rows)
                                   : fill_scalars(block, subquery, inner, rows);
   return ok;

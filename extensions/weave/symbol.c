@@ -8,9 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-Sym sym_const(Value value) {
-  return (Sym){.kind = SYM_CONST, .value = value, .null = LIT_FALSE};
-}
+Sym sym_const(Value value) { return (Sym){.kind = SYM_CONST, .value = value, .null = LIT_FALSE}; }
 
 Sym sym_null(void) { return sym_const(value_null()); }
 
@@ -27,9 +25,7 @@ NumberType number_type_of_both(NumberType a, NumberType b) {
   return a == NUMBER_EITHER || b == NUMBER_EITHER ? NUMBER_EITHER : NUMBER_INTEGER;
 }
 
-NumberType number_type_of_either(NumberType a, NumberType b) {
-  return a == b ? a : NUMBER_EITHER;
-}
+NumberType number_type_of_either(NumberType a, NumberType b) { return a == b ? a : NUMBER_EITHER; }
 
 Sym sym_bool(Lit yes, Lit no) {
   return (Sym){.kind = SYM_BOOL, .yes = yes, .no = no, .yes_at_empty = -1, .no_at_empty = -1};
@@ -120,14 +116,19 @@ static bool const_to_lin(const Algebra *algebra, const Value *value, Sym *out) {
 
 bool sym_to_lin(const Algebra *algebra, const Sym *sym, Sym *out) {
   switch (sym->kind) {
-  case SYM_LIN: *out = *sym; return true;
-  case SYM_CONST: return const_to_lin(algebra, &sym->value, out);
-  case SYM_CHOICE: return choice_to_lin(algebra, sym, out);
+  case SYM_LIN:
+    *out = *sym;
+    return true;
+  case SYM_CONST:
+    return const_to_lin(algebra, &sym->value, out);
+  case SYM_CHOICE:
+    return choice_to_lin(algebra, sym, out);
   case SYM_RATIO:
     return fault_set(algebra->fault, FAULT_UNSUPPORTED,
                      "avg() over a number of rows that depends on decisions can only be compared "
                      "with a constant");
-  case SYM_BOOL: break;
+  case SYM_BOOL:
+    break;
   }
   Sym truth;
   if (!sym_to_bool(algebra, sym, &truth)) return false;
@@ -208,8 +209,8 @@ static bool pair_to_bool(const Algebra *algebra, const Sym *sym, Sym *out) {
     both[nboth++] = model_and(algebra->model, pair, 2);
   }
   Lit equal = model_or(algebra->model, both, nboth);
-  Lit differ = model_and(algebra->model,
-                         (Lit[]){lit_not(equal), lit_not(null_a), lit_not(null_b)}, 3);
+  Lit differ =
+      model_and(algebra->model, (Lit[]){lit_not(equal), lit_not(null_a), lit_not(null_b)}, 3);
   *out = sym->pair_equal ? sym_bool(equal, differ) : sym_bool(differ, equal);
   return true;
 }
@@ -234,9 +235,11 @@ bool sym_to_bool(const Algebra *algebra, const Sym *sym, Sym *out) {
     if (sym->left) return pair_to_bool(algebra, sym, out);
     *out = *sym;
     return true;
-  case SYM_CHOICE: return choice_to_bool(algebra, sym, out);
+  case SYM_CHOICE:
+    return choice_to_bool(algebra, sym, out);
   case SYM_LIN:
-  case SYM_RATIO: return lin_to_bool(algebra, sym, out);
+  case SYM_RATIO:
+    return lin_to_bool(algebra, sym, out);
   }
   return false;
 }
@@ -244,7 +247,9 @@ bool sym_to_bool(const Algebra *algebra, const Sym *sym, Sym *out) {
 bool sym_null_lit(const Algebra *algebra, const Sym *sym, Lit *out) {
   Sym copy;
   switch (sym->kind) {
-  case SYM_CONST: *out = value_is_null(&sym->value) ? LIT_TRUE : LIT_FALSE; return true;
+  case SYM_CONST:
+    *out = value_is_null(&sym->value) ? LIT_TRUE : LIT_FALSE;
+    return true;
   case SYM_LIN:
     *out = sym->null;
     if (sym->null_if_empty) {
@@ -252,14 +257,17 @@ bool sym_null_lit(const Algebra *algebra, const Sym *sym, Lit *out) {
       *out = model_or(algebra->model, (Lit[]){sym->null, empty}, 2);
     }
     return true;
-  case SYM_RATIO: *out = model_le(algebra->model, sym->divisor, 0); return true;
+  case SYM_RATIO:
+    *out = model_le(algebra->model, sym->divisor, 0);
+    return true;
   case SYM_BOOL:
     if (!sym_to_bool(algebra, sym, &copy)) return false;
     *out = copy.yes == lit_not(copy.no)
                ? LIT_FALSE
                : lit_not(model_or(algebra->model, (Lit[]){copy.yes, copy.no}, 2));
     return true;
-  case SYM_CHOICE: break;
+  case SYM_CHOICE:
+    break;
   }
   Lit *lits = arena_array(algebra->arena, sym->nchoices + 1, sizeof *lits);
   if (!lits) return fault_oom(algebra->fault);

@@ -45,13 +45,13 @@ struct Sym {
   const Lin *lin;
   const Lin *divisor;
   NumberType type;
-  Lit null;      /* true: the value is NULL */
+  Lit null; /* true: the value is NULL */
 
   /* LIN and BOOL computed from aggregates of one group: what they are when the group is empty.
   ** Knowing that spares the literal "the group exists" in most rules. */
-  const GuardSet *group; /* NULL: not of a group */
-  bool null_if_empty;    /* LIN: NULL when the group is empty, whatever `null` says */
-  double at_empty;       /* LIN: the value of `lin` then; NaN: not known */
+  const GuardSet *group;              /* NULL: not of a group */
+  bool null_if_empty;                 /* LIN: NULL when the group is empty, whatever `null` says */
+  double at_empty;                    /* LIN: the value of `lin` then; NaN: not known */
   const struct DistinctSet *distinct; /* LIN that is count(DISTINCT …), untouched */
   signed char yes_at_empty, no_at_empty; /* BOOL: 0, 1, or -1 unknown */
 
@@ -64,12 +64,13 @@ struct Sym {
   /* CHOICE: guards exclude each other; NULL when none is true. */
   const Choice *choices;
   size_t nchoices;
-  bool exhaustive; /* exactly one guard is true, always */
+  bool exhaustive;    /* exactly one guard is true, always */
   const void *domain; /* the decision itself, unchanged: what its values are; NULL: computed */
   Collation collation;
 };
 
-/* The tuples that count(DISTINCT x) counts, by value. count(DISTINCT x) = count(*) says that no value
+/* The tuples that count(DISTINCT x) counts, by value. count(DISTINCT x) = count(*) says that no
+*value
 ** comes twice: one sharp row per value, instead of the counting. */
 typedef struct DistinctSet {
   const Lin *per_value; /* sum of the literals of the tuples with that value */
@@ -95,7 +96,7 @@ Sym sym_null(void);
 Sym sym_lin(const Lin *lin, NumberType type);
 
 NumberType number_type(const Value *value);
-NumberType number_type_of_both(NumberType a, NumberType b);  /* of a + b, a * b */
+NumberType number_type_of_both(NumberType a, NumberType b);   /* of a + b, a * b */
 NumberType number_type_of_either(NumberType a, NumberType b); /* of the one or the other */
 Sym sym_bool(Lit yes, Lit no);
 
@@ -133,8 +134,7 @@ bool sym_extreme(const Algebra *algebra, const Sym *args, int count, bool larges
 bool sym_abs(const Algebra *algebra, const Sym *a, Sym *out);
 
 /* What SQLite gives for constants (NULL rules, integer overflow to REAL, division by zero). */
-bool value_arithmetic(const Algebra *algebra, SqlOp op, const Value *a, const Value *b,
-                      Value *out);
+bool value_arithmetic(const Algebra *algebra, SqlOp op, const Value *a, const Value *b, Value *out);
 
 /* Two choices over equal keys: indexes into keys[0..count) for each choice of a and of b, -1 for
 ** NULL values. Helps rules over pairs. Arrays in the arena. */

@@ -60,14 +60,17 @@ static Value leading_number(const Value *value) {
 
 double value_number(const Value *value) {
   switch (value->type) {
-  case VALUE_INTEGER: return (double)value->integer;
-  case VALUE_REAL: return value->real;
+  case VALUE_INTEGER:
+    return (double)value->integer;
+  case VALUE_REAL:
+    return value->real;
   case VALUE_TEXT:
   case VALUE_BLOB: {
     Value number = leading_number(value);
     return number.type == VALUE_INTEGER ? (double)number.integer : number.real;
   }
-  default: return 0;
+  default:
+    return 0;
   }
 }
 
@@ -181,15 +184,22 @@ static void add_hex(Text *out, const Value *value) {
 
 void value_add_plain(Text *out, const Value *value) {
   switch (value->type) {
-  case VALUE_INTEGER: text_addf(out, "%" PRId64, value->integer); break;
-  case VALUE_REAL: text_add_real(out, value->real); break;
-  case VALUE_TEXT: text_addn(out, value->bytes, value->length); break;
+  case VALUE_INTEGER:
+    text_addf(out, "%" PRId64, value->integer);
+    break;
+  case VALUE_REAL:
+    text_add_real(out, value->real);
+    break;
+  case VALUE_TEXT:
+    text_addn(out, value->bytes, value->length);
+    break;
   case VALUE_BLOB:
     text_add(out, "x'");
     add_hex(out, value);
     text_addc(out, '\'');
     break;
-  default: text_add(out, "NULL");
+  default:
+    text_add(out, "NULL");
   }
 }
 

@@ -25,7 +25,9 @@ typedef struct Value {
 } Value;
 
 static inline Value value_null(void) { return (Value){.type = VALUE_NULL}; }
-static inline Value value_integer(int64_t i) { return (Value){.type = VALUE_INTEGER, .integer = i}; }
+static inline Value value_integer(int64_t i) {
+  return (Value){.type = VALUE_INTEGER, .integer = i};
+}
 static inline Value value_real(double r) { return (Value){.type = VALUE_REAL, .real = r}; }
 static inline bool value_is_null(const Value *v) { return v->type == VALUE_NULL; }
 static inline bool value_is_number(const Value *v) {
@@ -42,7 +44,12 @@ bool value_is_integral(const Value *value); /* arithmetic with it stays INTEGER 
 int value_truth(const Value *value);
 
 /* Collations the engine can follow without SQLite. */
-typedef enum Collation { COLLATION_BINARY, COLLATION_NOCASE, COLLATION_RTRIM, COLLATION_OTHER } Collation;
+typedef enum Collation {
+  COLLATION_BINARY,
+  COLLATION_NOCASE,
+  COLLATION_RTRIM,
+  COLLATION_OTHER
+} Collation;
 Collation collation_named(const char *name); /* NULL: BINARY */
 
 /* Order of two non-NULL values by SQLite's rules after affinity: numbers, text, blobs. */

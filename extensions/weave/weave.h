@@ -65,8 +65,8 @@ typedef struct WeaveState {
 WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault);
 
 /* The same for work that writes: the table stays connected until query_finish(*out_hold), even when
-*a
-** rollback undoes a change of the schema. NULL: *out_hold is NULL too. */
+ *a
+ ** rollback undoes a change of the schema. NULL: *out_hold is NULL too. */
 WeaveTab *weave_hold(sqlite3 *db, const WeaveState *state, const char *name,
                      sqlite3_stmt **out_hold, Fault *fault);
 

@@ -45,8 +45,8 @@ static inline void host_query(sqlite3 *db, const char *folder, const char *name,
     snprintf(script, sizeof script, "SELECT %s_version() IS NOT NULL", name);
   }
   int rc = sqlite3_exec(db, script, host_keep_last, last, &message);
-  snprintf(why, sizeof why, "result %d (%s), <%s> instead of <%s>", rc, message ? message : "no text",
-           last, expected);
+  snprintf(why, sizeof why, "result %d (%s), <%s> instead of <%s>", rc,
+           message ? message : "no text", last, expected);
   host_check(rc == SQLITE_OK && strcmp(last, expected) == 0, name, round, why);
   sqlite3_free(message);
 }
