@@ -116,12 +116,15 @@ static void offer_state(Search *search) {
   job_offer(search->job, search->trial);
 }
 
-/* Any answer at all: on top of the present state first, then from nothing. */
+/* Answers to start from: on top of the present state, and, when there is a goal, from nothing as
+** well (a present state in which nobody is placed breaks no rule, and is no good). When neither
+** holds: with noise, until one does. */
 static void find_first(Job *job, Search *search, int from, int to) {
   int64_t since = job_clock();
   const Net *net = &job->net;
   int64_t work = 20000 + (int64_t)net->nterms;
-  for (int i = from; i < to && !job->have && !job_stop(job); i++) {
+  int both = job->goal >= 0 ? 2 : 0;
+  for (int i = from; i < to && (!job->have || i < both) && !job_stop(job); i++) {
     if (i == 0) net_start(net, search->trial);
     greedy(search, i % 2 ? GREEDY_FULLEST : GREEDY_EMPTIEST, i == 0 ? search->trial : NULL,
            i < 2 ? 0 : 0.1 * i);
