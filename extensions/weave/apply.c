@@ -127,9 +127,10 @@ static bool write_row(Writing *writing, size_t row, RowState to, Fault *fault) {
 }
 
 /* One round over the rows that are not done; out of the way go only those that have not moved. A
-*row
-** whose value another one still holds waits for the next round; *fault then says so, and the result
-** is true. */
+ *row
+ ** whose value another one still holds waits for the next round; *fault then says so, and the
+ *result
+ ** is true. */
 static bool write_round(Writing *writing, RowState to, size_t *out_written, size_t *out_waiting,
                         Fault *fault) {
   *out_written = *out_waiting = 0;
@@ -240,8 +241,8 @@ static bool enter(sqlite3 *db, Fault *fault) {
 }
 
 /* Without a transaction around it ROLLBACK, for a RELEASE would be a COMMIT: of nothing, but
-*waiting
-** for readers all the same. */
+ *waiting
+ ** for readers all the same. */
 static bool undo(sqlite3 *db, bool outermost, Fault *fault) {
   if (sqlite3_get_autocommit(db)) return true; /* a trigger has rolled back everything */
   if (outermost) return query_run(db, "ROLLBACK", fault);

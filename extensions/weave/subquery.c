@@ -95,7 +95,7 @@ int subquery_plan(Block *block, SqlExpr *expr) {
 
 /* f(p.node, …), where p.node is not expanded here, becomes
 ** (SELECT f(q.node, …) FROM pod q WHERE q.rowid = p.rowid): one value per candidate, from SQLite.
- */
+*/
 typedef struct Redirect {
   SqlSource *from, *to;
   Table *table;
