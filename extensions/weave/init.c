@@ -189,6 +189,7 @@ static const VtExtension extension = {
     .functions = functions,
     .nfunctions = countof(functions),
     .state_size = sizeof(WeaveState),
+    .close = weave_state_close,
     .debug = debug_members,
     .permanent = true,
 };

@@ -2,6 +2,7 @@
 ** The tables of weave: the model itself (its rows are the proposed changes) and weave_status.
 */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -89,6 +90,66 @@ typedef struct ChangeCursor {
   size_t at;
 } ChangeCursor;
 
+static const char *identify(WeaveTab *weave, int nargs, const char *const *args) {
+  Text text = {0};
+  text_addf(&text, "%s\n%s", weave->declaration.schema, weave->declaration.name);
+  for (int i = 0; i < nargs; i++) text_addf(&text, "\n%s", args[i]);
+  const char *identity = text.oom ? NULL : arena_strdup(&weave->declaration.arena, text_get(&text));
+  text_finish(&text);
+  return identity;
+}
+
+static void take_back(WeaveState *state, WeaveTab *weave) {
+  /* SQLite may keep the table of before until its transaction ends, unreachable by name. */
+  for (WeaveTab *other = weave->next; other; other = other->next) {
+    if (other->busy || !other->solution.solved) continue;
+    if (strcmp(other->identity, weave->identity) != 0) continue;
+    weave->solution = other->solution;
+    other->solution = (Solution){0};
+    return;
+  }
+  for (KeptAnswer **link = &state->kept; *link; link = &(*link)->next) {
+    KeptAnswer *kept = *link;
+    if (strcmp(kept->identity, weave->identity) != 0) continue;
+    weave->solution = kept->solution;
+    *link = kept->next;
+    free(kept->identity);
+    free(kept);
+    return;
+  }
+}
+
+/* To the same model, when SQLite has connected it already, else for when it does. Without memory
+** for that the answer is lost, and weave_apply() will say so. */
+static void keep_answer(WeaveState *state, WeaveTab *weave) {
+  for (WeaveTab *other = state->tabs; other; other = other->next) {
+    if (other->solution.solved || strcmp(other->identity, weave->identity) != 0) continue;
+    other->solution = weave->solution;
+    weave->solution = (Solution){0};
+    return;
+  }
+  KeptAnswer *kept = calloc(1, sizeof *kept);
+  char *identity = kept ? strdup(weave->identity) : NULL;
+  if (!identity) {
+    free(kept);
+    return;
+  }
+  *kept = (KeptAnswer){.next = state->kept, .identity = identity, .solution = weave->solution};
+  state->kept = kept;
+  weave->solution = (Solution){0};
+}
+
+void weave_state_close(void *state) {
+  KeptAnswer *kept = ((WeaveState *)state)->kept;
+  while (kept) {
+    KeptAnswer *next = kept->next;
+    solution_finish(&kept->solution);
+    free(kept->identity);
+    free(kept);
+    kept = next;
+  }
+}
+
 /* SQLite's argv: module, schema, table, arguments. */
 static int weave_connect(VtTab *tab, const VtCreate *create) {
   WeaveTab *weave = (WeaveTab *)tab;
@@ -104,8 +165,16 @@ static int weave_connect(VtTab *tab, const VtCreate *create) {
     return vt_fault(tab, &fault);
   }
   WeaveState *state = vt_state(tab->conn);
+  weave->identity = identify(weave, create->nargs, create->args);
+  if (!weave->identity) return SQLITE_NOMEM;
   weave->next = state->tabs;
   state->tabs = weave;
+  take_back(state, weave);
+  return SQLITE_OK;
+}
+
+static int weave_destroy(VtTab *tab) {
+  ((WeaveTab *)tab)->dropped = true;
   return SQLITE_OK;
 }
 
@@ -118,6 +187,7 @@ static void weave_disconnect(VtTab *tab) {
       break;
     }
   }
+  if (weave->solution.solved && weave->identity && !weave->dropped) keep_answer(state, weave);
   solution_finish(&weave->solution);
   declaration_finish(&weave->declaration);
 }
@@ -190,6 +260,7 @@ const VtTable weave_table = {
     .created = true,
     .connect = weave_connect,
     .disconnect = weave_disconnect,
+    .destroy = weave_destroy,
     .rename = weave_rename,
     .seek = change_seek,
     .step = change_step,

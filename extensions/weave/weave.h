@@ -51,13 +51,27 @@ typedef struct WeaveTab {
   struct WeaveTab *next; /* of the connection */
   Declaration declaration;
   Solution solution;
-  bool busy; /* a solve is running: rules may call functions, but not this one */
+  bool busy;            /* a solve is running: rules may call functions, but not this one */
+  bool dropped;         /* DROP TABLE is under way */
+  const char *identity; /* schema, name and arguments */
 } WeaveTab;
+
+/* The answer of a model that SQLite has disconnected, as it does whenever it reads the schema anew
+** (a rollback in a transaction that created something is enough). The same model, connected again,
+** takes it back. */
+typedef struct KeptAnswer {
+  struct KeptAnswer *next;
+  char *identity;
+  Solution solution;
+} KeptAnswer;
 
 /* Per connection. */
 typedef struct WeaveState {
   WeaveTab *tabs;
+  KeptAnswer *kept;
 } WeaveState;
+
+void weave_state_close(void *state);
 
 /* The table called name or schema.name; connects it when nothing in this connection has used it
  *yet.
