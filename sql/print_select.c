@@ -214,6 +214,9 @@ static void print_kept_name(const SqlPrinter *printer, const SqlResult *result, 
     out->length = from;
     text_add(out, result->written);
     if (strstr(result->written, "--")) text_addc(out, '\n');
+    /* A comment cut off at the end of the text: alone, the two characters would be operators. */
+    size_t length = strlen(result->written);
+    if (length >= 2 && !strcmp(result->written + length - 2, "/*")) text_addc(out, ' ');
     return;
   }
   print_alias(out, result->name ? result->name : result->written, true);
