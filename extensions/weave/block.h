@@ -156,7 +156,6 @@ bool block_open(Block *block, Compiler *compiler, SqlSelect *arm, SqlSelect *who
                 const Feed *outer, SqlExpr *const *outputs, int noutputs);
 void block_close(Block *block);
 bool block_nature(Block *block, SqlExpr *expr, Nature *out);
-bool block_pairable(Block *block, SqlExpr *expr, bool *out); /* a symbol over several cells works */
 bool block_add_feed(Block *block, SqlSource *source, Feed **out);
 bool block_add_condition(Block *block, SqlExpr *expr); /* to conditions or filters */
 /* Which columns of a source the block reads anywhere: flags per column, the rowid's last; arena. */
@@ -204,7 +203,6 @@ typedef struct Frame {                            /* what a node is evaluated fo
   const Sym *aggregates; /* of the group, or NULL */
 } Frame;
 bool evaluate(const Frame *frame, const Node *node, Sym *out);
-Comparison evaluate_comparison(const SqlExpr *left, const SqlExpr *right);
 
 /* subquery.c */
 int subquery_plan(Block *block, SqlExpr *expr);        /* index, -1: a fault */

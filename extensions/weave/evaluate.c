@@ -229,7 +229,7 @@ static bool evaluate_column(const Frame *frame, const Node *node, Sym *out) {
 
 /* ---- operators ------------------------------------------------------------------------------ */
 
-Comparison evaluate_comparison(const SqlExpr *left, const SqlExpr *right) {
+static Comparison comparison_of(const SqlExpr *left, const SqlExpr *right) {
   const char *collation = sql_expr_collation(left);
   bool explicit_right = right->kind == SQL_EXPR_COLLATE && left->kind != SQL_EXPR_COLLATE;
   if (!collation || explicit_right) {
@@ -242,7 +242,7 @@ Comparison evaluate_comparison(const SqlExpr *left, const SqlExpr *right) {
 
 static bool compare_args(const Algebra *algebra, SqlOp op, const SqlExpr *expr, int a, int b,
                          const Sym *args, Sym *out) {
-  Comparison how = evaluate_comparison(expr->args[a], expr->args[b]);
+  Comparison how = comparison_of(expr->args[a], expr->args[b]);
   if (expr->kind == SQL_EXPR_IN_LIST) how.right = SQL_AFFINITY_NONE;
   return sym_compare(algebra, op, &args[a], &args[b], &how, out);
 }

@@ -124,7 +124,7 @@ static bool is_symbolic_function(const SqlExpr *expr) {
   return false;
 }
 
-bool block_pairable(Block *block, SqlExpr *expr, bool *out) {
+static bool pairable(Block *block, SqlExpr *expr, bool *out) {
   Nature nature;
   if (!block_nature(block, expr, &nature)) return false;
   *out = true;
@@ -148,7 +148,7 @@ bool block_pairable(Block *block, SqlExpr *expr, bool *out) {
     *out = false;
   }
   for (int i = 0; i < expr->nargs && *out; i++) {
-    if (!block_pairable(block, expr->args[i], out)) return false;
+    if (!pairable(block, expr->args[i], out)) return false;
   }
   return true;
 }
@@ -178,11 +178,11 @@ bool block_expand_output(Block *block, SqlExpr *expr) {
   if (block->select->is_aggregate) return block_expand_all(block, expr);
   if (!expand_for_subqueries(block, expr)) return false;
   Nature nature;
-  bool pairable;
+  bool works;
   if (!block_nature(block, expr, &nature)) return false;
   if (open_cells(block, &nature) > 1) {
-    if (!block_pairable(block, expr, &pairable)) return false;
-    if (pairable) return true;
+    if (!pairable(block, expr, &works)) return false;
+    if (works) return true;
   }
   block_expand(block, &nature);
   return true;
