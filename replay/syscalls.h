@@ -32,15 +32,15 @@ typedef struct CallInfo {
   const char *name;
   int nargs;
   CallClass class;
-  bool may_block;     /* another thread should run meanwhile */
-  int refusal;        /* errno of CALL_REFUSED */
-  uint8_t path_args;  /* bit i: argument i is a path */
-  int fd_arg;         /* which argument is a file descriptor; -1: none */
+  bool may_block;    /* another thread should run meanwhile */
+  int refusal;       /* errno of CALL_REFUSED */
+  uint8_t path_args; /* bit i: argument i is a path */
+  int fd_arg;        /* which argument is a file descriptor; -1: none */
 } CallInfo;
 
 /* NULL: there is no such number in the table. */
 const CallInfo *call_info(long nr);
-const char *call_name(long nr); /* "openat"; "syscall_999" is not made up: NULL when unknown */
+const char *call_name(long nr);     /* "openat"; "syscall_999" is not made up: NULL when unknown */
 long call_number(const char *name); /* -1: unknown */
 const char *errno_name(int number); /* "ENOENT", or NULL */
 

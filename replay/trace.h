@@ -9,7 +9,8 @@
 ** A recorder that is killed leaves whole blocks and perhaps a torn last one: a reader stops before
 ** the torn block, and the recording replays to that point.
 **
-** Time is the *event ordinal* `ev`: 1, 2, 3 ... over all processes of the recording, counted when an
+** Time is the *event ordinal* `ev`: 1, 2, 3 ... over all processes of the recording, counted when
+*an
 ** event completes. Between two events of a thread the program ran by itself, and replay lets it
 ** run by itself; an event is where replay answers instead of the kernel. Only one thread of a
 ** process runs at a time, so the order of events is also the schedule: whose event is next, that
@@ -49,18 +50,25 @@ typedef enum EventKind {
   EVENT_NOTE      /* the recorder's remark, PATH: its text ("unsupported: ...") */
 } EventKind;
 
-typedef enum TrapKind { TRAP_RDTSC = 1, TRAP_RDTSCP, TRAP_CPUID, TRAP_RDRAND, TRAP_RDSEED, TRAP_RDPID } TrapKind;
+typedef enum TrapKind {
+  TRAP_RDTSC = 1,
+  TRAP_RDTSCP,
+  TRAP_CPUID,
+  TRAP_RDRAND,
+  TRAP_RDSEED,
+  TRAP_RDPID
+} TrapKind;
 
 typedef enum ChunkKind {
-  CHUNK_OUT = 1,  /* bytes the kernel wrote at addr */
-  CHUNK_IN,       /* bytes the program gave at addr (of write and its like); for queries only */
-  CHUNK_PATH,     /* a text the call named, read at addr; not NUL-terminated */
-  CHUNK_MAP,      /* a TraceMap and its name */
-  CHUNK_META,     /* key, NUL, value */
-  CHUNK_STAT,     /* of a file: a TraceFile */
-  CHUNK_SIGINFO,  /* siginfo_t */
-  CHUNK_POINT,    /* memory that tells this state from others that look alike, at addr */
-  CHUNK_XSTATE    /* the extended state (NT_X86_XSTATE), where it matters */
+  CHUNK_OUT = 1, /* bytes the kernel wrote at addr */
+  CHUNK_IN,      /* bytes the program gave at addr (of write and its like); for queries only */
+  CHUNK_PATH,    /* a text the call named, read at addr; not NUL-terminated */
+  CHUNK_MAP,     /* a TraceMap and its name */
+  CHUNK_META,    /* key, NUL, value */
+  CHUNK_STAT,    /* of a file: a TraceFile */
+  CHUNK_SIGINFO, /* siginfo_t */
+  CHUNK_POINT,   /* memory that tells this state from others that look alike, at addr */
+  CHUNK_XSTATE   /* the extended state (NT_X86_XSTATE), where it matters */
 } ChunkKind;
 
 typedef struct Chunk {
@@ -111,7 +119,8 @@ const char *recording_dir(const Recording *recording);
 const char *recording_meta(const Recording *recording, const char *key);
 /* argv[i] of the recorded command, or NULL past the end. */
 const char *recording_argv(const Recording *recording, int i);
-/* True when the last block was torn or the END of some process is missing: it stops in the middle. */
+/* True when the last block was torn or the END of some process is missing: it stops in the middle.
+ */
 bool recording_is_cut(const Recording *recording);
 uint64_t recording_id(const Recording *recording); /* random, made when recorded: for caches */
 

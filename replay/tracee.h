@@ -53,6 +53,7 @@ bool tracee_resume(Tracee *tracee, int request, int signal, Fault *fault);
 bool tracee_wait(Tracee *tracee, Fault *fault);
 /* A system call made by the stopped thread at space->call_site; its registers are as before
 ** afterwards. *out_ret is what the kernel returned (-errno for errors). */
-bool tracee_syscall(Tracee *tracee, long nr, const uint64_t args[6], int64_t *out_ret, Fault *fault);
+bool tracee_syscall(Tracee *tracee, long nr, const uint64_t args[6], int64_t *out_ret,
+                    Fault *fault);
 
 #endif
