@@ -47,13 +47,27 @@ int32_t greedy(Search *search, GreedyMode mode, const double *keep, double noise
 ** and the cut-off raised, when `improve`. Returns true when it ended without violation. */
 bool local_search(Search *search, int64_t work, bool improve);
 
+enum { MAX_TARGETS = 16 };
+
+/* A maximum (minimum) of sums in the goal that is to be made small (large). */
+typedef struct Target {
+  int32_t def, column;
+  double sign;   /* 1: a maximum, -1: a minimum */
+  double weight; /* what the goal loses for each unit: > 0 */
+} Target;
+
+/* Fills targets[0..returned). */
+int find_targets(const Job *job, Target *targets);
+
 /* Least caps on the maxima (and greatest on minima) of the goal for which greedy and local search
 ** find an answer. Does nothing for goals without such terms. */
 bool threshold_search(Search *search);
 /* Does the goal have such terms? */
 bool threshold_goal(const Job *job);
-/* What no answer can beat, by counting how many units fit under a threshold. */
-void threshold_bound(Search *search);
+/* What no answer can beat, by counting how many units fit under thresholds: bounds of the targets'
+** columns, and of the goal. `thorough`: also what targets trade against each other, which pays once
+** there is a good answer. */
+void threshold_bound(Search *search, bool thorough);
 
 /* Free a part of the best answer, solve for it exactly, keep what is better; again. */
 bool neighbourhoods(Search *search, double seconds);

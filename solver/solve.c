@@ -144,10 +144,10 @@ static void improve(Job *job, Search *search) {
 
 static void run_threshold(Job *job, Search *search) {
   int64_t since = job_clock();
-  threshold_bound(search);
+  threshold_bound(search, false);
   if (!job_proven(job)) threshold_search(search);
   if (!job_proven(job)) job_tighten(job);
-  if (!job_proven(job)) threshold_bound(search);
+  if (!job_proven(job)) threshold_bound(search, true);
   job_phase(job, "threshold", since);
 }
 

@@ -106,6 +106,24 @@ static void tighten_member(Bounds *b, Term term, double sign, Run run, double ro
   if (coef < 0 && -coef * range > by_column) move(b, c, false, b->hi[c] + by_column / coef);
 }
 
+/* The columns of a run's group that the expression does not read: each adds 0 where its choice
+ *could
+ ** have taken the cheapest value. That "all are placed" leaves nobody unplaced is seen here. */
+static void tighten_outside(Bounds *b, const Term *terms, Run run, double room) {
+  const Net *net = b->net;
+  const NetGroup *group = &net->groups[net->group[terms[0].var]];
+  double by_size = room + (run.least - run.by_size), extra = -run.price;
+  if (run.count >= (size_t)group->count || extra <= 0 || extra * group->size <= by_size) return;
+  size_t next = 0;
+  for (int32_t c = group->first; c < group->first + group->count && !b->infeasible; c++) {
+    if (next < run.count && terms[next].var == c) {
+      next++;
+    } else if (extra * (b->hi[c] - b->lo[c]) > by_size) {
+      move(b, c, true, b->lo[c] + by_size / extra);
+    }
+  }
+}
+
 /* sign * expr <= bound (the expr's constant included). */
 static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
   const Net *net = b->net;
@@ -134,6 +152,7 @@ static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
     Run run = run_of(net, b->lo, b->hi, terms + i, e->span.count - i, sign);
     n = run.count;
     for (size_t k = i; k < i + n; k++) tighten_member(b, terms[k], sign, run, room + slack);
+    tighten_outside(b, terms + i, run, room + slack);
   }
 }
 
