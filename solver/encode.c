@@ -164,6 +164,19 @@ static void merge_row(Encoder *e) {
   e->count = kept;
 }
 
+/* How far outside the bounds the linear solver would still see a difference: nothing for rows of
+** ordinary numbers. */
+static double allowance(const Encoder *e, double lo, double hi) {
+  double size = fmax(isinf(lo) ? 0 : fabs(lo), isinf(hi) ? 0 : fabs(hi));
+  const Lp *lp = &e->to->lp;
+  for (size_t i = 0; i < e->count; i++) {
+    Term term = e->row[i];
+    double reach = fmax(fabs(lp->col_lo[term.var]), fabs(lp->col_hi[term.var]));
+    size = fmax(size, fabs(term.coef) * reach);
+  }
+  return size > 4096 ? 1e-6 * size : 0;
+}
+
 /* Emit lo <= row <= hi. Rows of integers get integer bounds; others are scaled by a power of two,
 ** so that memory in bytes and cores in ones stand in comparable rows, without rounding. */
 void encoder_emit(Encoder *e, double lo, double hi) {
@@ -182,6 +195,11 @@ void encoder_emit(Encoder *e, double lo, double hi) {
   if (integral && !isinf(lo)) lo = ceil(lo - 1e-6);
   if (integral && !isinf(hi)) hi = floor(hi + 1e-6);
   if (lo > hi) lo = hi = (lo + hi) / 2; /* rounding of a row that is an equation of reals */
+  if (e->edge == EDGE_OUTSIDE) {
+    double more = allowance(e, lo, hi);
+    lo -= more;
+    hi += more;
+  }
   int exponent = 0;
   if (largest > 0) frexp(largest, &exponent);
   if (exponent > 4 || exponent < -2) {
@@ -215,7 +233,7 @@ static void emit_rows(Encoder *e) {
     net_expr_bounds(net, row->expr, e->lo, e->hi, &lo, &hi);
     double low = lo >= row->lo ? -INFINITY : row->lo, high = hi <= row->hi ? INFINITY : row->hi;
     if (isinf(low) && isinf(high)) continue;
-    if (e->margin && row->lo != row->hi) {
+    if (e->edge == EDGE_INSIDE && row->lo != row->hi) {
       low += margin_of(low);
       high -= margin_of(high);
     }
@@ -242,10 +260,10 @@ static void set_goal(Encoder *e, int32_t goal) {
 }
 
 bool encode(const Net *net, const double *lo, const double *hi, int32_t goal, const double *keep,
-            bool margin, Encoding *out, Fault *fault) {
+            EncodeEdge edge, Encoding *out, Fault *fault) {
   size_t n = (size_t)net->ncols + 1;
   *out = (Encoding){.net = net};
-  Encoder e = {.to = out, .net = net, .lo = lo, .hi = hi, .keep = keep, .margin = margin};
+  Encoder e = {.to = out, .net = net, .lo = lo, .hi = hi, .keep = keep, .edge = edge};
   out->lp_column = malloc(n * sizeof *out->lp_column);
   out->fixed = malloc(n * sizeof *out->fixed);
   e.needs = calloc(n, 1);

@@ -16,15 +16,18 @@ typedef struct Encoding {
   size_t net_column_capacity;
 } Encoding;
 
+/* Where the program's bounds lie beside those of the network. The linear solver has a tolerance of
+ *its
+ ** own: INSIDE keeps that distance from them, so that answers of the program are answers; OUTSIDE
+ ** allows so much more that what the program excludes is excluded. */
+typedef enum EncodeEdge { EDGE_SAME, EDGE_INSIDE, EDGE_OUTSIDE } EncodeEdge;
+
 /* Maximize the expr `goal` (-1: find any answer) under lo <= columns <= hi. Only what rows and goal
 ** read is encoded, in the direction they read it. A column whose bounds meet is left out, unless
-** `margin` keeps a distance from bounds that the linear solver's tolerance would not see: the
-*program
-** is then smaller than the network, but its answers are real ones. `keep` (NULL: none) has another
-*value for it: then `keep` can be given to the branch and bound
-** as a start with its true objective. The program minimizes minus the goal. */
+** `keep` (NULL: none) has another value for it: then `keep` can be given to the branch and bound as
+** a start with its true objective. The program minimizes minus the goal. */
 bool encode(const Net *net, const double *lo, const double *hi, int32_t goal, const double *keep,
-            bool margin, Encoding *out, Fault *fault);
+            EncodeEdge edge, Encoding *out, Fault *fault);
 void encode_finish(Encoding *encoding);
 
 /* An evaluated point of the network as a point of the program with the same objective. Selectors,

@@ -71,7 +71,8 @@ static void emit_implied(Encoder *e, const NetDef *def, double sign, double boun
   double least = sign > 0 ? lo : -hi, most = sign > 0 ? hi : -lo;
   if (most <= bound) return;
   Guard literal = {def->column, !when};
-  if (e->margin && def->step < 1e-5 * (1 + fabs(def->bound))) bound -= 1e-6 * (1 + fabs(bound));
+  bool fine = def->step < 1e-5 * (1 + fabs(def->bound));
+  if (e->edge == EDGE_INSIDE && fine) bound -= 1e-6 * (1 + fabs(bound));
   if (least == bound && !encoder_surely(e, literal) && may_force(e, def->first_expr)) {
     emit_forced(e, def, sign, when);
     return;

@@ -18,7 +18,8 @@ typedef struct Encoder {
   Term *row; /* the row being built */
   size_t count, capacity;
   double constant;
-  bool margin, failed;
+  EncodeEdge edge;
+  bool failed;
 } Encoder;
 
 /* Is the guard settled by the bounds? */

@@ -67,7 +67,7 @@ bool terms_integral(const Model *model, const Term *terms, size_t count) {
   return true;
 }
 
-static int number_grid(double value) {
+int number_grid(double value) {
   for (int grid = 0; grid <= 20; grid++) {
     double scaled = ldexp(value, grid);
     if (fabs(scaled) > 9007199254740992.0) return -1;

@@ -38,20 +38,19 @@ double job_seconds_left(const Job *job) {
   return fmax(0, fmin(left, own));
 }
 
-static double gap_of(const Job *job) {
-  /* Below 1 the gap is absolute: near 0 the simplex has noise of that size. */
-  return (job->options.gap > 0 ? job->options.gap : 1e-6) * fmax(1, fabs(job->value));
-}
-
 double job_cutoff(const Job *job) {
   if (job->goal < 0 || !job->have) return -INFINITY;
-  double gap = gap_of(job);
-  if (!job->integral) return job->value + gap;
-  return floor(job->value + 0.5) + fmax(1, ceil(gap - 1e-9));
+  /* Below 1 the gap is absolute: near 0 the simplex has noise of that size. */
+  double size = fmax(1, fabs(job->value)), gap = job->options.gap * size;
+  if (job->step == 0) return job->value + fmax(gap, 1e-6 * size);
+  double steps = round((job->value - job->origin) / job->step);
+  return job->origin + job->step * (steps + fmax(1, ceil(gap / job->step - 1e-9)));
 }
 
 void job_bound(Job *job, double bound) {
-  if (job->integral) bound = floor(bound + 1e-6);
+  if (job->step > 0 && isfinite(bound)) {
+    bound = job->origin + job->step * floor((bound - job->origin + 1e-6) / job->step);
+  }
   if (bound < job->bound) job->bound = bound;
   if (job->have && job->bound < job->value) job->bound = job->value; /* rounding */
 }
@@ -59,7 +58,8 @@ void job_bound(Job *job, double bound) {
 bool job_proven(const Job *job) {
   if (job->infeasible) return true;
   if (job->goal < 0) return job->have;
-  return job->have && job->bound < job_cutoff(job) + 1e-8 * (1 + fabs(job->value)) * !job->integral;
+  double slack = job->step > 0 ? 0 : 1e-8 * (1 + fabs(job->value));
+  return job->have && job->bound < job_cutoff(job) + slack;
 }
 
 /* Has the model itself check the answer; then it is the sure one. */
@@ -110,7 +110,7 @@ bool job_tighten(Job *job) {
   if (job->goal >= 0) {
     double low, high;
     net_expr_bounds(&job->net, job->goal, job->lo, job->hi, &low, &high);
-    job_bound(job, high + 1e-9 * (1 + fabs(high)));
+    job_bound(job, job->step > 0 ? high : high + 1e-9 * (1 + fabs(high)));
   }
   return true;
 }
@@ -158,22 +158,34 @@ static void conclude(Job *job, const LpResult *result, bool had, double before) 
     return;
   }
   if (job->goal < 0 || !isfinite(result->bound)) return;
-  job_bound(job, fmax(-result->bound, had ? before : -INFINITY));
+  double noise = (job->wide ? 1e-7 : 1e-9) * (1 + fabs(result->bound));
+  job_bound(job, fmax(noise - result->bound, had ? before : -INFINITY));
+}
+
+/* Short of the step that would prove nothing. */
+static double branch_gap(const Job *job) {
+  double gap = fmax(job->options.gap, 1e-6);
+  if (job->step == 0) return gap;
+  double low = 0, high = 0;
+  if (job->goal >= 0) net_expr_bounds(&job->net, job->goal, job->lo, job->hi, &low, &high);
+  double size = job->have ? fabs(job->value) : fmax(fabs(low), fabs(high));
+  double least = 0.4 * job->step / (1 + size);
+  return fmax(job->options.gap, fmin(gap, least));
 }
 
 /* One branch and cut. *out_rejected: it ended with something that is no answer. */
-static bool branch_once(Job *job, bool margin, bool *out_rejected) {
+static bool branch_once(Job *job, EncodeEdge edge, bool *out_rejected) {
   Encoding encoding;
   LpResult result = {0};
   bool had = job->have;
   double before = job->value;
   const double *keep = had ? job->best : NULL;
-  if (!encode(&job->net, job->lo, job->hi, job->goal, keep, margin, &encoding, job->fault)) {
+  if (!encode(&job->net, job->lo, job->hi, job->goal, keep, edge, &encoding, job->fault)) {
     return false;
   }
   Found found = {job, &encoding, false};
   LpOptions options = {.integer = true,
-                       .gap = job->options.gap > 0 ? job->options.gap : 1e-6,
+                       .gap = branch_gap(job),
                        .max_nodes = job->max_nodes,
                        .max_iterations = job->max_iterations,
                        .found = on_found,
@@ -193,7 +205,7 @@ static bool branch_once(Job *job, bool margin, bool *out_rejected) {
   ok = ok && lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
   if (ok) {
     if (result.x) on_found(&found, result.x);
-    if (!margin) conclude(job, &result, had, before);
+    if (edge == job_edge(job)) conclude(job, &result, had, before);
     job->answer->nodes += result.nodes;
     *out_rejected = found.rejected;
   }
@@ -206,8 +218,9 @@ static bool branch_once(Job *job, bool margin, bool *out_rejected) {
 bool job_branch(Job *job) {
   int64_t since = job_clock();
   bool rejected = false;
-  bool ok = branch_once(job, false, &rejected);
-  if (ok && rejected && !job_stop(job)) ok = branch_once(job, true, &rejected);
+  bool ok = branch_once(job, EDGE_SAME, &rejected);
+  if (ok && rejected && !job_stop(job)) ok = branch_once(job, EDGE_INSIDE, &rejected);
+  if (ok && job->wide && !job_stop(job)) ok = branch_once(job, EDGE_OUTSIDE, &rejected);
   job_phase(job, "branch", since);
   return ok;
 }

@@ -5,6 +5,7 @@
 #ifndef TENFOLD_SOLVER_JOB_H
 #define TENFOLD_SOLVER_JOB_H
 
+#include "solver/encode.h"
 #include "solver/lp.h"
 #include "solver/net.h"
 
@@ -13,15 +14,17 @@ typedef struct Job {
   SolveOptions options;
   Stop *stop;
   Fault *fault;
+  bool wide;           /* net_is_wide(): conclusions of the linear solver are not taken as proof */
   const uint8_t *skip; /* requirements left out, by tag; NULL: none */
   Answer *answer;      /* phases and sizes are counted here */
   Net net;
   int64_t started;
 
   /* The level being solved. */
-  size_t level;    /* net.ngoals: any answer will do */
-  int32_t goal;    /* its expr, -1: none */
-  bool integral;   /* the goal takes integer values only */
+  size_t level; /* net.ngoals: any answer will do */
+  int32_t goal; /* its expr, -1: none */
+  double step;  /* the goal's values are `origin` and multiples of this away; 0: anything */
+  double origin;
   double *lo, *hi; /* bounds that hold for every better answer */
   double bound;    /* no answer of this level exceeds it; infinity: unknown */
   bool infeasible; /* nothing better (or nothing at all) exists */
@@ -49,10 +52,12 @@ bool job_take(Job *job, double *columns);
 /* Let the model check what is pending; without its blessing the last sure answer is back. */
 bool job_settle(Job *job);
 
-/* Improvement a better answer must make: gap, or 1 for integral goals. */
+/* What a better answer must reach: one step more, or by the gap asked for. */
 double job_cutoff(const Job *job);
 
-/* Bound proven: no answer of this level exceeds `bound`. */
+/* Bound proven: no answer of this level exceeds `bound`. What comes from the linear solver carries
+ *noise,
+ ** relative to its size, which is the caller's to add. */
 void job_bound(Job *job, double bound);
 bool job_proven(const Job *job);
 bool job_stop(Job *job); /* the deadline of the level, or of all, or somebody asked */
@@ -67,6 +72,9 @@ bool job_tighten(Job *job);
 
 /* A relaxation that takes longer than this rules out branching: nodes cannot be interrupted. */
 double job_max_root(const Job *job);
+
+/* How to encode what is to prove something. */
+static inline EncodeEdge job_edge(const Job *job) { return job->wide ? EDGE_OUTSIDE : EDGE_SAME; }
 
 /* Branch and cut on the whole network, with the best answer as a start. */
 bool job_branch(Job *job);

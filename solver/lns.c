@@ -165,7 +165,8 @@ static bool solve_part(Lns *l, double seconds, bool *out_better) {
   LpResult result;
   *out_better = false;
   if (!net_tighten(l->net, l->lo, l->hi, job->goal, job_cutoff(job), 4)) return true;
-  if (!encode(l->net, l->lo, l->hi, job->goal, NULL, false, &encoding, job->fault)) return false;
+  if (!encode(l->net, l->lo, l->hi, job->goal, NULL, EDGE_SAME, &encoding, job->fault))
+    return false;
   LpOptions options = {.integer = true,
                        .gap = fmax(job->options.gap, 1e-4),
                        .seconds = seconds,

@@ -257,6 +257,7 @@ static void branch(glp_prob *problem, Worker *w) {
   parm.out_dly = 0;
   parm.out_frq = 50;
   parm.tol_int = 1e-7;
+  parm.tol_obj = 1e-9;
   parm.clq_cuts = GLP_ON;
   parm.gmi_cuts = parm.mir_cuts = is_wide(w->lp) ? GLP_OFF : GLP_ON;
   parm.cb_func = on_node;

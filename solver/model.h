@@ -166,7 +166,8 @@ typedef enum SolveStatus {
 const char *solve_status_name(SolveStatus status); /* "optimal", "feasible", … */
 
 typedef struct SolveOptions {
-  double gap;        /* relative gap that counts as optimal; default 1e-6 when 0 */
+  double
+      gap; /* relative gap that counts as optimal; 0: none where values lie in steps, else 1e-6 */
   uint64_t seed;     /* same seed, same model, no deadline met: same answer */
   const Lit *assume; /* literals taken as true for this solve only */
   size_t nassume;
@@ -186,8 +187,10 @@ typedef struct Answer {
   SolveStatus status;
   double *values; /* per variable, all derived ones included; NULL without an answer */
   size_t nlevels;
-  double *objective, *bound;      /* per level: number reached; no answer can exceed the bound given
-                                  ** the levels before it. Infinite when unknown */
+  double *objective, *bound; /* per level: number reached; no answer can exceed the bound given
+                             ** the levels before it. Infinite when unknown */
+  double *step; /* per level: different values are at least this far apart; 0: not known. Such goals
+                ** are solved exactly, whatever their size, when no gap is asked for */
   size_t rows, columns, nonzeros; /* the linear program as solved (after grouping) */
   size_t groups;                  /* choices after merging interchangeable ones */
   int64_t nodes;                  /* branch and bound nodes */

@@ -134,6 +134,9 @@ bool net_feasible(const Net *net, const double *columns);
 void net_expr_bounds(const Net *net, int32_t expr, const double *lo, const double *hi,
                      double *out_lo, double *out_hi);
 
+/* k: values of the column are multiples of 2^-k; -1: of nothing. */
+int net_column_grid(const Net *net, int32_t column);
+
 /* Draw consequences of rows, definitions and `cutoff` (expr `goal` >= cutoff; goal < 0: none) into
 ** lo, hi until nothing changes (or `rounds` are used up). False when there is no solution. Exact:
 ** no assignment that satisfies all is lost. */

@@ -12,6 +12,10 @@ double net_expr_value(const Net *net, int32_t expr, const double *columns) {
   return e->constant + terms_value(net->terms + e->span.start, e->span.count, columns);
 }
 
+int net_column_grid(const Net *net, int32_t column) {
+  return net->integer[column] ? 0 : net->model->vars[net->var[column]].grid;
+}
+
 static bool guard_holds(Guard guard, const double *columns) {
   return guard.column < 0 || (columns[guard.column] > 0.5) != guard.negative;
 }

@@ -74,8 +74,10 @@ bool relaxation_search(Search *search) {
   Job *job = search->job;
   Relaxation r = {0};
   int64_t since = job_clock();
-  if (!encode(&job->net, job->lo, job->hi, job->goal, NULL, false, &r.encoding, job->fault))
+  if (!encode(&job->net, job->lo, job->hi, job->goal, NULL, job_edge(job), &r.encoding,
+              job->fault)) {
     return false;
+  }
   bool ok = relaxation_solve(job, &r, 0.7 * job_seconds_left(job));
   search->root_seconds = (double)(job_clock() - since) / 1e9;
   job->answer->rows = (size_t)r.encoding.lp.nrows;

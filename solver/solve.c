@@ -6,9 +6,13 @@
 #include <string.h>
 
 #include "solver/encode.h"
+#include "solver/exhaust.h"
 #include "solver/job.h"
 #include "solver/search.h"
 #include "solver/solve.h"
+
+/* Branchings that are tried without the linear solver where that one is not believed. */
+enum { WALK = 20000 };
 
 /* Columns: below SMALL, branch and cut is done before anything else has begun; below FEW, it is
 ** tried before neighbourhoods when the relaxation is strong. */
@@ -34,6 +38,7 @@ void answer_finish(Answer *answer) {
   free(answer->values);
   free(answer->objective);
   free(answer->bound);
+  free(answer->step);
   *answer = (Answer){0};
 }
 
@@ -64,6 +69,24 @@ static void finish(Job *job) {
   net_finish(&job->net);
 }
 
+/* In which steps a goal's values lie, as far as doubles tell them apart. */
+static void set_step(Job *job, const NetExpr *e) {
+  const Net *net = &job->net;
+  const Term *terms = net->terms + e->span.start;
+  int grid = 0;
+  double size = fabs(e->constant);
+  for (size_t i = 0; i < e->span.count && grid >= 0; i++) {
+    int32_t c = terms[i].var;
+    int own = net_column_grid(net, c), coef = number_grid(terms[i].coef);
+    grid = own < 0 || coef < 0 ? -1 : own + coef > grid ? own + coef : grid;
+    size += fabs(terms[i].coef) * fmax(fabs(net->lo[c]), fabs(net->hi[c]));
+  }
+  double gcd = terms_gcd(terms, e->span.count);
+  double step = grid > 0 || gcd == 0 ? ldexp(1, -grid) : gcd;
+  job->origin = e->constant;
+  job->step = grid < 0 || grid > 20 || size / step > 4503599627370496.0 ? 0 : step; /* 2^52 */
+}
+
 /* Start on a goal: bounds from the rows, and the answer at hand valued by it. */
 static void begin_goal(Job *job, int32_t goal) {
   Net *net = &job->net;
@@ -75,14 +98,9 @@ static void begin_goal(Job *job, int32_t goal) {
     memcpy(job->lo, net->lo, bytes);
     memcpy(job->hi, net->hi, bytes);
   }
-  job->integral = false;
+  job->step = 0;
   if (goal < 0) return;
-  const NetExpr *e = &net->exprs[goal];
-  job->integral = e->constant == floor(e->constant);
-  for (size_t i = 0; i < e->span.count && job->integral; i++) {
-    Term term = net->terms[e->span.start + i];
-    job->integral = net->integer[term.var] && term.coef == floor(term.coef);
-  }
+  set_step(job, &net->exprs[goal]);
   if (job->have) job->value = job->sure_value = net_expr_value(net, goal, job->best);
 }
 
@@ -96,7 +114,7 @@ static bool fix_level(Job *job, double tolerance) {
   Net *net = &job->net;
   if (job->goal < 0) return true;
   const NetExpr *e = &net->exprs[job->goal];
-  double slack = job->integral ? 0 : tolerance * (1 + fabs(job->value)), least = job->value - slack;
+  double slack = job->step > 0 ? 0 : tolerance * (1 + fabs(job->value)), least = job->value - slack;
   if (!e->span.count) return true;
   Term *terms = malloc(e->span.count * sizeof *terms); /* the pool may move while it grows */
   bool ok = terms != NULL;
@@ -159,7 +177,9 @@ static bool check_relaxation(Job *job) {
   LpOptions options = {0};
   double left = job_seconds_left(job);
   if (!isinf(left)) options.seconds = fmax(1e-3, 0.5 * left);
-  if (!encode(&job->net, job->lo, job->hi, -1, NULL, false, &encoding, job->fault)) return false;
+  if (!encode(&job->net, job->lo, job->hi, -1, NULL, job_edge(job), &encoding, job->fault)) {
+    return false;
+  }
   bool ok = lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
   if (ok && result.status == LP_INFEASIBLE) job->infeasible = true;
   lp_result_finish(&result);
@@ -206,6 +226,8 @@ static bool solve_level(Job *job, Search *search) {
   if (job->fault && job->fault->code != FAULT_NONE) return false;
   if (!job_proven(job) && !job_tighten(job) && job->have) job_bound(job, job->value);
   if (job_proven(job) || job_stop(job)) return true;
+  if (job->wide && !exhaust(job, WALK)) return false;
+  if (job_proven(job) || job_stop(job)) return true;
   if (job->goal >= 0 && job->net.ncols > SMALL) {
     bool threshold = threshold_goal(job);
     if (!threshold && !relaxation_search(search)) return false;
@@ -219,7 +241,9 @@ static bool solve_level(Job *job, Search *search) {
   if (job_proven(job) || job_stop(job)) return true;
   /* A relaxation that is slow once is slow at every node. */
   if (search->root_seconds > job_max_root(job)) return true;
-  return job_branch(job);
+  if (!job_branch(job)) return false;
+  if (!job->wide || job_proven(job) || job_stop(job)) return true;
+  return exhaust(job, 0);
 }
 
 /* Time for a level: most of what is left, but the later ones get a share. */
@@ -274,6 +298,7 @@ static bool solve_levels(Job *job) {
   for (size_t i = 0; i < n; i++) {
     set_deadline(job, n - 1 - i);
     begin_level(job, goals ? i : job->net.ngoals);
+    if (goals) answer->step[i] = job->step;
     if (!search_and_solve(job)) return false;
     if (!job->have) {
       answer->status = job->infeasible ? SOLVE_INFEASIBLE : SOLVE_UNKNOWN;
@@ -318,7 +343,8 @@ bool solve_without(const Model *model, const SolveOptions *options, const uint8_
   answer.nlevels = model_nlevels(model);
   answer.objective = calloc(answer.nlevels + 1, sizeof *answer.objective);
   answer.bound = calloc(answer.nlevels + 1, sizeof *answer.bound);
-  bool ok = (answer.objective && answer.bound) || fault_oom(fault);
+  answer.step = calloc(answer.nlevels + 1, sizeof *answer.step);
+  bool ok = (answer.objective && answer.bound && answer.step) || fault_oom(fault);
   for (size_t i = 0; ok && i < answer.nlevels; i++) {
     answer.objective[i] = -INFINITY;
     answer.bound[i] = INFINITY;
@@ -330,6 +356,7 @@ bool solve_without(const Model *model, const SolveOptions *options, const uint8_
   } else if (ok) {
     answer.groups = (size_t)job.net.ngroups;
     ok = prepare(&job);
+    job.wide = net_is_wide(&job.net);
     job_phase(&job, "presolve", since);
     ok = ok && solve_levels(&job) && report(&job);
   }

@@ -129,7 +129,10 @@ bool model_same_span(const Model *model, Span a, Span b);
 ** the variables' own. Else arrays over variables. */
 void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
                  const double *hi, double *out_lo, double *out_hi);
-/* The grid of constant + terms, -1 when there is none (or finer than 2^-20). */
+/* k: the value is a multiple of 2^-k, at least 0; -1 when it is of none (or of one finer than
+ *2^-20).
+ ** Then the same of constant + terms. */
+int number_grid(double value);
 int terms_grid(const Model *model, const Term *terms, size_t count, double constant);
 bool terms_integral(const Model *model, const Term *terms, size_t count);
 double terms_value(const Term *terms, size_t count, const double *values);

@@ -199,8 +199,9 @@ enum {
 };
 
 static const VtColumn whynot_columns[] = {
-    [WHYNOT_VERDICT] = {"verdict", "TEXT", VT_OUT, 0,
-                        "no candidate, forbidden, worse, equal, or perhaps (time ran out)"},
+    [WHYNOT_VERDICT] =
+        {"verdict", "TEXT", VT_OUT, 0,
+         "no candidate, forbidden, worse, equal, or perhaps (time ran out before it was proven)"},
     [WHYNOT_RULE] = {"rule", "TEXT", VT_OUT, 0, "rule that forbids it"},
     [WHYNOT_KEY] = {"key", "TEXT", VT_OUT, 0, "the row of that view, as JSON"},
     [WHYNOT_DETAIL] = {"detail", "TEXT", VT_OUT, 0, "the condition with its numbers, or the goals"},
@@ -264,9 +265,11 @@ static Decision *find_row(Question *question, const Value *row, const char *colu
 
 static bool add_costs(Question *question, const Answer *best, const Answer *forced) {
   size_t first = best->nlevels;
+  bool proven = best->status == SOLVE_OPTIMAL && forced->status == SOLVE_OPTIMAL;
   for (size_t l = 0; l < best->nlevels; l++) {
     double loss = best->objective[l] - forced->objective[l];
-    if (fabs(loss) > 1e-6 * (1 + fabs(best->objective[l]))) {
+    double noise = best->step[l] > 0 ? best->step[l] / 2 : 1e-6 * (1 + fabs(best->objective[l]));
+    if (fabs(loss) > noise) {
       first = l;
       break;
     }
@@ -275,7 +278,7 @@ static bool add_costs(Question *question, const Answer *best, const Answer *forc
   char *detail = NULL;
   if (first < best->nlevels) {
     reason.cost = best->objective[first] - forced->objective[first];
-    reason.verdict = reason.cost > 0 ? "worse" : "equal";
+    reason.verdict = !proven ? "perhaps" : reason.cost > 0 ? "worse" : "equal";
     detail = sqlite3_mprintf("goals of priority %d: %.6g instead of %.6g",
                              model_level(question->compiler.model, first), forced->objective[first],
                              best->objective[first]);

@@ -125,9 +125,9 @@ static const VtArgument solve_arguments[] = {
     {"model", "TEXT", NULL, "name of a table made by USING weave"},
     {"options", "TEXT (JSON)", "{}",
      "limit: seconds (default: LIMIT of the table, else 10); gap: relative gap that counts as "
-     "optimal (1e-6); seed: an integer, same seed, same answer (0); progress: name of an SQL "
-     "function "
-     "called with (phase, seconds, objective, bound), which ends the search by returning 1"},
+     "optimal (0 where the goal counts in whole numbers or binary fractions, else 1e-6); seed: an "
+     "integer, same seed, same answer (0); progress: name of an SQL function called with "
+     "(phase, seconds, objective, bound), which ends the search by returning 1"},
     {0}};
 
 static const VtArgument apply_arguments[] = {

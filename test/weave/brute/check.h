@@ -6,12 +6,8 @@
 
 #include "test/weave/brute/oracle.h"
 
-/* Unproven: a good answer and a bound that is one, but they do not meet. Only where numbers are so
- *wide
- ** that the solver's doubles cannot tell. */
 typedef enum Verdict {
   CASE_OPTIMAL,
-  CASE_UNPROVEN,
   CASE_INFEASIBLE,
   CASE_REFUSED,
   CASE_WRONG,
@@ -32,9 +28,6 @@ Verdict check_case(const Case *c, const char *extension, char **message);
 
 /* Sets the message. Returns false. */
 bool check_wrong(Check *check, const char *format, ...);
-
-/* Does a rule compute with numbers so wide that the solver may leave a question open? */
-bool check_wide(const Case *c);
 
 /* explain.c: what the extension says about clashes and about one value. */
 bool check_explain(Check *check);

@@ -203,9 +203,17 @@ static bool total(sqlite3_stmt *query, double *out) {
   return sqlite3_reset(query) == SQLITE_OK && ok;
 }
 
+static bool is_exact(double x) {
+  return fabs(x) < 4503599627370496.0 && x * 1024 == floor(x * 1024);
+}
+
+bool oracle_same(double a, double b) {
+  return a == b || (!(is_exact(a) && is_exact(b)) && fabs(a - b) <= 1e-7 * (1 + fabs(b)));
+}
+
 int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level) {
   for (int l = 0; l < oracle->nlevels; l++) {
-    if (fabs(a[l] - b[l]) <= 1e-7 * (1 + fabs(a[l]))) continue;
+    if (oracle_same(a[l], b[l])) continue;
     if (level) *level = l;
     return a[l] < b[l] ? -1 : 1;
   }

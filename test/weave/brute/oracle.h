@@ -1,7 +1,6 @@
 /*
 ** The obvious answer: every assignment of the decided cells, written into plain tables and judged
-*by
-** running the user's own views. Knows nothing of the extension.
+** by running the user's own views. Knows nothing of the extension.
 */
 #ifndef TENFOLD_TEST_WEAVE_ORACLE_H
 #define TENFOLD_TEST_WEAVE_ORACLE_H
@@ -37,6 +36,10 @@ void oracle_close(Oracle *oracle);
 
 /* Judge all assignments. False on an error of SQLite's. */
 bool oracle_judge(Oracle *oracle);
+
+/* One number for both: exactly where doubles add up exactly (2^32 and 1 are told apart), else up to
+** rounding and the gap that counts as optimal. */
+bool oracle_same(double a, double b);
 
 /* -1, 0, 1: is goal vector a worse than, as good as, better than b? *level: where they differ. */
 int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level);
