@@ -37,9 +37,9 @@ static bool expr_is_wide(const Net *net, int32_t expr, double lo, double hi) {
   for (size_t i = 0; i < e->span.count; i++) {
     Term term = net->terms[e->span.start + i];
     double size = fmax(fabs(net->lo[term.var]), fabs(net->hi[term.var]));
+    int grid = net_column_grid(net, term.var);
     spread_by(&spread, term.coef * size);
-    /* A range is as wide as its ends are apart from its step. */
-    if (net->integer[term.var]) spread_by(&spread, term.coef);
+    if (grid >= 0) spread_by(&spread, ldexp(term.coef, -grid)); /* what a step of it makes */
   }
   return spread.most > widest * spread.least;
 }
@@ -51,9 +51,10 @@ bool net_is_wide(const Net *net) {
   }
   for (size_t i = 0; i < net->ndefs; i++) {
     const NetDef *def = &net->defs[i];
-    double bound = def->kind == NET_LE ? def->bound : INFINITY;
+    double bound =
+        def->kind == NET_LE ? def->bound : 0; /* the others are their expression's equal */
     for (int32_t k = 0; k < def->nexprs; k++) {
-      if (expr_is_wide(net, def->first_expr + k, -INFINITY, bound)) return true;
+      if (expr_is_wide(net, def->first_expr + k, bound, bound)) return true;
     }
   }
   for (size_t i = 0; i < net->ngoals; i++) {
