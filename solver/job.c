@@ -151,26 +151,15 @@ static void on_found(void *ctx, const double *x) {
 }
 
 /* What branch and cut said about the problem under job->lo, job->hi. */
-static void conclude(Job *job, const LpResult *result, bool had, double before) {
+static void conclude(Job *job, const LpResult *result, double offset, bool had, double before) {
   if (result->status == LP_INFEASIBLE) {
     job->infeasible = !job->have;
     if (had && job->goal >= 0) job_bound(job, job->value);
     return;
   }
   if (job->goal < 0 || !isfinite(result->bound)) return;
-  double noise = (job->wide ? 1e-7 : 1e-9) * (1 + fabs(result->bound));
+  double noise = (job->wide ? 1e-7 : 1e-9) * (1 + fabs(result->bound - offset));
   job_bound(job, fmax(noise - result->bound, had ? before : -INFINITY));
-}
-
-/* Short of the step that would prove nothing. */
-static double branch_gap(const Job *job) {
-  double gap = fmax(job->options.gap, 1e-6);
-  if (job->step == 0) return gap;
-  double low = 0, high = 0;
-  if (job->goal >= 0) net_expr_bounds(&job->net, job->goal, job->lo, job->hi, &low, &high);
-  double size = job->have ? fabs(job->value) : fmax(fabs(low), fabs(high));
-  double least = 0.4 * job->step / (1 + size);
-  return fmax(job->options.gap, fmin(gap, least));
 }
 
 /* One branch and cut. *out_rejected: it ended with something that is no answer. */
@@ -185,7 +174,8 @@ static bool branch_once(Job *job, EncodeEdge edge, bool *out_rejected) {
   }
   Found found = {job, &encoding, false};
   LpOptions options = {.integer = true,
-                       .gap = branch_gap(job),
+                       .gap = job->step > 0 ? job->options.gap : fmax(job->options.gap, 1e-6),
+                       .step = job->step,
                        .max_nodes = job->max_nodes,
                        .max_iterations = job->max_iterations,
                        .found = on_found,
@@ -205,7 +195,7 @@ static bool branch_once(Job *job, EncodeEdge edge, bool *out_rejected) {
   ok = ok && lp_solve(&encoding.lp, &options, job->stop, &result, job->fault);
   if (ok) {
     if (result.x) on_found(&found, result.x);
-    if (edge == job_edge(job)) conclude(job, &result, had, before);
+    if (edge == job_edge(job)) conclude(job, &result, encoding.lp.offset, had, before);
     job->answer->nodes += result.nodes;
     *out_rejected = found.rejected;
   }

@@ -27,7 +27,7 @@ typedef struct Lp {
   size_t *row_start; /* nrows + 1 */
   Term *terms;       /* Term.var is a column */
   size_t nterms, terms_capacity;
-  double offset;
+  double offset; /* added afterwards: tolerances are relative to what the solver computes with */
 } Lp;
 
 typedef enum LpStatus {
@@ -41,7 +41,8 @@ typedef enum LpStatus {
 typedef struct LpOptions {
   bool integer;           /* branch and cut, else the relaxation */
   bool duals;             /* fill row_dual */
-  double gap;             /* relative, integer only */
+  double gap;             /* integer only: relative to the objective, absolute below 1 */
+  double step;            /* integer only: a gap less than this, absolute, will do as well */
   double seconds;         /* <= 0: no limit but `stop` */
   int64_t max_nodes;      /* 0: no limit */
   int64_t max_iterations; /* simplex iterations, 0: no limit */

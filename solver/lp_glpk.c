@@ -32,6 +32,7 @@ typedef struct Worker {
   char fatal[200]; /* what GLPK printed last: its last words when it aborts */
   bool aborted;
   bool out_of_memory;
+  bool met; /* branch and cut was ended because the bounds met */
   atomic_bool cancel;
 
   pthread_mutex_t mutex; /* guards the rest */
@@ -71,6 +72,15 @@ static void on_error(void *info) {
   longjmp(w->escape, 1);
 }
 
+/* Is the best solution so near to the bound that it counts as optimal? */
+static bool bounds_meet(const Worker *w, glp_prob *problem, double bound) {
+  int status = glp_mip_status(problem);
+  if (status != GLP_FEAS && status != GLP_OPT) return false;
+  double best = glp_mip_obj_val(problem) + w->lp->offset;
+  double gap = fmax(w->options->gap * fmax(1, fabs(best)), 0.4 * w->options->step);
+  return best - bound <= gap;
+}
+
 static void on_node(glp_tree *tree, void *info) {
   Worker *w = info;
   glp_prob *problem = glp_ios_get_prob(tree);
@@ -89,7 +99,8 @@ static void on_node(glp_tree *tree, void *info) {
   }
   int node = glp_ios_best_node(tree), total = 0;
   if (node) {
-    double bound = glp_ios_node_bound(tree, node);
+    double bound = glp_ios_node_bound(tree, node) + w->lp->offset;
+    w->met = w->met || bounds_meet(w, problem, bound);
     pthread_mutex_lock(&w->mutex);
     if (bound > w->bound && isfinite(bound)) w->bound = bound;
     pthread_mutex_unlock(&w->mutex);
@@ -97,7 +108,7 @@ static void on_node(glp_tree *tree, void *info) {
   glp_ios_tree_size(tree, NULL, NULL, &total);
   w->result->nodes = total;
   const LpOptions *o = w->options;
-  if ((o->max_nodes && total > o->max_nodes) ||
+  if (w->met || (o->max_nodes && total > o->max_nodes) ||
       (o->max_iterations && glp_get_it_cnt(problem) > o->max_iterations) ||
       atomic_load_explicit(&w->cancel, memory_order_relaxed)) {
     glp_ios_terminate(tree);
@@ -140,7 +151,6 @@ static void scale(glp_prob *problem, const Lp *lp) {
 static glp_prob *load(const Lp *lp, bool integer) {
   glp_prob *problem = glp_create_prob();
   glp_set_obj_dir(problem, GLP_MIN);
-  glp_set_obj_coef(problem, 0, lp->offset);
   if (lp->ncols) glp_add_cols(problem, lp->ncols);
   for (int j = 0; j < lp->ncols; j++) {
     glp_set_col_bnds(problem, j + 1, bound_type(lp->col_lo[j], lp->col_hi[j]), lp->col_lo[j],
@@ -209,7 +219,7 @@ static void read_relaxation(glp_prob *problem, Worker *w) {
     if (r->basis) r->basis[i] = (uint8_t)glp_get_row_stat(problem, i + 1);
     if (r->row_dual) r->row_dual[i] = glp_get_row_dual(problem, i + 1);
   }
-  r->objective = glp_get_obj_val(problem);
+  r->objective = glp_get_obj_val(problem) + lp->offset;
 }
 
 /* Solve the relaxation; true when it is optimal. */
@@ -250,7 +260,6 @@ static bool is_wide(const Lp *lp) {
 
 static void branch(glp_prob *problem, Worker *w) {
   LpResult *r = w->result;
-  const LpOptions *o = w->options;
   glp_iocp parm;
   glp_init_iocp(&parm);
   parm.msg_lev = GLP_MSG_ON;
@@ -262,19 +271,18 @@ static void branch(glp_prob *problem, Worker *w) {
   parm.gmi_cuts = parm.mir_cuts = is_wide(w->lp) ? GLP_OFF : GLP_ON;
   parm.cb_func = on_node;
   parm.cb_info = w;
-  parm.mip_gap = o->gap;
   int rc = glp_intopt(problem, &parm);
   r->iterations = glp_get_it_cnt(problem);
   int status = glp_mip_status(problem);
-  bool proven = rc == 0 || rc == GLP_EMIPGAP;
+  bool proven = rc == 0 || w->met;
   if (status == GLP_OPT || status == GLP_FEAS) {
     for (int j = 0; j < w->lp->ncols; j++) r->x[j] = glp_mip_col_val(problem, j + 1);
-    r->objective = glp_mip_obj_val(problem);
+    r->objective = glp_mip_obj_val(problem) + w->lp->offset;
     r->status = proven ? LP_OPTIMAL : LP_FEASIBLE;
     if (rc == 0) r->bound = r->objective;
   } else if (proven && status == GLP_NOFEAS) {
     r->status = LP_INFEASIBLE;
-  } else if (rc == GLP_ESTOP || rc == GLP_ETMLIM || rc == GLP_EMIPGAP) {
+  } else if (rc == GLP_ESTOP || rc == GLP_ETMLIM) {
     r->status = LP_STOPPED;
   } else {
     r->status = LP_FAILED;

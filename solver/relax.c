@@ -54,7 +54,7 @@ static void round_answer(Search *search, const Relaxation *r) {
 
 static void use_relaxation(Search *search, const Relaxation *r) {
   Job *job = search->job;
-  double bound = -r->bound + 1e-9 * (1 + fabs(r->bound));
+  double bound = -r->bound + 1e-9 * (1 + fabs(r->bound - r->encoding.lp.offset));
   if (isfinite(bound)) job_bound(job, job->have ? fmax(bound, job->value) : bound);
   if (!r->usable) return;
   for (int32_t c = 0; c < job->net.ncols; c++) search->relaxed[c] = r->encoding.fixed[c];
