@@ -9,8 +9,7 @@
 ** A recorder that is killed leaves whole blocks and perhaps a torn last one: a reader stops before
 ** the torn block, and the recording replays to that point.
 **
-** Time is the *event ordinal* `ev`: 1, 2, 3 ... over all processes of the recording, counted when
-*an
+** Time is the *event ordinal* `ev`: 1, 2, 3 ... over all events of all processes, counted when an
 ** event completes. Between two events of a thread the program ran by itself, and replay lets it
 ** run by itself; an event is where replay answers instead of the kernel. Only one thread of a
 ** process runs at a time, so the order of events is also the schedule: whose event is next, that
@@ -39,7 +38,9 @@ typedef enum EventKind {
                   ** OUT (contents that no file gives), regs: of its only thread, PATH: the program */
   EVENT_SYSCALL,  /* a system call ended: nr, args, ret, OUT, IN and PATH chunks; aux: of mmap, the
                   ** file number + 1. For clone, fork, vfork ret is the child's tid, which begins
-                  ** with the state of its parent */
+                  ** with the state of its parent. ret of -512, -513, -514 or -516 (the kernel's
+                  ** ERESTART...): a signal came; the thread stands before the call again, unless
+                  ** a SIGNAL event with a handler follows. exit and exit_group have one, too */
   EVENT_TRAP,     /* an instruction whose result the machine chose (nr: a TrapKind); regs: after */
   EVENT_SIGNAL,   /* signal nr was delivered; chunk SIGINFO. With a handler: regs after entering it,
                   ** OUT: the frame; without: what the default action left. If the thread was at a
@@ -47,7 +48,10 @@ typedef enum EventKind {
   EVENT_SWITCH,   /* the thread was made to give way at a place of its own: POINT chunks, regs */
   EVENT_EXIT,     /* the thread ended (nr: exit code); OUT: what the kernel cleared in memory */
   EVENT_END,      /* the process ended; ret: wait status */
-  EVENT_NOTE      /* the recorder's remark, PATH: its text ("unsupported: ...") */
+  EVENT_NOTE,     /* the recorder's remark, PATH: its text ("unsupported: ...") */
+  EVENT_ENTER     /* the thread entered the call nr (args) and gave way to another of its process;
+                  ** the SYSCALL event follows when the call ends. Without one, nothing of the
+                  ** process happened between entry and end */
 } EventKind;
 
 typedef enum TrapKind {
@@ -87,7 +91,8 @@ typedef struct TraceMap {
 } TraceMap;
 
 typedef struct TraceFile {
-  uint64_t device, inode, size, mtime_ns;
+  uint64_t device, inode, size, mtime_ns; /* of the original */
+  uint64_t hash;                          /* XXH3 of the bytes, to notice a changed copy */
 } TraceFile;
 
 typedef struct Event {
@@ -119,8 +124,7 @@ const char *recording_dir(const Recording *recording);
 const char *recording_meta(const Recording *recording, const char *key);
 /* argv[i] of the recorded command, or NULL past the end. */
 const char *recording_argv(const Recording *recording, int i);
-/* True when the last block was torn or the END of some process is missing: it stops in the middle.
- */
+/* True when the recorder did not say that it was complete: it stops in the middle. */
 bool recording_is_cut(const Recording *recording);
 uint64_t recording_id(const Recording *recording); /* random, made when recorded: for caches */
 
@@ -150,10 +154,18 @@ bool writer_flush(TraceWriter *writer, Fault *fault);
 ** /proc/PID/map_files/...), copied into files/ and announced by a FILE event when new. */
 bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uint32_t *out_file,
                  Fault *fault);
-/* Flushes, syncs and frees; also after a failure. */
-bool writer_close(TraceWriter *writer, Fault *fault);
+/* Events and bytes (before compression, on disk) so far; any pointer may be NULL. */
+void writer_size(const TraceWriter *writer, uint64_t *out_events, uint64_t *out_raw,
+                 uint64_t *out_stored);
+/* Flushes, says whether the recording is whole (see recording_is_cut()) and frees; also after a
+** failure. */
+bool writer_close(TraceWriter *writer, bool complete, Fault *fault);
 
 /* ---- layout of DIR/events (little endian)
+**
+** A block may be as large as its events need, but not larger than 1.25 GiB; an event is in one
+*block.
+** The last block of a complete recording has codec 2 and no events.
 **
 ** file:  "omnitrc\n", u32 version, u32 reserved, u64 recording id, then blocks
 ** block: u32 magic "OBLK", u32 codec (0 raw, 1 zstd), u32 raw size, u32 stored size, u64 first ev,

@@ -1,0 +1,400 @@
+/*
+** Reading a recording: see trace.h. Everything in the file is hostile until checked.
+*/
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/array.h"
+#include "replay/trace_format.h"
+
+enum { UNPACK_RATIO = 50000 }; /* more than zstd can: 128 KiB in 4 bytes */
+
+typedef struct Block {
+  size_t at; /* of its header in the file */
+  uint64_t first_ev;
+} Block;
+
+struct Recording {
+  char *dir;
+  const uint8_t *bytes;
+  size_t size;
+  bool mapped, whole;
+  uint64_t id;
+  Block *blocks;
+  size_t nblocks, capacity;
+  Arena arena; /* what META says */
+  const Chunk *meta;
+  int nmeta;
+};
+
+struct TraceCursor {
+  Recording *recording;
+  size_t next; /* number of the block to read next */
+  uint8_t *raw;
+  size_t raw_capacity, length, at;
+  size_t block_at;      /* where the block stands in the file */
+  uint64_t previous_ev; /* ordinals grow */
+  ZSTD_DCtx *zstd;
+  Event event;
+  Chunk *chunks;
+  size_t chunk_capacity;
+  uint64_t skip_below;
+};
+
+static bool corrupt(const Recording *recording, Fault *fault, const char *what, size_t at) {
+  return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": %s at byte %zu", recording->dir, what,
+                   at);
+}
+
+/* ---- the list of blocks */
+
+static bool all_zero(const uint8_t *bytes, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    if (bytes[i]) return false;
+  }
+  return true;
+}
+
+/* Finds the blocks up to a torn one. */
+static bool list_blocks(Recording *recording, Fault *fault) {
+  size_t at = sizeof(FileHead);
+  uint64_t previous = 0;
+  while (recording->size - at >= sizeof(BlockHead)) {
+    BlockHead head;
+    memcpy(&head, recording->bytes + at, sizeof head);
+    if (head.magic != BLOCK_MAGIC) {
+      if (all_zero(recording->bytes + at, recording->size - at)) return true; /* never written */
+      return corrupt(recording, fault, "no block", at);
+    }
+    if (head.codec > CODEC_END) return corrupt(recording, fault, "a block of unknown codec", at);
+    if (head.stored > recording->size - at - sizeof head) return true;
+    if (head.codec == CODEC_END) {
+      recording->whole = block_hash(&head, NULL) == head.hash && !head.stored;
+      return true;
+    }
+    if (head.first_ev <= previous) return corrupt(recording, fault, "ordinals that shrink", at);
+    previous = head.first_ev;
+    if (!array_grow(recording->blocks, recording->capacity, recording->nblocks + 1)) {
+      return fault_oom(fault);
+    }
+    recording->blocks[recording->nblocks++] = (Block){at, head.first_ev};
+    at += sizeof head + head.stored;
+  }
+  return true;
+}
+
+/* Not array_grow(), which clears: a block may be large. */
+static bool make_room(TraceCursor *cursor, size_t size) {
+  if (size <= cursor->raw_capacity) return true;
+  uint8_t *raw = realloc(cursor->raw, size);
+  if (!raw) return false;
+  cursor->raw = raw;
+  cursor->raw_capacity = size;
+  return true;
+}
+
+/* Decodes block i into the cursor. A checksum that fails is corruption, except in the last block of
+** a cut recording, whose pages may not all have reached the disk. */
+static bool load_block(TraceCursor *cursor, size_t i, Fault *fault) {
+  const Recording *recording = cursor->recording;
+  size_t at = recording->blocks[i].at;
+  BlockHead head;
+  memcpy(&head, recording->bytes + at, sizeof head);
+  const uint8_t *payload = recording->bytes + at + sizeof head;
+  cursor->at = cursor->length = 0;
+  cursor->next = i + 1;
+  cursor->block_at = at;
+  cursor->previous_ev = head.first_ev - 1;
+  if (block_hash(&head, payload) != head.hash) {
+    if (!recording->whole && i + 1 == recording->nblocks) return true;
+    return corrupt(recording, fault, "a block with a wrong checksum", at);
+  }
+  if (head.raw > BLOCK_LIMIT || head.raw / UNPACK_RATIO > head.stored ||
+      (head.codec == CODEC_RAW && head.raw != head.stored)) {
+    return corrupt(recording, fault, "a block of a wrong size", at);
+  }
+  if (head.codec == CODEC_ZSTD &&
+      ZSTD_getFrameContentSize(payload, head.stored) != (unsigned long long)head.raw) {
+    return corrupt(recording, fault, "a block that is not what it says", at);
+  }
+  if (!make_room(cursor, head.raw)) return fault_oom(fault);
+  if (head.codec == CODEC_RAW) {
+    memcpy(cursor->raw, payload, head.raw);
+  } else {
+    size_t n = ZSTD_decompressDCtx(cursor->zstd, cursor->raw, head.raw, payload, head.stored);
+    if (ZSTD_isError(n) || n != head.raw) {
+      return corrupt(recording, fault, "a block that cannot be unpacked", at);
+    }
+  }
+  cursor->length = head.raw;
+  return true;
+}
+
+/* ---- events */
+
+static bool take(TraceCursor *cursor, size_t *at, size_t end, void *out, size_t size) {
+  if (end - *at < size) return false;
+  memcpy(out, cursor->raw + *at, size);
+  *at += size;
+  return true;
+}
+
+static bool decode_chunks(TraceCursor *cursor, size_t at, size_t end, int count, Fault *fault) {
+  if (!array_grow(cursor->chunks, cursor->chunk_capacity, (size_t)count)) return fault_oom(fault);
+  for (int i = 0; i < count; i++) {
+    ChunkHead head;
+    if (!take(cursor, &at, end, &head, sizeof head) || head.size > end - at) return false;
+    cursor->chunks[i] = (Chunk){.kind = (ChunkKind)head.kind,
+                                .addr = head.addr,
+                                .bytes = cursor->raw + at,
+                                .size = head.size};
+    size_t padded = ((size_t)head.size + 7) & ~(size_t)7;
+    if (padded > end - at) return false;
+    at += padded;
+  }
+  cursor->event.nchunks = count;
+  cursor->event.chunks = cursor->chunks;
+  return at == end;
+}
+
+static bool decode(TraceCursor *cursor, Fault *fault) {
+  size_t at = cursor->at;
+  EventHead head;
+  if (!take(cursor, &at, cursor->length, &head, sizeof head)) return false;
+  if (head.size % 8 || head.size < sizeof head || head.size > cursor->length - cursor->at) {
+    return false;
+  }
+  if (head.nargs > 6 || head.ev <= cursor->previous_ev || head.kind > EVENT_LAST) return false;
+  size_t end = cursor->at + head.size;
+  Event *event = &cursor->event;
+  *event = (Event){.ev = head.ev,
+                   .time = head.time,
+                   .kind = (EventKind)head.kind,
+                   .pid = head.pid,
+                   .tid = head.tid,
+                   .nr = head.nr,
+                   .ret = head.ret,
+                   .aux = head.aux,
+                   .has_regs = head.flags & FLAG_REGS,
+                   .has_hash = head.flags & FLAG_HASH,
+                   .position = cursor->block_at};
+  if (!take(cursor, &at, end, event->args, (size_t)head.nargs * 8) ||
+      (event->has_regs && !take(cursor, &at, end, &event->regs, sizeof event->regs)) ||
+      (event->has_hash && !take(cursor, &at, end, &event->hash, sizeof event->hash))) {
+    return false;
+  }
+  if (!decode_chunks(cursor, at, end, head.nchunks, fault)) return false;
+  cursor->at = end;
+  cursor->previous_ev = head.ev;
+  return true;
+}
+
+bool trace_next(TraceCursor *cursor, const Event **out, Fault *fault) {
+  const Recording *recording = cursor->recording;
+  do {
+    while (cursor->at >= cursor->length) {
+      if (cursor->next >= recording->nblocks) {
+        *out = NULL;
+        return true;
+      }
+      if (!load_block(cursor, cursor->next, fault)) return false;
+    }
+    if (!decode(cursor, fault)) {
+      return corrupt(recording, fault, "an event that makes no sense, in the block",
+                     cursor->block_at);
+    }
+  } while (cursor->event.ev < cursor->skip_below);
+  *out = &cursor->event;
+  return true;
+}
+
+bool trace_seek(TraceCursor *cursor, uint64_t ev, Fault *fault) {
+  const Recording *recording = cursor->recording;
+  size_t low = 0, high = recording->nblocks; /* the last block that begins at ev or before */
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    *(recording->blocks[middle].first_ev <= ev ? &low : &high) = middle;
+  }
+  cursor->at = cursor->length = 0;
+  cursor->next = low;
+  cursor->skip_below = ev;
+  return low >= recording->nblocks || load_block(cursor, low, fault);
+}
+
+bool trace_range(Recording *recording, uint64_t *out_first, uint64_t *out_last, Fault *fault) {
+  *out_first = 1;
+  *out_last = 0;
+  if (!recording->nblocks) return true;
+  *out_first = recording->blocks[0].first_ev;
+  TraceCursor *cursor;
+  if (!trace_open(recording, &cursor, fault)) return false;
+  const Event *event;
+  bool ok = trace_seek(cursor, UINT64_MAX, fault);
+  cursor->skip_below = 0;
+  while (ok && (ok = trace_next(cursor, &event, fault)) && event) *out_last = event->ev;
+  /* The last block of a cut recording may be empty after all. */
+  if (ok && !*out_last && recording->nblocks > 1) {
+    ok = load_block(cursor, recording->nblocks - 2, fault);
+    cursor->next = recording->nblocks;
+    while (ok && (ok = trace_next(cursor, &event, fault)) && event) *out_last = event->ev;
+  }
+  trace_close(cursor);
+  return ok;
+}
+
+bool trace_open(Recording *recording, TraceCursor **out, Fault *fault) {
+  TraceCursor *cursor = calloc(1, sizeof *cursor);
+  if (!cursor) return fault_oom(fault);
+  cursor->recording = recording;
+  cursor->zstd = ZSTD_createDCtx();
+  if (!cursor->zstd) {
+    free(cursor);
+    return fault_oom(fault);
+  }
+  *out = cursor;
+  return true;
+}
+
+void trace_close(TraceCursor *cursor) {
+  if (!cursor) return;
+  ZSTD_freeDCtx(cursor->zstd);
+  free(cursor->raw);
+  free(cursor->chunks);
+  free(cursor);
+}
+
+/* ---- what META says */
+
+static bool read_meta(Recording *recording, Fault *fault) {
+  TraceCursor *cursor;
+  if (!trace_open(recording, &cursor, fault)) return false;
+  const Event *event = NULL;
+  bool ok = trace_next(cursor, &event, fault);
+  if (ok && event && event->kind == EVENT_META) {
+    Chunk *meta = arena_array(&recording->arena, (size_t)event->nchunks, sizeof *meta);
+    for (int i = 0; meta && i < event->nchunks; i++) {
+      meta[i] = event->chunks[i];
+      char *copy = arena_strndup(&recording->arena, (const char *)meta[i].bytes, meta[i].size);
+      meta[i].bytes = (const uint8_t *)copy;
+      if (!copy) meta = NULL;
+    }
+    recording->meta = meta;
+    recording->nmeta = meta ? event->nchunks : 0;
+    ok = meta || fault_oom(fault);
+  } else if (ok) {
+    ok = fault_set(fault, FAULT_CORRUPT, "recording \"%s\": it ends before it begins",
+                   recording->dir);
+  }
+  trace_close(cursor);
+  return ok;
+}
+
+static const char *find_meta(const Recording *recording, const char *key, int skip) {
+  size_t length = strlen(key) + 1; /* with its NUL */
+  for (int i = 0; i < recording->nmeta; i++) {
+    const Chunk *chunk = &recording->meta[i];
+    if (chunk->kind != CHUNK_META || chunk->size < length) continue;
+    if (memcmp(chunk->bytes, key, length) == 0 && skip-- == 0) {
+      return (const char *)chunk->bytes + length;
+    }
+  }
+  return NULL;
+}
+
+const char *recording_meta(const Recording *recording, const char *key) {
+  return find_meta(recording, key, 0);
+}
+
+const char *recording_argv(const Recording *recording, int i) {
+  return find_meta(recording, "argv", i);
+}
+
+const char *recording_dir(const Recording *recording) { return recording->dir; }
+bool recording_is_cut(const Recording *recording) { return !recording->whole; }
+uint64_t recording_id(const Recording *recording) { return recording->id; }
+
+/* ---- opening */
+
+static bool start_reading(Recording *recording, Fault *fault) {
+  FileHead head;
+  if (recording->size < sizeof head) {
+    return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": only %zu bytes of events",
+                     recording->dir, recording->size);
+  }
+  memcpy(&head, recording->bytes, sizeof head);
+  if (memcmp(head.magic, TRACE_MAGIC, sizeof head.magic) != 0) {
+    return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": \"events\" is no file of events",
+                     recording->dir);
+  }
+  if (head.version != TRACE_VERSION) {
+    return fault_set(fault, FAULT_UNSUPPORTED,
+                     "recording \"%s\": it has version %" PRIu32 " of the format, not %d",
+                     recording->dir, head.version, TRACE_VERSION);
+  }
+  recording->id = head.id;
+  return list_blocks(recording, fault) && read_meta(recording, fault);
+}
+
+static bool map_events(Recording *recording, Fault *fault) {
+  char *path = arena_printf(&recording->arena, "%s/events", recording->dir);
+  if (!path) return fault_oom(fault);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return fault_set(fault, errno == ENOENT || errno == ENOTDIR ? FAULT_NOTFOUND : FAULT_IO,
+                     "recording \"%s\": %s", recording->dir, strerror(errno));
+  }
+  struct stat st;
+  void *bytes = MAP_FAILED;
+  bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  if (ok && st.st_size > 0) {
+    bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    ok = bytes != MAP_FAILED;
+  }
+  close(fd);
+  if (!ok) return fault_set(fault, FAULT_IO, "recording \"%s\": unreadable", recording->dir);
+  recording->size = (size_t)st.st_size;
+  recording->mapped = recording->size > 0;
+  recording->bytes = recording->mapped ? bytes : NULL;
+  return true;
+}
+
+static bool open_recording(const char *dir, const void *bytes, size_t size, Recording **out,
+                           Fault *fault) {
+  Recording *recording = calloc(1, sizeof *recording);
+  if (!recording) return fault_oom(fault);
+  recording->bytes = bytes;
+  recording->size = size;
+  recording->dir = arena_strdup(&recording->arena, dir);
+  if (!recording->dir || !(bytes || map_events(recording, fault)) ||
+      !start_reading(recording, fault)) {
+    recording_close(recording);
+    return fault_oom(fault); /* unless there is a better reason already */
+  }
+  *out = recording;
+  return true;
+}
+
+bool recording_open(const char *dir, Recording **out, Fault *fault) {
+  return open_recording(dir, NULL, 0, out, fault);
+}
+
+bool recording_of_bytes(const void *bytes, size_t size, Recording **out, Fault *fault) {
+  return open_recording("(memory)", bytes, size, out, fault);
+}
+
+void recording_close(Recording *recording) {
+  if (!recording) return;
+  if (recording->mapped) munmap((void *)(uintptr_t)recording->bytes, recording->size);
+  free(recording->blocks);
+  arena_finish(&recording->arena);
+  free(recording);
+}
