@@ -1,9 +1,11 @@
 /*
 ** Growing text: see text.h.
 */
+#define _GNU_SOURCE /* strtod_l */
 #include "base/text.h"
 
 #include <float.h>
+#include <locale.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -137,6 +139,14 @@ void text_add_real(Text *text, double value) {
   use_point(digits);
   text_add(text, digits);
   if (!strpbrk(digits, ".e")) text_add(text, ".0");
+}
+
+double text_read_real(const char *digits, char **out_end) {
+  /* Costs nothing: the C library has this one ready. */
+  locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  double value = c ? strtod_l(digits, out_end, c) : strtod(digits, out_end);
+  if (c) freelocale(c);
+  return value;
 }
 
 const char *text_get(const Text *text) {

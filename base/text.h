@@ -33,6 +33,9 @@ void text_add_json(Text *text, const char *string, size_t length);
 ** point or exponent, so that SQL reads a REAL. NaN and infinities give "null" and "+-9e999". */
 void text_add_real(Text *text, double value);
 
+/* strtod() with a point, whatever the locale. */
+double text_read_real(const char *digits, char **out_end);
+
 /* "" rather than NULL for an empty text; valid until the next change. NULL only after oom. */
 const char *text_get(const Text *text);
 

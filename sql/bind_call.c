@@ -1,9 +1,9 @@
 /*
 ** Binding function calls: scalars, aggregates and where they are computed, windows. See bind.h.
 */
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "sql/bind.h"
 
 static SqlFunctionKind look_up(const Binder *binder, const char *name, int nargs) {
@@ -175,7 +175,7 @@ static bool bind_over(Binder *binder, Scope *scope, SqlExpr *e, SqlFunctionKind 
 static bool check_likelihood(Binder *binder, const SqlExpr *e) {
   if (e->nargs != 2 || !sql_same_name(e->name, "likelihood")) return true;
   const SqlExpr *p = e->args[1];
-  if (p->kind == SQL_EXPR_REAL && strtod(p->text, NULL) <= 1.0) return true;
+  if (p->kind == SQL_EXPR_REAL && text_read_real(p->text, NULL) <= 1.0) return true;
   return bind_fail(binder, e->span,
                    "second argument to %s() must be a constant between 0.0 and 1.0", e->name);
 }

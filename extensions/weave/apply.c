@@ -24,15 +24,17 @@ static size_t row_end(const Solution *solution, size_t from) {
 }
 
 /* UPDATE t SET c = ?1, d = ?3 WHERE k = ?5 AND c IS ?2 AND d IS ?4: only if it still is as it was.
-** OR ABORT, whatever the schema says of conflicts: REPLACE would delete rows. */
-static sqlite3_stmt *update_statement(sqlite3 *db, const Change *cells, size_t count,
-                                      Fault *fault) {
+** OR ABORT, whatever the schema says of conflicts: REPLACE would delete rows. To read: SELECT 1
+*FROM
+** t with the same WHERE. */
+static sqlite3_stmt *row_statement(sqlite3 *db, const Change *cells, size_t count, bool write,
+                                   Fault *fault) {
   Text sql = {0};
-  text_add(&sql, "UPDATE OR ABORT ");
+  text_add(&sql, write ? "UPDATE OR ABORT " : "SELECT 1 FROM ");
   text_add_name(&sql, cells->schema);
   text_addc(&sql, '.');
   text_add_name(&sql, cells->table);
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count && write; i++) {
     text_add(&sql, i ? "," : " SET ");
     text_add_name(&sql, cells[i].column);
     text_addf(&sql, " = ?%zu", 2 * i + 1);
@@ -64,7 +66,8 @@ typedef struct Writing {
   sqlite3 *db;
   const Solution *solution;
   char *states; /* RowState, at the first change of each row */
-  sqlite3_stmt *update;
+  bool reading; /* all is written, and looked at again */
+  sqlite3_stmt *statement;
   size_t prepared, prepared_count; /* for the columns of the row that begins there */
 } Writing;
 
@@ -77,16 +80,16 @@ static bool same_columns(const Change *a, const Change *b, size_t count) {
 
 static bool prepare_row(Writing *writing, size_t row, size_t count, Fault *fault) {
   const Change *changes = writing->solution->changes;
-  if (writing->update && writing->prepared_count == count &&
+  if (writing->statement && writing->prepared_count == count &&
       same_columns(&changes[row], &changes[writing->prepared], count)) {
-    sqlite3_reset(writing->update);
+    sqlite3_reset(writing->statement);
     return true;
   }
-  query_finish(writing->update);
-  writing->update = update_statement(writing->db, &changes[row], count, fault);
+  query_finish(writing->statement);
+  writing->statement = row_statement(writing->db, &changes[row], count, !writing->reading, fault);
   writing->prepared = row;
   writing->prepared_count = count;
-  return writing->update != NULL;
+  return writing->statement != NULL;
 }
 
 /* What a changed cell holds in a state of its row. */
@@ -99,31 +102,46 @@ static Value cell_in(const Writing *writing, size_t cell, RowState state, char b
   return (Value){.type = VALUE_TEXT, .length = (uint32_t)strlen(buffer), .bytes = buffer};
 }
 
-static bool write_row(Writing *writing, size_t row, RowState to, Fault *fault) {
+/* Binds what the cells hold and what they shall hold. */
+static bool bind_row(Writing *writing, size_t row, size_t count, RowState to, Fault *fault) {
   const Change *cells = &writing->solution->changes[row];
-  size_t count = row_end(writing->solution, row) - row;
-  bool ok = prepare_row(writing, row, count, fault);
+  bool ok = true;
   for (size_t i = 0; i < count && ok; i++) {
     char old_text[40], new_text[40];
     Value new_value = cell_in(writing, row + i, to, new_text);
     Value old_value = cell_in(writing, row + i, (RowState)writing->states[row], old_text);
-    ok = query_bind(writing->update, 2 * (int)i + 1, &new_value, fault) &&
-         query_bind(writing->update, 2 * (int)i + 2, &old_value, fault);
+    ok = (writing->reading || query_bind(writing->statement, 2 * (int)i + 1, &new_value, fault)) &&
+         query_bind(writing->statement, 2 * (int)i + 2, &old_value, fault);
   }
   for (int k = 0; k < cells->nkeys && ok; k++) {
-    ok = query_bind(writing->update, 2 * (int)count + k + 1, &cells->key[k], fault);
+    ok = query_bind(writing->statement, 2 * (int)count + k + 1, &cells->key[k], fault);
   }
-  if (!ok || query_step(writing->update, fault) < 0) return false;
-  if (sqlite3_changes(writing->db) == 1) {
-    writing->states[row] = (char)to;
-    return true;
-  }
+  return ok;
+}
+
+static bool not_as_it_was(const Writing *writing, size_t row, Fault *fault) {
+  const Change *cell = &writing->solution->changes[row];
   Text label = {0};
-  value_add_plain(&label, &cells->label);
-  fault_set(fault, FAULT_BUSY, "%s.%s of row %s is no longer what it was when it was solved",
-            cells->table, cells->column, text_get(&label) ? text_get(&label) : "?");
+  value_add_plain(&label, &cell->label);
+  fault_set(fault, writing->reading ? FAULT_INVALID : FAULT_BUSY,
+            writing->reading ? "%s.%s of row %s does not keep its value: a trigger changes it"
+                             : "%s.%s of row %s is no longer what it was when it was solved",
+            cell->table, cell->column, text_get(&label) ? text_get(&label) : "?");
   text_finish(&label);
   return false;
+}
+
+static bool write_row(Writing *writing, size_t row, RowState to, Fault *fault) {
+  size_t count = row_end(writing->solution, row) - row;
+  bool ok = prepare_row(writing, row, count, fault) && bind_row(writing, row, count, to, fault);
+  int step = ok ? query_step(writing->statement, fault) : -1;
+  bool found = step == 1;
+  while (step == 1) step = query_step(writing->statement, fault); /* also: PRAGMA count_changes */
+  if (step < 0) return false;
+  if (!writing->reading) found = sqlite3_changes(writing->db) == 1;
+  if (!found) return not_as_it_was(writing, row, fault);
+  writing->states[row] = (char)to;
+  return true;
 }
 
 /* One round over the rows that are not done; out of the way go only those that have not moved. A
@@ -168,34 +186,58 @@ static bool write_rounds(Writing *writing, Fault *fault) {
   }
 }
 
+/* Triggers have run: has each cell what it was given? */
+static bool read_again(Writing *writing, Fault *fault) {
+  query_finish(writing->statement);
+  writing->statement = NULL;
+  writing->reading = true;
+  const Solution *solution = writing->solution;
+  for (size_t row = 0; row < solution->nchanges; row = row_end(solution, row)) {
+    if (!write_row(writing, row, ROW_DONE, fault)) return false;
+  }
+  return true;
+}
+
 static bool write_answer(sqlite3 *db, const Solution *solution, Fault *fault) {
   Writing writing = {.db = db, .solution = solution, .states = calloc(solution->nchanges + 1, 1)};
   bool ok = writing.states ? write_rounds(&writing, fault) : fault_oom(fault);
-  query_finish(writing.update);
+  ok = ok && read_again(&writing, fault);
+  query_finish(writing.statement);
   free(writing.states);
   return ok;
 }
 
 /* ---- checking ------------------------------------------------------------------------------- */
 
-static sqlite3_stmt *rule_query(sqlite3 *db, const Rule *rule, const char *format, Fault *fault) {
-  return query_printf(db, fault, format, rule->view->schema, rule->view->name);
+/* Before an answer is reported a mistake is ours; afterwards the data have changed. */
+typedef enum When { WHEN_SOLVED, WHEN_APPLIED } When;
+
+static sqlite3_stmt *rule_query(sqlite3 *db, const RuleResult *rule, const char *format,
+                                Fault *fault) {
+  return query_printf(db, fault, format, rule->schema, rule->name);
 }
 
-static bool check_must(sqlite3 *db, const Rule *rule, Fault *fault) {
+static bool check_must(sqlite3 *db, const RuleResult *rule, When when, Fault *fault) {
   sqlite3_stmt *query =
       rule_query(db, rule, "SELECT 1 FROM \"%w\".\"%w\" WHERE NOT must LIMIT 1", fault);
   int step = query ? query_step(query, fault) : -1;
   query_finish(query);
-  if (step == 1) {
+  if (step == 1 && when == WHEN_SOLVED) {
     return fault_set(fault, FAULT_INTERNAL,
                      "the answer breaks rule %s when SQLite checks it; nothing is reported",
+                     rule->name);
+  }
+  if (step == 1) {
+    return fault_set(fault, FAULT_INVALID,
+                     "rule %s no longer holds for the answer: data or rules have changed since "
+                     "it was solved",
                      rule->name);
   }
   return step == 0 || fault_prefix(fault, "rule %s: ", rule->name);
 }
 
-static bool goal_total(sqlite3 *db, const Rule *rule, bool maximize, double *out, Fault *fault) {
+static bool goal_total(sqlite3 *db, const RuleResult *rule, bool maximize, double *out,
+                       Fault *fault) {
   sqlite3_stmt *query = rule_query(db, rule,
                                    maximize ? "SELECT total(maximize) FROM \"%w\".\"%w\""
                                             : "SELECT -total(minimize) FROM \"%w\".\"%w\"",
@@ -203,33 +245,46 @@ static bool goal_total(sqlite3 *db, const Rule *rule, bool maximize, double *out
   int step = query ? query_step(query, fault) : -1;
   if (step == 1) *out += sqlite3_column_double(query, 0);
   query_finish(query);
-  return step == 1;
+  return step == 1 || fault_prefix(fault, "goal %s: ", rule->name);
 }
 
-static bool check_rules(sqlite3 *db, Solution *solution, const Compiler *compiler, Fault *fault) {
-  for (size_t i = 0; i < compiler->nrules; i++) {
-    const Rule *rule = &compiler->rules[i];
-    double value = 0;
-    if (!rule->view) continue; /* SQLite has just enforced it */
-    if (rule->must >= 0 && !check_must(db, rule, fault)) return false;
-    if (rule->maximize >= 0 && !goal_total(db, rule, true, &value, fault)) return false;
-    if (rule->minimize >= 0 && !goal_total(db, rule, false, &value, fault)) return false;
-    solution->rules[i].value = value;
+static bool check_level(Solution *solution, size_t level, double total, When when, Fault *fault) {
+  int priority = solution->levels[level];
+  double reported = solution->objective[level];
+  if (fabs(total - reported) <= 1e-6 * (1 + fabs(total))) {
+    if (when == WHEN_SOLVED) solution->objective[level] = total;
+    return true;
+  }
+  if (when == WHEN_SOLVED) {
+    return fault_set(fault, FAULT_INTERNAL,
+                     "goals of priority %d are %.12g when SQLite computes them, not %.12g; "
+                     "nothing is reported",
+                     priority, total, reported);
+  }
+  return fault_set(fault, FAULT_INVALID,
+                   "goals of priority %d are %.12g, no longer %.12g: data or rules have changed "
+                   "since it was solved",
+                   priority, total, reported);
+}
+
+/* Runs the user's views; constraints of the schema SQLite has just enforced. */
+static bool check_rules(sqlite3 *db, Solution *solution, When when, Fault *fault) {
+  for (size_t i = 0; i < solution->nrules; i++) {
+    const RuleResult *rule = &solution->rules[i];
+    if (rule->schema && rule->must && !check_must(db, rule, when, fault)) return false;
   }
   for (size_t l = 0; l < solution->nlevels; l++) {
     double total = 0;
     for (size_t i = 0; i < solution->nrules; i++) {
-      const RuleResult *rule = &solution->rules[i];
-      if (rule->goal && rule->level == solution->levels[l]) total += rule->value;
+      RuleResult *rule = &solution->rules[i];
+      double value = 0;
+      if (rule->level != solution->levels[l]) continue;
+      if (rule->maximize && !goal_total(db, rule, true, &value, fault)) return false;
+      if (rule->minimize && !goal_total(db, rule, false, &value, fault)) return false;
+      if (when == WHEN_SOLVED) rule->value = value;
+      total += value;
     }
-    double reported = solution->objective[l];
-    if (fabs(total - reported) > 1e-6 * (1 + fabs(total))) {
-      return fault_set(fault, FAULT_INTERNAL,
-                       "goals of priority %d are %.12g when SQLite computes them, not %.12g; "
-                       "nothing is reported",
-                       solution->levels[l], total, reported);
-    }
-    solution->objective[l] = total;
+    if (!check_level(solution, l, total, when, fault)) return false;
   }
   return true;
 }
@@ -259,38 +314,19 @@ static bool leave(sqlite3 *db, bool outermost, bool keep, Fault *fault) {
   return !keep && undone;
 }
 
-bool apply_verify(sqlite3 *db, Solution *solution, const Compiler *compiler, Fault *fault) {
+bool apply_verify(sqlite3 *db, Solution *solution, Fault *fault) {
   bool outermost = sqlite3_get_autocommit(db);
   if (!enter(db, fault)) return false;
   bool ok = write_answer(db, solution, fault);
   if (!ok && fault->code != FAULT_INTERRUPT) fault_prefix(fault, "the answer cannot be written: ");
-  ok = ok && check_rules(db, solution, compiler, fault);
+  ok = ok && check_rules(db, solution, WHEN_SOLVED, fault);
   return leave(db, outermost, false, fault) && ok;
-}
-
-static bool check_names(sqlite3 *db, const Solution *solution, Fault *fault) {
-  for (size_t i = 0; i < solution->nrules; i++) {
-    const RuleResult *result = &solution->rules[i];
-    if (!result->must || !result->schema) continue;
-    sqlite3_stmt *query =
-        query_printf(db, fault, "SELECT 1 FROM \"%w\".\"%w\" WHERE NOT must LIMIT 1",
-                     result->schema, result->name);
-    int step = query ? query_step(query, fault) : -1;
-    query_finish(query);
-    if (step < 0) return false;
-    if (step == 1) {
-      return fault_set(fault, FAULT_INVALID,
-                       "rule %s no longer holds for the answer: data or rules have changed since "
-                       "it was solved",
-                       result->name);
-    }
-  }
-  return true;
 }
 
 bool apply_changes(sqlite3 *db, WeaveTab *tab, Fault *fault) {
   bool outermost = sqlite3_get_autocommit(db);
   if (!enter(db, fault)) return false;
-  bool ok = write_answer(db, &tab->solution, fault) && check_names(db, &tab->solution, fault);
+  bool ok = write_answer(db, &tab->solution, fault) &&
+            check_rules(db, &tab->solution, WHEN_APPLIED, fault);
   return leave(db, outermost, ok, fault) && ok;
 }

@@ -20,8 +20,8 @@ static bool find_object(Compiler *compiler, const char *schema, const char *name
   int step;
   bool known = !schema;
   while (!table->schema && (step = query_step(list, compiler->fault)) == 1) {
-    const char *candidate = (const char *)sqlite3_column_text(list, 0);
-    if (!candidate || (schema && strcasecmp(schema, candidate) != 0)) continue;
+    const char *candidate = query_text(list, 0);
+    if (schema && strcasecmp(schema, candidate) != 0) continue;
     known = true;
     sqlite3_stmt *find =
         query_printf(compiler->db, compiler->fault,
@@ -31,9 +31,9 @@ static bool find_object(Compiler *compiler, const char *schema, const char *name
     if (find && query_step(find, compiler->fault) == 1) {
       const char *sql = (const char *)sqlite3_column_text(find, 2);
       table->schema = compile_strdup(compiler, candidate);
-      table->name = compile_strdup(compiler, (const char *)sqlite3_column_text(find, 0));
+      table->name = compile_strdup(compiler, query_text(find, 0));
       table->sql = sql ? compile_strdup(compiler, sql) : NULL;
-      table->is_view = !strcmp((const char *)sqlite3_column_text(find, 1), "view");
+      table->is_view = !strcmp(query_text(find, 1), "view");
       table->is_virtual = sql && strncasecmp(sql, "CREATE VIRTUAL", 14) == 0;
     }
     query_finish(find);
@@ -62,8 +62,8 @@ static bool load_columns(Compiler *compiler, Table *table) {
       fault_oom(compiler->fault);
       goto out;
     }
-    list[n].name = compile_strdup(compiler, (const char *)sqlite3_column_text(info, 1));
-    list[n].type = compile_strdup(compiler, (const char *)sqlite3_column_text(info, 2));
+    list[n].name = compile_strdup(compiler, query_text(info, 1));
+    list[n].type = compile_strdup(compiler, query_text(info, 2));
     list[n].hidden = sqlite3_column_int(info, 6) == 1;
     notnull[n] = sqlite3_column_int(info, 3);
     pk[n] = sqlite3_column_int(info, 5);
@@ -115,12 +115,14 @@ static bool load_metadata(Compiler *compiler, Table *table) {
     }
   }
   static const char *const rowids[] = {"rowid", "_rowid_", "oid"};
+  bool hidden = true; /* so far: its names belong to columns */
   for (size_t r = 0; r < countof(rowids); r++) {
     bool taken = false;
     for (int i = 0; i < table->ncolumns; i++) {
       taken |= !strcasecmp(table->columns[i].name, rowids[r]);
     }
     if (taken) continue;
+    hidden = false;
     int rc = sqlite3_table_column_metadata(compiler->db, table->schema, table->name, rowids[r],
                                            NULL, NULL, NULL, NULL, NULL);
     table->has_rowid = rc == SQLITE_OK;
@@ -130,6 +132,7 @@ static bool load_metadata(Compiler *compiler, Table *table) {
     }
     break;
   }
+  if (hidden) table->nkeys = 0; /* PRIMARY KEY alone does not keep NULL out */
   return true;
 }
 
@@ -199,15 +202,68 @@ bool catalog_generated(Compiler *compiler, const Table *table, int column) {
   return found;
 }
 
+/* The parsed CREATE TABLE; NULL without a fault for what has none. */
+static const SqlCreate *table_create(Compiler *compiler, const Table *table) {
+  if (!table->sql || table->is_view || table->is_virtual) return NULL;
+  SqlStatement *statement =
+      sql_parse_statement(&compiler->arena, table->sql, strlen(table->sql), compiler->fault);
+  if (!statement) fault_prefix(compiler->fault, "table %s: ", table->name);
+  return statement ? statement->create : NULL;
+}
+
+typedef struct Reads {
+  const Table *table;
+  const bool *derived;
+  bool found;
+} Reads;
+
+static SqlWalk reads_decision(void *ctx, SqlExpr *expr) {
+  Reads *reads = ctx;
+  for (int i = 0; expr->kind == SQL_EXPR_COLUMN && i < reads->table->ncolumns; i++) {
+    bool changes = reads->table->decisions[i] || reads->derived[i];
+    reads->found |= changes && !strcasecmp(reads->table->columns[i].name, expr->name);
+  }
+  return SQL_WALK_ON;
+}
+
+bool catalog_derive(Compiler *compiler, Table *table) {
+  const SqlCreate *create = table_create(compiler, table);
+  bool *derived = arena_array(&compiler->arena, (size_t)table->ncolumns, sizeof *derived);
+  if (!derived) return fault_oom(compiler->fault);
+  table->derived = derived;
+  bool more = create != NULL; /* generated columns may read generated columns */
+  while (more) {
+    more = false;
+    for (int i = 0; i < create->ncolumns && i < table->ncolumns; i++) {
+      const SqlColumnDef *column = &create->columns[i];
+      for (int k = 0; k < column->nconstraints && !derived[i]; k++) {
+        if (column->constraints[k].kind != SQL_CONSTRAINT_GENERATED) continue;
+        Reads reads = {.table = table, .derived = derived};
+        SqlVisitor visitor = {.ctx = &reads, .expr = reads_decision};
+        sql_walk_expr(column->constraints[k].expr, &visitor);
+        derived[i] = reads.found;
+        more |= reads.found;
+      }
+    }
+  }
+  return compiler->fault->code == FAULT_NONE;
+}
+
+bool catalog_changes(const SqlExpr *column) {
+  const SqlSource *source = column->bound;
+  if (!source || source->kind != SQL_SOURCE_TABLE || source->cte || column->column < 0) {
+    return false;
+  }
+  const Table *table = source->object;
+  return table && table->decisions &&
+         (table->decisions[column->column] || table->derived[column->column]);
+}
+
 bool catalog_checks(Compiler *compiler, Table *table, SqlExpr ***out, int *out_count) {
   *out_count = 0;
   *out = NULL;
-  if (!table->sql || table->is_view || table->is_virtual) return true;
-  SqlStatement *statement =
-      sql_parse_statement(&compiler->arena, table->sql, strlen(table->sql), compiler->fault);
-  if (!statement) return fault_prefix(compiler->fault, "table %s: ", table->name);
-  const SqlCreate *create = statement->create;
-  if (!create) return true;
+  const SqlCreate *create = table_create(compiler, table);
+  if (!create) return compiler->fault->code == FAULT_NONE;
   int most = create->nconstraints;
   for (int i = 0; i < create->ncolumns; i++) most += create->columns[i].nconstraints;
   SqlExpr **checks = arena_array(&compiler->arena, (size_t)most, sizeof *checks);
@@ -249,11 +305,11 @@ static SqlFunctionKind bind_function(void *ctx, const char *name, int nargs) {
   if (!list) return kind;
   sqlite3_bind_text(list, 1, name, -1, SQLITE_STATIC);
   while (query_step(list, compiler->fault) == 1) {
-    const char *type = (const char *)sqlite3_column_text(list, 0);
+    const char *type = query_text(list, 0);
     int takes = sqlite3_column_int(list, 1);
     if (kind == SQL_FUNCTION_NONE) kind = SQL_FUNCTION_WRONG_ARGS;
     if (takes != nargs && takes != -1) continue;
-    kind = !type || *type == 's' ? SQL_FUNCTION_SCALAR : SQL_FUNCTION_AGGREGATE;
+    kind = *type == 's' ? SQL_FUNCTION_SCALAR : SQL_FUNCTION_AGGREGATE;
     /* pragma_function_list calls row_number() and its like 'w' as it does sum(). */
     static const char *const only_window[] = {"row_number",   "rank",       "dense_rank", "ntile",
                                               "percent_rank", "cume_dist",  "lag",        "lead",
@@ -265,6 +321,17 @@ static SqlFunctionKind bind_function(void *ctx, const char *name, int nargs) {
   }
   query_finish(list);
   return kind;
+}
+
+bool catalog_replaced(Compiler *compiler, const char *name, int nargs, bool *out) {
+  sqlite3_stmt *find = query_printf(compiler->db, compiler->fault,
+                                    "SELECT 1 FROM pragma_function_list WHERE NOT builtin AND name "
+                                    "= %Q COLLATE NOCASE AND narg IN (-1, %d)",
+                                    name, nargs);
+  int step = find ? query_step(find, compiler->fault) : -1;
+  *out = step == 1;
+  query_finish(find);
+  return step >= 0;
 }
 
 void catalog_schema(Compiler *compiler) {
@@ -319,8 +386,9 @@ bool catalog_view_select(Compiler *compiler, Table *view) {
   if (view->open) {
     return fault_set(compiler->fault, FAULT_INVALID, "view %s is circularly defined", view->name);
   }
+  const char *sql = view->sql ? view->sql : ""; /* an authorizer may have hidden it */
   SqlStatement *statement =
-      sql_parse_statement(&compiler->arena, view->sql, strlen(view->sql), compiler->fault);
+      sql_parse_statement(&compiler->arena, sql, strlen(sql), compiler->fault);
   if (!statement) return fault_prefix(compiler->fault, "view %s: ", view->name);
   if (statement->kind != SQL_STATEMENT_CREATE_VIEW || !statement->create->select) {
     return fault_set(compiler->fault, FAULT_INTERNAL, "view %s is not a view", view->name);
@@ -354,14 +422,9 @@ typedef struct Search {
 
 static SqlWalk search_expr(void *ctx, SqlExpr *expr) {
   Search *search = ctx;
-  if (expr->kind != SQL_EXPR_COLUMN || !expr->bound || expr->column < 0) return SQL_WALK_ON;
-  Table *table = expr->bound->object;
-  if (expr->bound->kind == SQL_SOURCE_TABLE && !expr->bound->cte && table && table->decisions &&
-      table->decisions[expr->column]) {
-    search->found = true;
-    return SQL_WALK_STOP;
-  }
-  return SQL_WALK_ON;
+  if (expr->kind != SQL_EXPR_COLUMN || !catalog_changes(expr)) return SQL_WALK_ON;
+  search->found = true;
+  return SQL_WALK_STOP;
 }
 
 static SqlWalk search_source(void *ctx, SqlSource *source) {

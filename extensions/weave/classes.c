@@ -73,8 +73,7 @@ static bool assign(Block *block, Feed *feed, uint32_t *class_of) {
       if (query && (step = query_step(query, fault)) != 1) break;
       for (int i = 0; i < ncolumns; i++) {
         Value value = query_value(query, i);
-        text_addc(&key, (char)('0' + value.type));
-        value_add_key(&key, &value, COLLATION_BINARY);
+        value_add_exact_key(&key, &value);
       }
       for (int c = 0; c < feed->ncells; c++) {
         text_addf(&key, ",%d", feed->cells[c].decision->domain[row]);

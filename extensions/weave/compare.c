@@ -45,6 +45,14 @@ static bool apply_affinities(const Algebra *algebra, Value *a, Value *b, const C
   return true;
 }
 
+static bool can_order(const Algebra *algebra, SqlOp op, const Comparison *how) {
+  if (!algebra->utf16 || how->collation != COLLATION_BINARY) return true;
+  if (op == SQL_OP_EQ || op == SQL_OP_NE) return true;
+  return fault_set(
+      algebra->fault, FAULT_UNSUPPORTED,
+      "a database of UTF-16 orders text in a way that is not supported over decisions");
+}
+
 /* 1, 0, or -1 for NULL. */
 static bool compare_values(const Algebra *algebra, SqlOp op, Value a, Value b,
                            const Comparison *how, int *out) {
@@ -55,6 +63,7 @@ static bool compare_values(const Algebra *algebra, SqlOp op, Value a, Value b,
                      "comparing decisions under a collation other than BINARY, NOCASE, RTRIM");
   }
   if (!apply_affinities(algebra, &a, &b, how)) return false;
+  if (a.type == VALUE_TEXT && b.type == VALUE_TEXT && !can_order(algebra, op, how)) return false;
   *out = holds(op, value_compare(&a, &b, how->collation));
   return true;
 }
@@ -180,6 +189,7 @@ static bool compare_two_choices(const Algebra *algebra, SqlOp op, const Sym *a, 
   }
   if (!all_numbers(&pair[0]) || !all_numbers(&pair[1])) {
     Sym ranked[2];
+    if (!can_order(algebra, op, how)) return false;
     if (!rank_choices(algebra, &pair[0], &pair[1], &ranked[0], &ranked[1])) return false;
     pair[0] = ranked[0];
     pair[1] = ranked[1];

@@ -59,6 +59,15 @@ bool model_ok_or_fault(Compiler *compiler) {
   return fault_set(compiler->fault, fault->code, "%s", fault->text);
 }
 
+static bool learn_encoding(Compiler *compiler) {
+  sqlite3_stmt *pragma = query_prepare(compiler->db, "PRAGMA encoding", compiler->fault);
+  int step = pragma ? query_step(pragma, compiler->fault) : -1;
+  Value encoding = step == 1 ? query_value(pragma, 0) : value_null();
+  compiler->algebra.utf16 = encoding.type == VALUE_TEXT && strcmp(encoding.bytes, "UTF-8") != 0;
+  query_finish(pragma);
+  return step >= 0;
+}
+
 bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool record_origins,
              Stop *stop, Fault *fault) {
   *out = (Compiler){.db = db,
@@ -68,10 +77,10 @@ bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool re
                     .record_origins = record_origins};
   out->model = model_create();
   if (!out->model) return fault_oom(fault);
-  out->algebra = (Algebra){out->model, &out->arena, fault};
+  out->algebra = (Algebra){.model = out->model, .arena = &out->arena, .fault = fault};
   catalog_schema(out);
   int64_t start = clock_now();
-  if (!domain_load(out)) return false;
+  if (!learn_encoding(out) || !domain_load(out)) return false;
   int64_t loaded = clock_now();
   out->seconds_domain = (double)(loaded - start) / 1e9;
   if (!rule_load(out)) return false;

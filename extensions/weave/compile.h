@@ -49,12 +49,13 @@ struct Table {
   const int *notnull; /* per column */
   int ncolumns;
   bool has_rowid;
-  const char **keys; /* what identifies a row: rowid, or the primary key's columns */
+  const char **keys; /* what identifies a row: rowid, or the primary key's columns; none: nothing */
   int nkeys;
   const char **primary; /* columns of the primary key */
   int nprimary;
   const char *label;    /* the only column of the primary key, NULL: none or several */
   Decision **decisions; /* per column; NULL array when none is decided */
+  const bool *derived;  /* per column: generated from decided ones; NULL like `decisions` */
   /* rows that some decision of the table covers, in key order */
   size_t nrows;
   Value *row_keys;     /* nrows * nkeys */
@@ -191,13 +192,19 @@ Table *catalog_table(Compiler *compiler, const char *schema, const char *name);
 Table *catalog_own(Compiler *compiler, const char *schema, const char *name);
 bool catalog_view_select(Compiler *compiler, Table *view);         /* parse and bind */
 bool catalog_depends(Compiler *compiler, Table *table, bool *out); /* reads a decision */
-void catalog_schema(Compiler *compiler);                           /* fills compiler->schema */
+/* Has the program registered a function of that name and arity itself? */
+bool catalog_replaced(Compiler *compiler, const char *name, int nargs, bool *out);
+void catalog_schema(Compiler *compiler); /* fills compiler->schema */
 bool compile_select_depends(Compiler *compiler, SqlSelect *select, bool *out);
 bool compile_expr_depends(Compiler *compiler, SqlExpr *expr, bool *out);
 
 /* The rowid by whatever name, or a column of the key where there is none. */
 bool catalog_identifies(const Table *table, const char *column);
 bool catalog_generated(Compiler *compiler, const Table *table, int column);
+
+/* Once all decisions are known: fills table->derived. */
+bool catalog_derive(Compiler *compiler, Table *table);
+bool catalog_changes(const SqlExpr *column); /* a column, bound: decided or derived */
 
 /* CHECK expressions of a table, parsed, unbound; in the arena. */
 bool catalog_checks(Compiler *compiler, Table *table, SqlExpr ***out, int *out_count);

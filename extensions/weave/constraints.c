@@ -26,7 +26,8 @@ static void add_key_order(Text *sql, const Table *table) {
     text_add(sql, side ? " < " : "");
     if (table->nkeys > 1) text_addc(sql, '(');
     for (int k = 0; k < table->nkeys; k++) {
-      text_addf(sql, "%s%s.%s", k ? "," : "", side ? "b" : "a", table->keys[k]);
+      if (k) text_addc(sql, ',');
+      add_field(sql, side ? "b" : "a", table->keys[k]);
     }
     if (table->nkeys > 1) text_addc(sql, ')');
   }
@@ -74,6 +75,8 @@ static bool add_unique(Compiler *compiler, Table *table, sqlite3_stmt *columns) 
     add_field(part, "a", column);
     text_add(part, part == &same ? " = " : " <> ");
     add_field(part, "b", column);
+    text_add(part, " COLLATE "); /* the index has its own */
+    text_add_name(part, query_text(columns, 1));
   }
   bool ok = step == 0;
   if (ok && plain && must.length) {
@@ -109,9 +112,10 @@ static bool unique_rules(Compiler *compiler, Table *table) {
   bool ok = indexes != NULL;
   int step = 0;
   while (ok && (step = query_step(indexes, compiler->fault)) == 1) {
-    sqlite3_stmt *columns = query_printf(
-        compiler->db, compiler->fault, "SELECT name FROM pragma_index_info(%Q, %Q) ORDER BY seqno",
-        sqlite3_column_text(indexes, 0), table->schema);
+    sqlite3_stmt *columns =
+        query_printf(compiler->db, compiler->fault,
+                     "SELECT name, coll FROM pragma_index_xinfo(%Q, %Q) WHERE key ORDER BY seqno",
+                     query_text(indexes, 0), table->schema);
     ok = columns && add_unique(compiler, table, columns);
     query_finish(columns);
   }
@@ -172,9 +176,9 @@ static bool add_foreign(Compiler *compiler, Table *table, int id) {
   bool decided = false, ok = columns != NULL;
   int step = 0, seq = 0;
   while (ok && (step = query_step(columns, compiler->fault)) == 1) {
-    const char *from = (const char *)sqlite3_column_text(columns, 1);
+    const char *from = query_text(columns, 1);
     const char *to = (const char *)sqlite3_column_text(columns, 2);
-    parent = catalog_table(compiler, table->schema, (const char *)sqlite3_column_text(columns, 0));
+    parent = catalog_table(compiler, table->schema, query_text(columns, 0));
     if (!parent) break;
     if (!to) to = parent->label;
     if (!to) break;

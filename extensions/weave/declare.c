@@ -94,7 +94,7 @@ static bool read_parenthesis(Reader *reader, const char **out) {
 /* lo..hi: the lexer would read "1..9" as 1. and .9, so this looks at the text itself. */
 static bool parse_range(const char *text, DecideClause *clause) {
   char *end;
-  double lo = strtod(text, &end);
+  double lo = text_read_real(text, &end);
   const char *dots = strstr(text, "..");
   if (!dots) return false;
   if (end > dots) end = (char *)dots; /* strtod took the first point */
@@ -102,7 +102,7 @@ static bool parse_range(const char *text, DecideClause *clause) {
     if (!strchr(" \t\r\n", *p)) return false;
   }
   const char *right = dots + 2;
-  double hi = strtod(right, &end);
+  double hi = text_read_real(right, &end);
   if (end == right || dots == text || end[strspn(end, " \t\r\n")]) return false;
   bool real = memchr(text, '.', (size_t)(dots - text)) || strpbrk(right, ".eE");
   *clause = (DecideClause){.schema = clause->schema,
@@ -245,7 +245,7 @@ static bool read_rules(Reader *reader) {
 
 static bool read_limit(Reader *reader) {
   char *end;
-  double limit = strtod(reader->text + reader->at, &end);
+  double limit = text_read_real(reader->text + reader->at, &end);
   bool whole = end != reader->text + reader->at && !end[strspn(end, " \t\r\n")];
   if (!whole || !(limit > 0) || limit > 86400) {
     return expected(reader, "a number of seconds above 0 and at most 86400");

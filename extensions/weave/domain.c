@@ -23,9 +23,10 @@ static bool resolve_column(Compiler *compiler, const DecideClause *clause, Decis
                      clause->table);
   }
   if (table->is_view || !table->schema || table->nkeys == 0) {
-    return fault_set(compiler->fault, FAULT_INVALID, "DECIDE %s.%s: %s is %s, expected a table",
-                     clause->table, clause->column, clause->table,
-                     table->is_view ? "a view" : "a virtual table without a key");
+    return fault_set(compiler->fault, FAULT_INVALID, "DECIDE %s.%s: %s %s", clause->table,
+                     clause->column, clause->table,
+                     table->is_view ? "is a view, expected a table"
+                                    : "has neither a rowid nor a key to know its rows by");
   }
   decision->column = -1;
   for (int i = 0; i < table->ncolumns; i++) {
@@ -98,7 +99,7 @@ static void add_from(Text *sql, const Decision *decision) {
 static void add_keys(Text *sql, const Table *table) {
   for (int k = 0; k < table->nkeys; k++) {
     if (k) text_addc(sql, ',');
-    text_add(sql, table->keys[k]);
+    text_add_name(sql, table->keys[k]);
   }
 }
 
@@ -294,7 +295,7 @@ static bool make_number(Compiler *compiler, Decision *decision, size_t row) {
 static bool make_constant(Compiler *compiler, Decision *decision, size_t row, Map *constants) {
   Text key = {0};
   bool added = false;
-  value_add_key(&key, &decision->present[row], COLLATION_BINARY);
+  value_add_exact_key(&key, &decision->present[row]);
   int64_t *at = key.oom
                     ? NULL
                     : map_put(constants, key.data, key.length, (int64_t)decision->ndomains, &added);
@@ -314,14 +315,14 @@ static bool find_current(Compiler *compiler, Decision *decision) {
     for (int i = 0; i < decision->domains[d].count; i++) {
       text_clear(&key);
       text_addf(&key, "%zu,", d);
-      value_add_key(&key, &decision->domains[d].values[i], COLLATION_BINARY);
+      value_add_exact_key(&key, &decision->domains[d].values[i]);
       if (key.oom || !map_put(&places, key.data, key.length, i, NULL)) goto oom;
     }
   }
   for (size_t r = 0; r < decision->table->nrows; r++) {
     text_clear(&key);
     text_addf(&key, "%d,", decision->domain[r]);
-    value_add_key(&key, &decision->present[r], COLLATION_BINARY);
+    value_add_exact_key(&key, &decision->present[r]);
     if (key.oom) goto oom;
     int64_t *at = map_get(&places, key.data, key.length);
     decision->current[r] = at ? (int)*at : -1;
@@ -473,6 +474,9 @@ bool domain_load(Compiler *compiler) {
   }
   for (size_t i = 0; i < compiler->ndecisions; i++) {
     if (!resolve_scope(compiler, &compiler->decisions[i])) return false;
+  }
+  for (Table *table = compiler->tables; table; table = table->next) {
+    if (table->decisions && !catalog_derive(compiler, table)) return false;
   }
   for (Table *table = compiler->tables; table; table = table->next) {
     if (!table->decisions) continue;

@@ -46,6 +46,14 @@ static Node *plan_column(Block *block, SqlExpr *expr) {
   return node;
 }
 
+/* A program may have put its own function in the place of SQLite's. */
+static bool is_builtin(Block *block, const SqlExpr *expr) {
+  bool own = false;
+  if (!catalog_replaced(block->compiler, expr->name, expr->nargs, &own)) return false;
+  return !own || block_refuse(block, expr, "%s() over decisions, which this program has replaced,",
+                              expr->name);
+}
+
 static Node *plan_aggregate(Block *block, SqlExpr *expr) {
   static const char *const known[] = {"avg", "count", "max", "min", "sum", "total"};
   bool found = false;
@@ -54,6 +62,7 @@ static Node *plan_aggregate(Block *block, SqlExpr *expr) {
     block_refuse(block, expr, "the aggregate %s() over decisions is not supported", expr->name);
     return NULL;
   }
+  if (!is_builtin(block, expr)) return NULL;
   Aggregate aggregate = {.expr = expr};
   if (!expr->star && expr->nargs > 0) {
     if (!(aggregate.arg = evaluate_plan(block, expr->args[0]))) return NULL;
@@ -115,6 +124,7 @@ static const char *construct_name(const SqlExpr *expr) {
 }
 
 static Node *plan_operator(Block *block, SqlExpr *expr) {
+  if (expr->kind == SQL_EXPR_FUNCTION && !is_builtin(block, expr)) return NULL;
   Node *node = new_node(block, NODE_OPERATOR, expr, 0);
   if (!node) return NULL;
   node->kids = arena_array(&block->compiler->arena, (size_t)expr->nargs, sizeof *node->kids);

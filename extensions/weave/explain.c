@@ -106,7 +106,7 @@ out:
 
 static int question_close(Question *question, VtCursor *cur, bool ok) {
   if (question->compiler.model) compiler_finish(&question->compiler);
-  query_finish(question->hold);
+  if (question->weave) weave_release(question->weave, question->hold);
   if (!ok) return vt_fault(cur->tab, &question->fault);
   cur->eof = question->cursor->nrows == 0;
   return SQLITE_OK;

@@ -22,7 +22,7 @@ static WeaveTab *argument_table(sqlite3_context *ctx, sqlite3_value *value, sqli
     func_fault(ctx, &fault);
   } else if (tab->busy) {
     func_fail(ctx, SQLITE_BUSY, "\"%s\" is being solved by the statement that calls this", name);
-    query_finish(*hold);
+    weave_release(tab, *hold);
     tab = NULL;
   } else {
     tab->busy = true;
@@ -32,7 +32,7 @@ static WeaveTab *argument_table(sqlite3_context *ctx, sqlite3_value *value, sqli
 
 static void release_table(WeaveTab *tab, sqlite3_stmt *hold) {
   tab->busy = false;
-  query_finish(hold); /* the table may end with it */
+  weave_release(tab, hold);
 }
 
 static void add_numbers(Text *json, const char *key, const Solution *solution, char which) {
@@ -57,7 +57,9 @@ static void result_solution(sqlite3_context *ctx, const Solution *solution) {
   add_numbers(&json, "objective", solution, 'o');
   add_numbers(&json, "bound", solution, 'b');
   add_numbers(&json, "gap", solution, 'g');
-  text_addf(&json, ",\"changes\":%zu,\"seconds\":%.3f}", solution->nchanges, solution->seconds);
+  text_addf(&json, ",\"changes\":%zu,\"seconds\":", solution->nchanges);
+  text_add_real(&json, round(solution->seconds * 1000) / 1000);
+  text_addc(&json, '}');
   vt_result_text(ctx, &json, true);
   text_finish(&json);
 }

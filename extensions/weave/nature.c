@@ -23,12 +23,17 @@ static void add_cell(Nature *nature, int cell) {
 
 static SqlWalk nature_column(NatureWalk *walk, SqlExpr *expr) {
   int at;
+  bool changes = catalog_changes(expr);
+  if (changes && !((const Table *)expr->bound->object)->decisions[expr->column]) {
+    compile_refuse(walk->block->compiler, expr,
+                   "column %s is generated from decided columns, which is not supported: write its "
+                   "expression instead",
+                   expr->name);
+    return SQL_WALK_STOP;
+  }
   Feed *feed = block_feed(walk->block, expr, &at);
   if (!feed) {
-    Table *table = expr->bound ? expr->bound->object : NULL;
-    bool decided = table && expr->bound->kind == SQL_SOURCE_TABLE && !expr->bound->cte &&
-                   table->decisions && expr->column >= 0 && table->decisions[expr->column];
-    walk->nature->symbolic |= decided; /* of a sub-select's own table */
+    walk->nature->symbolic |= changes; /* of a sub-select's own table */
     return SQL_WALK_ON;
   }
   if (feed->kind == FEED_VIEW) {

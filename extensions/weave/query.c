@@ -122,6 +122,11 @@ Value query_value(sqlite3_stmt *statement, int column) {
   return out;
 }
 
+const char *query_text(sqlite3_stmt *statement, int column) {
+  const char *text = (const char *)sqlite3_column_text(statement, column);
+  return text ? text : "";
+}
+
 bool query_bind(sqlite3_stmt *statement, int index, const Value *value, Fault *fault) {
   int rc = SQLITE_OK, length = (int)value->length;
   switch (value->type) {

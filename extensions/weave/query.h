@@ -23,6 +23,9 @@ int query_step(sqlite3_stmt *statement, Fault *fault);
 /* A column of the present row; text and blobs are valid until the next step. */
 Value query_value(sqlite3_stmt *statement, int column);
 
+/* Text that should be there: "" where an authorizer has put NULL in its place. */
+const char *query_text(sqlite3_stmt *statement, int column);
+
 /* Bind a value (copied). False: out of memory. */
 bool query_bind(sqlite3_stmt *statement, int index, const Value *value, Fault *fault);
 

@@ -193,7 +193,8 @@ static bool read_rules(Solution *solution, const Compiler *compiler, Fault *faul
     *result = (RuleResult){.name = arena_strdup(&solution->arena, rule->name),
                            .must = rule->must >= 0,
                            .level = rule->level,
-                           .goal = rule->maximize >= 0 || rule->minimize >= 0};
+                           .maximize = rule->maximize >= 0,
+                           .minimize = rule->minimize >= 0};
     if (rule->view) result->schema = arena_strdup(&solution->arena, rule->view->schema);
     if (!result->name || (rule->view && !result->schema)) return fault_oom(fault);
   }
@@ -306,7 +307,7 @@ static bool solve_model(sqlite3 *db, Compiler *compiler, const SolveRequest *req
   }
   if (ok && answer.values) {
     int64_t start = clock_now();
-    ok = apply_verify(db, solution, compiler, fault);
+    ok = apply_verify(db, solution, fault);
     add_phase(solution, "verify", (double)(clock_now() - start) / 1e9);
   }
   answer_finish(&answer);

@@ -83,6 +83,7 @@ typedef struct Algebra {
   Model *model;
   Arena *arena;
   Fault *fault;
+  bool utf16; /* BINARY then orders text by bytes that are not those we see */
 } Algebra;
 
 /* How a comparison treats its two sides. */

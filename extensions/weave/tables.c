@@ -65,10 +65,18 @@ WeaveTab *weave_hold(sqlite3 *db, const WeaveState *state, const char *name,
   *out_hold = query_printf(db, fault, "SELECT 1 FROM \"%w\".\"%w\"", tab->declaration.schema,
                            tab->declaration.name);
   tab = *out_hold ? weave_find(db, state, name, fault) : NULL;
-  if (tab) return tab;
+  if (tab) {
+    tab->held++;
+    return tab;
+  }
   query_finish(*out_hold);
   *out_hold = NULL;
   return NULL;
+}
+
+void weave_release(WeaveTab *tab, sqlite3_stmt *hold) {
+  tab->held--;
+  query_finish(hold);
 }
 
 /* ---- the model's table: proposed changes ---------------------------------------------------- */
@@ -174,7 +182,9 @@ static int weave_connect(VtTab *tab, const VtCreate *create) {
 }
 
 static int weave_destroy(VtTab *tab) {
-  ((WeaveTab *)tab)->dropped = true;
+  WeaveTab *weave = (WeaveTab *)tab;
+  if (weave->held) return SQLITE_LOCKED;
+  weave->dropped = true;
   return SQLITE_OK;
 }
 
@@ -331,7 +341,7 @@ static bool fill_status(StatusCursor *cursor, const Solution *s) {
     const RuleResult *rule = &s->rules[i];
     bool answered = s->status == SOLVE_OPTIMAL || s->status == SOLVE_FEASIBLE;
     if (rule->must) ok = add_status(cursor, "rule", rule->name, answered, NAN, 0, NAN, NAN);
-    if (rule->goal && ok) {
+    if ((rule->maximize || rule->minimize) && ok) {
       ok = add_status(cursor, "goal", rule->name, false, answered ? rule->value : NAN, rule->level,
                       NAN, NAN);
     }

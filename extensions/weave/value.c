@@ -53,7 +53,7 @@ static Value leading_number(const Value *value) {
   bool is_real;
   size_t n = number_length(value->bytes, value->length, &is_real);
   if (n == 0) return value_integer(0);
-  double real = strtod(value->bytes, NULL);
+  double real = text_read_real(value->bytes, NULL);
   if (!is_real && fabs(real) < 9e18) return value_integer(strtoll(value->bytes, NULL, 10));
   return value_real(real);
 }
@@ -174,6 +174,11 @@ void value_add_key(Text *key, const Value *value, Collation collation) {
       text_addn(key, value->bytes, n);
     }
   }
+}
+
+void value_add_exact_key(Text *key, const Value *value) {
+  text_addc(key, (char)('0' + value->type));
+  value_add_key(key, value, COLLATION_BINARY);
 }
 
 static void add_hex(Text *out, const Value *value) {

@@ -63,6 +63,9 @@ bool value_apply_affinity(Arena *arena, Value *value, SqlAffinity affinity);
 ** other): a key for grouping and hashing. */
 void value_add_key(Text *key, const Value *value, Collation collation);
 
+/* The same where typeof() counts too: 1 is not 1.0. */
+void value_add_exact_key(Text *key, const Value *value);
+
 /* Append the value as an SQL literal / as a JSON value (blobs as hex strings). */
 void value_add_sql(Text *out, const Value *value);
 void value_add_json(Text *out, const Value *value);

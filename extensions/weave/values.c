@@ -40,6 +40,13 @@ int values_add(Compiler *compiler, Decision *decision, const Value *values, int 
   return (int)decision->ndomains++;
 }
 
+/* Equal, and yet not the same for typeof() or a division. */
+static bool refuse_twins(Compiler *compiler, const Decision *decision, const Value *value) {
+  return fault_set(compiler->fault, FAULT_UNSUPPORTED,
+                   "DECIDE %s.%s IN: the candidate %.17g comes as INTEGER and as REAL",
+                   decision->clause->table, decision->clause->column, value_number(value));
+}
+
 /* The distinct values of column 0, NULL only when optional and then last. -1: a fault. */
 int values_read(Compiler *compiler, Decision *decision, sqlite3_stmt *query) {
   Value *values = NULL;
@@ -56,8 +63,14 @@ int values_read(Compiler *compiler, Decision *decision, sqlite3_stmt *query) {
     if (!values_store(compiler, decision->affinity, &value)) goto out;
     text_clear(&key);
     value_add_key(&key, &value, COLLATION_BINARY);
-    if (key.oom || !map_put(&seen, key.data, key.length, count, &added)) goto oom;
-    if (added) values[count++] = value;
+    int64_t *at = key.oom ? NULL : map_put(&seen, key.data, key.length, count, &added);
+    if (!at) goto oom;
+    if (added) {
+      values[count++] = value;
+    } else if (values[*at].type != value.type) {
+      refuse_twins(compiler, decision, &value);
+      goto out;
+    }
   }
   if (step < 0) goto out;
   if (decision->clause->optional) {
@@ -107,8 +120,7 @@ static const char *foreign_key_query(Compiler *compiler, const Decision *decisio
       table->name, table->schema, table->columns[decision->column].name, table->name,
       table->schema);
   if (keys && query_step(keys, compiler->fault) == 1) {
-    Table *parent =
-        catalog_table(compiler, table->schema, (const char *)sqlite3_column_text(keys, 0));
+    Table *parent = catalog_table(compiler, table->schema, query_text(keys, 0));
     const char *to = (const char *)sqlite3_column_text(keys, 1);
     if (!to && parent) to = parent->label;
     if (parent && to) {

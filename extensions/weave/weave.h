@@ -19,7 +19,7 @@ typedef struct Change {
 /* What became of one rule: for weave_status. */
 typedef struct RuleResult {
   const char *schema, *name; /* schema NULL: a constraint of the schema, which SQLite enforces */
-  bool must, goal;
+  bool must, maximize, minimize;
   int level;
   double value; /* sum of its goal, with the sign of the level */
 } RuleResult;
@@ -52,6 +52,7 @@ typedef struct WeaveTab {
   Declaration declaration;
   Solution solution;
   bool busy;            /* a solve is running: rules may call functions, but not this one */
+  int held;             /* calls that use it now: functions of rules may not drop it */
   bool dropped;         /* DROP TABLE is under way */
   const char *identity; /* schema, name and arguments */
 } WeaveTab;
@@ -78,11 +79,11 @@ void weave_state_close(void *state);
  ** FAULT_NOTFOUND when there is none. */
 WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault);
 
-/* The same for work that writes: the table stays connected until query_finish(*out_hold), even when
- *a
- ** rollback undoes a change of the schema. NULL: *out_hold is NULL too. */
+/* The same for longer work: until weave_release() the table cannot be dropped, and stays connected
+** even when a rollback undoes a change of the schema. NULL: *out_hold is NULL too. */
 WeaveTab *weave_hold(sqlite3 *db, const WeaveState *state, const char *name,
                      sqlite3_stmt **out_hold, Fault *fault);
+void weave_release(WeaveTab *tab, sqlite3_stmt *hold); /* the table may end with it */
 
 /* Options of one solve. */
 typedef struct SolveRequest {
@@ -98,7 +99,7 @@ bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration
 bool weave_run(WeaveTab *tab, const SolveRequest *request, Stop *stop, Fault *fault);
 
 /* apply.c */
-bool apply_verify(sqlite3 *db, Solution *solution, const Compiler *compiler, Fault *fault);
+bool apply_verify(sqlite3 *db, Solution *solution, Fault *fault);
 bool apply_changes(sqlite3 *db, WeaveTab *tab, Fault *fault);
 
 extern const VtTable weave_table, weave_relation_table, weave_status_table, weave_explain_table,

@@ -229,6 +229,9 @@ static void test_locale(void) {
   check_text(text_get(&text), "-1234.5 1.5e-07 3.0 0.30000000000000004",
              "reals have a point under a locale with a comma");
   text_finish(&text);
+  char *end;
+  check(text_read_real("-12.25e1;", &end) == -122.5 && *end == ';',
+        "reals are read with a point under a locale with a comma");
   setlocale(LC_NUMERIC, "C");
   snprintf(command, sizeof command, "rm -r %s", folder);
   if (system(command) != 0) printf("# cannot remove %s\n", folder);
