@@ -68,6 +68,19 @@ static bool learn_encoding(Compiler *compiler) {
   return step >= 0;
 }
 
+static bool compile_all(Compiler *compiler) {
+  int64_t start = clock_now();
+  if (!learn_encoding(compiler) || !domain_load(compiler)) return false;
+  int64_t loaded = clock_now();
+  compiler->seconds_domain = (double)(loaded - start) / 1e9;
+  if (!rule_load(compiler)) return false;
+  for (size_t i = 0; i < compiler->nrules; i++) {
+    if (!rule_compile(compiler, i)) return false;
+  }
+  compiler->seconds_rules = (double)(clock_now() - loaded) / 1e9;
+  return model_ok_or_fault(compiler);
+}
+
 bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool record_origins,
              Stop *stop, Fault *fault) {
   *out = (Compiler){.db = db,
@@ -79,16 +92,9 @@ bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool re
   if (!out->model) return fault_oom(fault);
   out->algebra = (Algebra){.model = out->model, .arena = &out->arena, .fault = fault};
   catalog_schema(out);
-  int64_t start = clock_now();
-  if (!learn_encoding(out) || !domain_load(out)) return false;
-  int64_t loaded = clock_now();
-  out->seconds_domain = (double)(loaded - start) / 1e9;
-  if (!rule_load(out)) return false;
-  for (size_t i = 0; i < out->nrules; i++) {
-    if (!rule_compile(out, i)) return false;
-  }
-  out->seconds_rules = (double)(clock_now() - loaded) / 1e9;
-  return model_ok_or_fault(out);
+  bool ok = snapshot_open(out) && (out->versions = snapshot_versions(out)) && compile_all(out);
+  snapshot_close(out);
+  return ok;
 }
 
 void compiler_finish(Compiler *compiler) {

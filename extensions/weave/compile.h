@@ -16,6 +16,7 @@
 **   evaluate.c  symbols of expressions over a tuple
 **   block.c     a SELECT as a symbolic relation: joins, groups, sub-selects
 **   rule.c      requirements and goals
+**   snapshot.c  what other connections write meanwhile
 **
 ** After section 3 of the Weave paper (HotOS'19): policies over tables, decisions as columns.
 */
@@ -165,7 +166,9 @@ struct Compiler {
   uint32_t *owner_row; /* … and which row's */
   size_t owners, owners_capacity, owner_rows_capacity;
   SymRelation *relations; /* for compiler_finish() */
-  int aliases;            /* counter for unique names in generated SQL */
+  sqlite3_stmt *snapshot;
+  const char *versions; /* of the databases, when they were read */
+  int aliases;          /* counter for unique names in generated SQL */
   /* figures for weave_status */
   int64_t tuples; /* rows enumerated by SQLite */
   int64_t statements;
@@ -224,6 +227,12 @@ enum { SMALL_RANGE = 128 }; /* lo..hi this wide becomes a choice: usable anywher
 bool values_range(Compiler *compiler, Decision *decision); /* each integer of lo..hi */
 bool values_one_column(Compiler *compiler, const Decision *decision, sqlite3_stmt *query);
 bool values_imply(Compiler *compiler, Decision *decision); /* no IN: foreign key, CHECK */
+
+/* snapshot.c: outside a transaction every query would see the databases as they are then, and rows
+** and rules be of different times. */
+bool snapshot_open(Compiler *compiler);
+void snapshot_close(Compiler *compiler);
+const char *snapshot_versions(Compiler *compiler); /* others once another connection has written */
 
 /* rule.c */
 bool rule_load(Compiler *compiler);

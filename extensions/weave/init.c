@@ -142,6 +142,8 @@ static const VtError solve_errors[] = {
     {"view v, column must: … is not supported (at \"…\", line n, column n)",
      "a construct over several decisions that is not linear",
      "rewrite it, or compute it from the data alone"},
+    {"another connection has written to the database while it was solved",
+     "the answer does not fit the database as it is now", "solve again, or within BEGIN IMMEDIATE"},
     {"unknown option \"x\"; there are limit, gap, seed, progress", "second argument",
      "use one of these"},
     {0}};
@@ -152,6 +154,9 @@ static const VtError apply_errors[] = {
     {"t.c of row r is no longer what it was when it was solved", "somebody changed the cell since",
      "solve again"},
     {"rule r no longer holds for the answer", "data or rules changed since", "solve again"},
+    {"goals of priority n are x, no longer y", "data or rules changed since", "solve again"},
+    {"t.c of row r does not keep its value: a trigger changes it", "a trigger writes the same cell",
+     "decide what the trigger does in rules"},
     {0}};
 
 static const VtFunction functions[] = {
