@@ -6,20 +6,28 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A message cut in the middle of a UTF-8 sequence would make the host's error text invalid. */
-static void trim_partial_utf8(char *text, size_t length) {
-  size_t start = length;
-  while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80) start--;
-  if (start == 0) return;
-  unsigned char lead = (unsigned char)text[start - 1];
-  size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-  if (length - (start - 1) < need) text[start - 1] = '\0';
+#include "base/text.h"
+
+/* Messages quote what was wrong, which may be any bytes, and may be cut in the middle of a
+*sequence.
+** Hosts expect UTF-8: what is none becomes '?', a sequence that was cut goes. */
+static void mend_utf8(char *text, bool cut) {
+  for (size_t i = 0, length = strlen(text); i < length;) {
+    size_t n = text_utf8_length(text + i, length - i);
+    bool tail = cut && n == 0 && (unsigned char)text[i] >= 0xC2 && length - i < 4;
+    for (size_t k = i + 1; tail && k < length; k++) {
+      tail = ((unsigned char)text[k] & 0xC0) == 0x80;
+    }
+    if (n == 0) text[i] = tail ? '\0' : '?';
+    if (tail) return;
+    i += n ? n : 1;
+  }
 }
 
 static void format_text(Fault *fault, const char *format, va_list args) {
   int wanted = vsnprintf(fault->text, sizeof fault->text, format, args);
   if (wanted < 0) fault->text[0] = '\0';
-  if (wanted >= (int)sizeof fault->text) trim_partial_utf8(fault->text, sizeof fault->text - 1);
+  mend_utf8(fault->text, wanted >= (int)sizeof fault->text);
 }
 
 bool fault_vset(Fault *fault, FaultCode code, const char *format, va_list args) {
@@ -54,9 +62,7 @@ bool fault_prefix(Fault *fault, const char *format, ...) {
   va_end(args);
   size_t used = strlen(whole.text);
   int wanted = snprintf(whole.text + used, sizeof whole.text - used, "%s", fault->text);
-  if (wanted >= (int)(sizeof whole.text - used)) {
-    trim_partial_utf8(whole.text, sizeof whole.text - 1);
-  }
+  mend_utf8(whole.text, wanted >= (int)(sizeof whole.text - used));
   *fault = whole;
   return false;
 }

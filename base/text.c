@@ -71,8 +71,8 @@ void text_add_string(Text *text, const char *string, size_t length) {
   add_quoted(text, '\'', string, length);
 }
 
-/* Length of the well-formed UTF-8 sequence at `s`, 0 if there is none. */
-static size_t utf8_length(const unsigned char *s, size_t left) {
+size_t text_utf8_length(const char *string, size_t left) {
+  const unsigned char *s = (const unsigned char *)string;
   size_t n = s[0] < 0x80   ? 1
              : s[0] < 0xC2 ? 0
              : s[0] < 0xE0 ? 2
@@ -94,7 +94,7 @@ void text_add_json(Text *text, const char *string, size_t length) {
   const unsigned char *s = (const unsigned char *)string;
   text_addc(text, '"');
   for (size_t i = 0; i < length;) {
-    size_t n = utf8_length(s + i, length - i);
+    size_t n = text_utf8_length(string + i, length - i);
     if (n == 0) {
       text_add(text, "\xEF\xBF\xBD");
       i++;

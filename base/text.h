@@ -26,6 +26,10 @@ void text_addv(Text *text, const char *format, va_list args) __attribute__((form
 void text_add_name(Text *text, const char *name);
 void text_add_string(Text *text, const char *string, size_t length);
 
+/* Length of the well-formed UTF-8 sequence that `string` begins with; 0: none within `left` bytes.
+ */
+size_t text_utf8_length(const char *string, size_t left);
+
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void text_add_json(Text *text, const char *string, size_t length);
 

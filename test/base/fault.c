@@ -46,6 +46,31 @@ static void test_set(void) {
   check_text(fault.text, "out of memory", "and text");
 }
 
+/* Messages quote anything. */
+static void test_bytes(void) {
+  Fault fault = {0};
+  fault_set(&fault, FAULT_INVALID, "not '%s'",
+            "\xff\xc3\xa9\xed\xa0\x80\xc0\xaf"
+            "a\xe2\x82");
+  check_text(fault.text, "not '?\xc3\xa9?\?\?\?\?a?\?'", "bytes that are no UTF-8 become ?");
+  bool valid = true;
+  unsigned state = 1;
+  for (int round = 0; round < 3000; round++) {
+    char text[FAULT_TEXT + 40] = "";
+    size_t length = (size_t)round % (sizeof text - 1);
+    for (size_t i = 0; i < length; i++) {
+      state = state * 1103515245 + 12345;
+      text[i] = (char)(state >> 16 & 3 ? 0x80 + (state >> 20) % 0x80 : 1 + (state >> 20) % 0x7f);
+    }
+    fault = (Fault){0};
+    fault_set(&fault, FAULT_INVALID, "%s", text);
+    valid &= valid_utf8(fault.text);
+    fault_prefix(&fault, "%s: ", text + length / 2);
+    valid &= valid_utf8(fault.text);
+  }
+  check(valid, "whatever is quoted, messages are UTF-8");
+}
+
 /* Texts of every length around the limit, of characters of every width. */
 static void test_cut(void) {
   static const char *const characters[] = {"x", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
@@ -90,6 +115,7 @@ static void test_prefix(void) {
 
 int main(void) {
   test_set();
+  test_bytes();
   test_cut();
   test_prefix();
   return checks_end();
