@@ -1,4 +1,5 @@
-"""A library exports its entry point alone, and reaches SQLite only through what it is handed.
+"""A library exports its entry point alone, names every library it needs, and reaches SQLite only
+through what it is handed.
 
 usage: exports.py LIBRARY...
 """
@@ -23,6 +24,9 @@ def complaints(path):
         symbol = line.split()[-1]
         if symbol.startswith("sqlite3"):
             yield f"{path.name}: calls {symbol} directly"
+    for line in output("ldd", "-r", path).splitlines():
+        if "undefined symbol" in line:
+            yield f"{path.name}: needs a library it does not name: {' '.join(line.split()[:3])}"
     for line in output("readelf", "-d", path).splitlines():
         if "(NEEDED)" in line and "libsqlite3" in line:
             yield f"{path.name}: needs libsqlite3"

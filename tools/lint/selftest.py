@@ -97,6 +97,8 @@ def export_results():
         ("a call past the api", "int sqlite3_sleep(int);\n" + good % "sqlite3_sleep(1)", [],
          "calls sqlite3_sleep directly"),
         ("libsqlite3 needed", good % 0, ["-Wl,--no-as-needed", "-lsqlite3"], "needs libsqlite3"),
+        ("a library not named", "double cos(double);\nstatic volatile double x;\n" + good % "cos(x) > 0",
+         [], "needs a library it does not name: undefined symbol: cos"),
         ("a search path", good % 0, ["-Wl,-rpath,/opt"], "has a search path"),
     ]
     with tempfile.TemporaryDirectory() as folder:
