@@ -314,12 +314,14 @@ static bool leave(sqlite3 *db, bool outermost, bool keep, Fault *fault) {
   return !keep && undone;
 }
 
-bool apply_verify(sqlite3 *db, Solution *solution, Fault *fault) {
+bool apply_verify(Compiler *compiler, Solution *solution, Fault *fault) {
+  sqlite3 *db = compiler->db;
   bool outermost = sqlite3_get_autocommit(db);
   if (!enter(db, fault)) return false;
   bool ok = write_answer(db, solution, fault);
   if (!ok && fault->code != FAULT_INTERRUPT) fault_prefix(fault, "the answer cannot be written: ");
   ok = ok && check_rules(db, solution, WHEN_SOLVED, fault);
+  if (!ok) snapshot_blame(compiler, fault); /* before the rollback, which may count as a change */
   return leave(db, outermost, false, fault) && ok;
 }
 

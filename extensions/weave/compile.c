@@ -92,7 +92,7 @@ bool compile(Compiler *out, sqlite3 *db, const Declaration *declaration, bool re
   if (!out->model) return fault_oom(fault);
   out->algebra = (Algebra){.model = out->model, .arena = &out->arena, .fault = fault};
   catalog_schema(out);
-  bool ok = snapshot_open(out) && (out->versions = snapshot_versions(out)) && compile_all(out);
+  bool ok = snapshot_open(out) && snapshot_note(out) && compile_all(out);
   snapshot_close(out);
   return ok;
 }

@@ -232,7 +232,9 @@ bool values_imply(Compiler *compiler, Decision *decision); /* no IN: foreign key
 ** and rules be of different times. */
 bool snapshot_open(Compiler *compiler);
 void snapshot_close(Compiler *compiler);
-const char *snapshot_versions(Compiler *compiler); /* others once another connection has written */
+bool snapshot_note(Compiler *compiler); /* which state this is */
+/* An answer that does not fit: when another connection has written since, that is why. */
+void snapshot_blame(Compiler *compiler, Fault *fault);
 
 /* rule.c */
 bool rule_load(Compiler *compiler);

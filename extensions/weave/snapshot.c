@@ -2,6 +2,8 @@
 ** One state of the databases for all queries of a compilation, and what others have written since.
 ** See compile.h.
 */
+#include <string.h>
+
 #include "extensions/weave/compile.h"
 
 /* Calls each(ctx, name) for main, temp and what is attached. */
@@ -50,9 +52,27 @@ static bool add_version(Compiler *compiler, const char *database, Text *out) {
   return step >= 0;
 }
 
-const char *snapshot_versions(Compiler *compiler) {
-  Text versions = {0};
-  if (for_databases(compiler, add_version, &versions)) return compile_text(compiler, &versions);
-  text_finish(&versions);
+static const char *versions(Compiler *compiler) {
+  Text all = {0};
+  if (for_databases(compiler, add_version, &all)) return compile_text(compiler, &all);
+  text_finish(&all);
   return NULL;
+}
+
+bool snapshot_note(Compiler *compiler) {
+  compiler->versions = versions(compiler);
+  return compiler->versions != NULL;
+}
+
+void snapshot_blame(Compiler *compiler, Fault *fault) {
+  Fault found = *fault;
+  bool fits = found.code == FAULT_INTERNAL || found.code == FAULT_INVALID;
+  if (!fits && found.code != FAULT_BUSY) return;
+  fault_clear(fault);
+  const char *now = versions(compiler);
+  *fault = found;
+  if (!now || strcmp(now, compiler->versions) == 0) return;
+  fault_clear(fault);
+  fault_set(fault, FAULT_BUSY,
+            "another connection has written to the database while it was solved");
 }

@@ -291,22 +291,6 @@ static bool progress_open(sqlite3 *db, const SolveRequest *request, Stop *stop, 
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* An answer that no longer fits what others have written since the rules were read: not our
- *mistake,
- ** nor that of the rules. */
-static bool blame_writers(Compiler *compiler, Fault *fault) {
-  Fault found = *fault;
-  if (found.code == FAULT_INTERRUPT || found.code == FAULT_NOMEM) return false;
-  fault_clear(fault);
-  const char *now = snapshot_versions(compiler);
-  if (now && strcmp(now, compiler->versions) != 0) {
-    return fault_set(fault, FAULT_BUSY,
-                     "another connection has written to the database while it was solved");
-  }
-  *fault = found;
-  return false;
-}
-
 static bool solve_model(sqlite3 *db, Compiler *compiler, const SolveRequest *request, Stop *stop,
                         Solution *solution, Fault *fault) {
   Answer answer = {0};
@@ -323,7 +307,7 @@ static bool solve_model(sqlite3 *db, Compiler *compiler, const SolveRequest *req
   }
   if (ok && answer.values) {
     int64_t start = clock_now();
-    ok = apply_verify(db, solution, fault) || blame_writers(compiler, fault);
+    ok = apply_verify(compiler, solution, fault);
     add_phase(solution, "verify", (double)(clock_now() - start) / 1e9);
   }
   answer_finish(&answer);

@@ -99,7 +99,7 @@ bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration
 bool weave_run(WeaveTab *tab, const SolveRequest *request, Stop *stop, Fault *fault);
 
 /* apply.c */
-bool apply_verify(sqlite3 *db, Solution *solution, Fault *fault);
+bool apply_verify(Compiler *compiler, Solution *solution, Fault *fault);
 bool apply_changes(sqlite3 *db, WeaveTab *tab, Fault *fault);
 
 extern const VtTable weave_table, weave_relation_table, weave_status_table, weave_explain_table,
