@@ -78,7 +78,7 @@ static bool list_blocks(Recording *recording, Fault *fault) {
     if (head.codec > CODEC_END) return corrupt(recording, fault, "a block of unknown codec", at);
     if (head.stored > recording->size - at - sizeof head) return true;
     if (head.codec == CODEC_END) {
-      recording->whole = block_hash(&head, NULL) == head.hash && !head.stored;
+      recording->whole = !head.stored && block_hash(&head, NULL) == head.hash;
       return true;
     }
     if (head.first_ev <= previous) return corrupt(recording, fault, "ordinals that shrink", at);
@@ -128,7 +128,7 @@ static bool load_block(TraceCursor *cursor, size_t i, Fault *fault) {
   }
   if (!make_room(cursor, head.raw)) return fault_oom(fault);
   if (head.codec == CODEC_RAW) {
-    memcpy(cursor->raw, payload, head.raw);
+    if (head.raw) memcpy(cursor->raw, payload, head.raw); /* none: there may be no room either */
   } else {
     size_t n = ZSTD_decompressDCtx(cursor->zstd, cursor->raw, head.raw, payload, head.stored);
     if (ZSTD_isError(n) || n != head.raw) {
