@@ -1,0 +1,41 @@
+/*
+** A number for the whole state of a process: what recording and replay compare.
+**
+** Every private page that the process has written counts with its address, all-zero pages count
+** nothing (so it does not matter what has been touched and how ranges are split); besides them the
+** registers of one thread, integer and floating point. Shared mappings of files do not count.
+*/
+#ifndef TENFOLD_REPLAY_STATE_H
+#define TENFOLD_REPLAY_STATE_H
+
+#include "replay/maps.h"
+#include "replay/tracee.h"
+
+/* One address space between two hashes. All zero is valid. */
+typedef struct StateReader {
+  int pagemap; /* /proc/PID/pagemap + 1, 0: not open yet */
+  pid_t pid;
+  uint8_t *buffer;
+  struct StateRegion *regions;
+  size_t capacity;
+} StateReader;
+
+/* A patch of ours in the program's code: what the program put there is in `original`. */
+typedef struct StatePatch {
+  uint64_t addr;
+  uint8_t size, original[32];
+} StatePatch;
+
+typedef struct StatePatches {
+  StatePatch *list; /* sorted by addr */
+  size_t count, capacity;
+} StatePatches;
+
+/* Cost: about 1 ms for 4 MB written pages. `patches` may be NULL. */
+bool state_memory(StateReader *reader, Space *space, const MapList *maps,
+                  const StatePatches *patches, uint64_t *out, Fault *fault);
+/* Of a thread in a stop. rcx, r11 and orig_rax are left out: the kernel's business. */
+bool state_registers(Tracee *tracee, uint64_t *out, Fault *fault);
+void state_finish(StateReader *reader);
+
+#endif
