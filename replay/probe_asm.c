@@ -30,7 +30,7 @@ static void at_base(Asm *code, unsigned opcode, unsigned reg, Reg base, int32_t 
   asm_byte(code, rex((Reg)reg, 0, base));
   asm_byte(code, opcode);
   asm_byte(code, modrm(near ? 1 : 2, reg, base));
-  if ((base & 7) == REG_RSP) asm_byte(code, 0x24); /* needs a SIB byte, of no index */
+  if ((base & 7) == GP_RSP) asm_byte(code, 0x24); /* needs a SIB byte, of no index */
   if (near) {
     asm_byte(code, (unsigned)disp & 0xff);
   } else {

@@ -14,22 +14,22 @@
 
 /* The order of the encoding. */
 typedef enum Reg {
-  REG_RAX,
-  REG_RCX,
-  REG_RDX,
-  REG_RBX,
-  REG_RSP,
-  REG_RBP,
-  REG_RSI,
-  REG_RDI,
-  REG_R8,
-  REG_R9,
-  REG_R10,
-  REG_R11,
-  REG_R12,
-  REG_R13,
-  REG_R14,
-  REG_R15
+  GP_RAX,
+  GP_RCX,
+  GP_RDX,
+  GP_RBX,
+  GP_RSP,
+  GP_RBP,
+  GP_RSI,
+  GP_RDI,
+  GP_R8,
+  GP_R9,
+  GP_R10,
+  GP_R11,
+  GP_R12,
+  GP_R13,
+  GP_R14,
+  GP_R15
 } Reg;
 
 /* Low nibble of the conditional jumps; `cond ^ 1` is the opposite. */

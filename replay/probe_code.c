@@ -60,7 +60,7 @@ static InsnKind relative_kind(const ZydisDecodedInstruction *decoded, Insn *out)
 
 /* Calls and jumps through a register or memory. A call is imitated by a push and a jump, so its
 ** operand must not hang on rsp. */
-static InsnKind indirect_kind(const ZydisDecodedInstruction *decoded, const Insn *out) {
+static InsnKind indirect_kind(const ZydisDecodedInstruction *decoded) {
   const bool call = decoded->meta.category == ZYDIS_CATEGORY_CALL;
   const unsigned field = decoded->raw.modrm.reg;
   if (decoded->opcode != 0xff || (field != 2 && field != 4)) return INSN_FIXED; /* far */
@@ -71,7 +71,6 @@ static InsnKind indirect_kind(const ZydisDecodedInstruction *decoded, const Insn
   if (!on_register && decoded->raw.modrm.rm == 4 && decoded->raw.sib.base == 4 && !rex_b) {
     return INSN_FIXED;
   }
-  (void)out;
   return INSN_CALL_AT;
 }
 
@@ -80,8 +79,7 @@ static InsnKind kind_of(const ZydisDecodedInstruction *decoded, Insn *out) {
   case ZYDIS_CATEGORY_CALL:
   case ZYDIS_CATEGORY_UNCOND_BR:
   case ZYDIS_CATEGORY_COND_BR:
-    return decoded->raw.imm[0].is_relative ? relative_kind(decoded, out)
-                                           : indirect_kind(decoded, out);
+    return decoded->raw.imm[0].is_relative ? relative_kind(decoded, out) : indirect_kind(decoded);
   case ZYDIS_CATEGORY_RET:
     return decoded->mnemonic == ZYDIS_MNEMONIC_RET && decoded->operand_width == 64 &&
                    (decoded->opcode == 0xc3 || decoded->opcode == 0xc2)
