@@ -19,6 +19,7 @@
 
 /* What the kernel returns inside, which a tracer sees at the end of an interrupted call. */
 enum { ERESTART_FIRST = 512, ERESTART_RESTARTBLOCK = 516, ERROR_LAST = 4095 };
+enum { VECTOR_MAX = 1024 }; /* the kernel's own limit, IOV_MAX */
 static const uint64_t range_limit = 1u << 30;
 
 /* ---- names */
@@ -66,9 +67,9 @@ uint64_t walk_bytes(const Walk *walk, uint64_t limit) {
 }
 
 static void walk_add(Walk *walk, uint64_t addr, uint64_t size, bool out) {
-  if (!addr || !size || walk->count >= CALL_MAX_RANGES) return;
   if (size > range_limit) size = range_limit;
   if (size > UINT64_MAX - addr) size = UINT64_MAX - addr;
+  if (!addr || !size || walk->count >= CALL_MAX_RANGES) return;
   if (walk->count < walk->max) walk->ranges[walk->count] = (CallRange){addr, size, out};
   walk->count++;
 }
@@ -98,7 +99,7 @@ void walk_vector(Walk *walk, uint64_t vector, uint64_t count, uint64_t bytes, bo
   struct {
     uint64_t base, size;
   } part[64];
-  for (uint64_t i = 0; i < count && i < CALL_MAX_RANGES && bytes; i++) {
+  for (uint64_t i = 0; i < count && i < VECTOR_MAX && bytes; i++) {
     uint64_t place = i % 64, left = count - i;
     if (place == 0) {
       size_t wanted = (left < 64 ? left : 64) * sizeof part[0];
