@@ -19,7 +19,6 @@
 
 /* What the kernel returns inside, which a tracer sees at the end of an interrupted call. */
 enum { ERESTART_FIRST = 512, ERESTART_RESTARTBLOCK = 516, ERROR_LAST = 4095 };
-enum { VECTOR_MAX = 1024 }; /* the kernel's own limit, IOV_MAX */
 static const uint64_t range_limit = 1u << 30;
 
 /* ---- names */
@@ -99,7 +98,7 @@ void walk_vector(Walk *walk, uint64_t vector, uint64_t count, uint64_t bytes, bo
   struct {
     uint64_t base, size;
   } part[64];
-  for (uint64_t i = 0; i < count && i < VECTOR_MAX && bytes; i++) {
+  for (uint64_t i = 0; i < count && walk->parts < CALL_MAX_RANGES && bytes; i++, walk->parts++) {
     uint64_t place = i % 64, left = count - i;
     if (place == 0) {
       size_t wanted = (left < 64 ? left : 64) * sizeof part[0];

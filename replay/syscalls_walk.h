@@ -59,6 +59,7 @@ typedef struct Walk {
   void *ctx;
   CallRange *ranges;
   int max, count;
+  int parts; /* iovecs looked at so far: a limit to what a hostile caller can cost */
 } Walk;
 
 typedef void WalkMore(Walk *walk);
