@@ -53,6 +53,7 @@ void probes_free(Probes *probes) {
   free(probes->patches);
   free(probes->regions);
   free(probes->sets);
+  free(probes->watches);
   free(probes);
 }
 

@@ -125,12 +125,35 @@ bool probes_point(Probes *probes, Tracee *tracee, const ProbePoint *point, CodeR
 /* Take back what probes_count() and probes_point() did at addr. */
 bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
 
+/* From now on every write of the program to addr[0..size) is a stop (PROBE_WRITE), told by
+** probes_write() once it has happened. The pages are made read-only: a write to them costs about
+** 60 us, also beside the range. What is written in the program's name (results of system calls) is
+** not seen: compare the memory before and after. Protection that the program itself changes later
+** ends the watch of those pages. */
+bool probes_watch(Probes *probes, Tracee *tracee, uint64_t addr, uint64_t size, int *out_watch,
+                  Fault *fault);
+bool probes_unwatch(Probes *probes, Tracee *tracee, int watch, Fault *fault);
+
+/* `pc` is the address of the instruction in the program. What it wrote, cut to the range: size
+ *bytes
+ ** at addr; at most WRITE_BYTES of a write come with their values. A repeated string instruction is
+ *a
+ ** write for each repetition. */
+enum { WRITE_BYTES = 64 };
+typedef struct ProbeWrite {
+  int watch;
+  uint64_t pc, addr, size;
+  uint8_t before[WRITE_BYTES], after[WRITE_BYTES];
+} ProbeWrite;
+const ProbeWrite *probes_write(const Probes *probes);
+
 typedef enum ProbeStop {
   PROBE_FOREIGN, /* not ours; rip, if it was in our copy of an instruction, is the original's now */
   PROBE_HANDLED, /* go on */
   PROBE_LIMIT,   /* a set has all the rows it wants: `set` */
   PROBE_REACHED, /* probes_count(): rip is still ours, to go on from; see probes_leave() */
-  PROBE_POINT    /* probes_point(): likewise */
+  PROBE_POINT,   /* probes_point(): likewise */
+  PROBE_WRITE    /* probes_watch(): the write has been made */
 } ProbeStop;
 
 /* After a stop with SIGTRAP or SIGSEGV. False: the row file could not grow, or the like. */

@@ -59,6 +59,12 @@ typedef struct ProbeSet {
   bool limited, borrowed; /* borrowed: the file is the parent's */
 } ProbeSet;
 
+typedef struct Watch {
+  uint64_t addr, size, start, end; /* the range, and its pages */
+  int prot;                        /* of the pages, as the program knows it */
+  bool live;
+} Watch;
+
 struct Probes {
   Space *space;
   ProbePlace place;
@@ -73,6 +79,9 @@ struct Probes {
   size_t nregions, regions_capacity;
   Patch **patches; /* by start; retired ones are kept for threads inside their code */
   size_t npatches, patches_capacity;
+  Watch *watches;
+  size_t nwatches, watches_capacity;
+  ProbeWrite write; /* the last */
 };
 
 /* probe_memory.c */
@@ -96,5 +105,8 @@ bool plan_action(Probes *probes, const Body *body, size_t i, bool before, bool i
 bool plan_commit(Probes *probes, Tracee *tracee, Fault *fault);
 bool patch_unplant(Probes *probes, Patch *patch, Fault *fault);
 void patch_free(Patch *patch);
+
+/* probe_watch.c: a fault at `addr`; *out is left alone when it is not ours. */
+bool watch_fault(Probes *probes, Tracee *tracee, uint64_t addr, ProbeStop *out, Fault *fault);
 
 #endif

@@ -145,6 +145,10 @@ static bool on_fault(Probes *probes, Tracee *tracee, ProbeStop *out, int *out_se
     }
     if (*out == PROBE_FOREIGN && on_point(probes, tracee)) *out = PROBE_HANDLED;
   }
+  if (*out == PROBE_FOREIGN && info.si_signo == SIGSEGV && info.si_code == SEGV_ACCERR &&
+      !watch_fault(probes, tracee, (uint64_t)(uintptr_t)info.si_addr, out, fault)) {
+    return false;
+  }
   return *out != PROBE_FOREIGN || probes_leave(probes, tracee, fault);
 }
 
@@ -259,7 +263,8 @@ static Patch *patch_copy(const Patch *from) {
 static bool copy_all(const Probes *from, Probes *to) {
   if (!array_grow(to->patches, to->patches_capacity, from->npatches + 1) ||
       !array_grow(to->regions, to->regions_capacity, from->nregions + 1) ||
-      !array_grow(to->sets, to->sets_capacity, PROBE_SETS)) {
+      !array_grow(to->sets, to->sets_capacity, PROBE_SETS) ||
+      !array_grow(to->watches, to->watches_capacity, from->nwatches + 1)) {
     return false;
   }
   for (size_t i = 0; i < from->npatches; i++) {
@@ -275,6 +280,7 @@ static bool copy_all(const Probes *from, Probes *to) {
     if (!to->regions[i].bytes) return false;
     memcpy(to->regions[i].bytes, from->regions[i].bytes, REGION_BYTES);
   }
+  for (size_t i = 0; i < from->nwatches; i++) to->watches[to->nwatches++] = from->watches[i];
   for (size_t i = 0; i < from->nsets; i++) {
     to->sets[i] = from->sets[i];
     to->sets[i].borrowed = true;

@@ -366,7 +366,57 @@ static void test_point(void) {
   probed_end(&probed);
 }
 
+static struct {
+  char before[3 * 4096];
+  uint64_t word, other, more;
+} watched __attribute__((aligned(4096)));
+
+static int writes(void *arg) {
+  (void)arg;
+  volatile uint64_t *word = &watched.word;
+  for (uint64_t i = 1; i <= 50; i++) {
+    *word += i;
+    watched.other = i;
+    __asm__ volatile("" ::: "memory");
+  }
+  __asm__ volatile("movb $7, 3(%0)\n lock xaddq %1, (%0)" ::"r"(word), "r"((uint64_t)1) : "memory");
+  __asm__ volatile("rep stosb" ::"D"((char *)word - 2), "c"(12l), "a"(9) : "memory");
+  __asm__ volatile("push $77\n pop %0" : "=m"(*word)::"memory");
+  return *word != 77;
+}
+
+static void test_writes(void) {
+  Probed probed;
+  uint64_t stops = 0, seen = 0, value = 0, bytes = 0;
+  int status, watch;
+  Fault fault = {0};
+  bool sums = true;
+  probed_start(&probed, writes, NULL);
+  if (!probes_watch(probed.probes, &probed.tracee, (uint64_t)(uintptr_t)&watched.word, 8, &watch,
+                    &fault))
+    probed_die(&fault);
+  while (probed_run(&probed, &stops, &status) == PROBE_WRITE) {
+    const ProbeWrite *write = probes_write(probed.probes);
+    uint64_t before = 0, after = 0;
+    memcpy(&before, write->before, 8);
+    memcpy(&after, write->after, 8);
+    if (++seen <= 50) sums &= write->size == 8 && before == value && after == value + seen;
+    value = after;
+    if (seen == 51)
+      sums &= write->size == 1 && write->addr == (uint64_t)(uintptr_t)&watched.word + 3 &&
+              before == 0 && after == 7;
+    if (seen > 52 && write->size == 1) bytes += after == 9;
+  }
+  check(status == 0 && sums, "each write with what was before and after");
+  check(seen == 50 + 2 + 8 + 1 && bytes == 8 && value == 77,
+        "by byte, locked, repeated and from the stack");
+  printf("# %llu writes, %llu stops, status 0x%x\n", (unsigned long long)seen,
+         (unsigned long long)stops, (unsigned)status);
+  probed_end(&probed);
+}
+
 int main(void) {
+  test_writes();
   test_all(false);
   test_all(true);
   test_tests();
