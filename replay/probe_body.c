@@ -182,7 +182,8 @@ static uint64_t padding_end(const Body *body, const Insn *last) {
   return at;
 }
 
-bool body_window(const Body *body, size_t first, size_t last, Window *out) {
+/* Can these run elsewhere, with nothing jumping between them? */
+static bool movable(const Body *body, size_t first, size_t last) {
   const Insn *insns = body->insns;
   if (last - first >= WINDOW_INSNS) return false;
   /* Where not everything is known, only what lies within one instruction is safe. */
@@ -192,6 +193,12 @@ bool body_window(const Body *body, size_t first, size_t last, Window *out) {
     if (i > first && body_is_target(body, insns[i].at)) return false;
     if (i < last && (insn_ends(&insns[i]) || insn_calls(&insns[i]))) return false;
   }
+  return true;
+}
+
+bool body_window(const Body *body, size_t first, size_t last, Window *out) {
+  const Insn *insns = body->insns;
+  if (!movable(body, first, last)) return false;
   uint64_t start = insns[first].at, end = insns[last].at + insns[last].length;
   if (end - start < WINDOW_JUMP && insn_ends(&insns[last])) {
     uint64_t padding = padding_end(body, &insns[last]);
@@ -214,4 +221,38 @@ bool body_window_at(const Body *body, size_t i, bool before, Window *out) {
     if (body_window(body, first, i, out)) return true;
   }
   return false;
+}
+
+/* Padding behind an instruction that ends: its last bytes, so that the ending keeps room as well.
+ */
+static bool find_island(const Body *body, uint64_t start, uint64_t end, BytesTaken taken,
+                        const void *ctx, uint64_t *out) {
+  for (size_t i = 0; i < body->count; i++) {
+    const Insn *insn = &body->insns[i];
+    if (!insn_ends(insn)) continue;
+    const uint64_t from = insn->at + insn->length, to = padding_end(body, insn);
+    if (to - from < WINDOW_JUMP) continue;
+    const uint64_t island = to - WINDOW_JUMP;
+    const int64_t distance = (int64_t)(island - (start + WINDOW_SHORT));
+    if (distance < -128 || distance > 127 || taken(ctx, island, to)) continue;
+    if (island < end && start < to) continue; /* the window itself */
+    *out = island;
+    return true;
+  }
+  return false;
+}
+
+bool body_short_window(const Body *body, size_t i, bool before, BytesTaken taken, const void *ctx,
+                       Window *out, uint64_t *out_island) {
+  if (!body->whole) return false;
+  for (size_t first = i;; first--) {
+    const uint64_t start = body->insns[first].at;
+    *out = (Window){first, i, body->insns[i].at + body->insns[i].length};
+    if (movable(body, first, i) && out->end - start >= WINDOW_SHORT &&
+        !taken(ctx, start, out->end) &&
+        find_island(body, start, out->end, taken, ctx, out_island)) {
+      return true;
+    }
+    if (!before || first == 0 || i - first >= 2) return false;
+  }
 }

@@ -61,4 +61,11 @@ bool body_window(const Body *body, size_t first, size_t last, Window *out);
 ** be. False: it takes an int3. */
 bool body_window_at(const Body *body, size_t i, bool before, Window *out);
 
+/* Where not even 5 bytes can be had: 2 bytes or more around instruction i for a short jump, and 5
+** bytes of padding in its reach, `*out_island`, that nobody runs. `taken` says what is in use. */
+enum { WINDOW_SHORT = 2 };
+typedef bool (*BytesTaken)(const void *ctx, uint64_t start, uint64_t end);
+bool body_short_window(const Body *body, size_t i, bool before, BytesTaken taken, const void *ctx,
+                       Window *out, uint64_t *out_island);
+
 #endif

@@ -35,6 +35,8 @@ typedef struct Patch {
   uint64_t code;
   uint32_t code_size;
   uint8_t original[WINDOW_BYTES];
+  uint64_t island; /* 0, or where the jump stands that a short jump at `start` leads to */
+  uint8_t island_original[WINDOW_JUMP];
   Insn *insns;
   size_t ninsns;
   Action *actions;

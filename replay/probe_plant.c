@@ -79,6 +79,33 @@ static Patch *patch_make(Probes *probes, const Body *body, const Window *window,
   return patch;
 }
 
+/* The patches in start..end, which are no more than its bytes. */
+static size_t touched(const Probes *probes, uint64_t start, uint64_t end, Patch **out) {
+  size_t count = 0;
+  for (uint64_t at = start; at < end; at++) {
+    Patch *patch = patch_at(probes, at);
+    if (patch && (!count || out[count - 1] != patch)) out[count++] = patch;
+  }
+  return count;
+}
+
+/* An island keeps what it has. */
+static bool has_island(const Probes *probes, uint64_t start, uint64_t end) {
+  for (size_t i = 0; i < probes->npatches; i++) {
+    const Patch *patch = probes->patches[i];
+    if (patch->island && !patch->retired && patch->island < end &&
+        start < patch->island + WINDOW_JUMP) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool is_taken(const void *ctx, uint64_t start, uint64_t end) {
+  Patch *found[WINDOW_BYTES];
+  return has_island(ctx, start, end) || touched(ctx, start, end, found) > 0;
+}
+
 /* Make the window so large that it holds the patches it touches whole. */
 static bool widen(const Probes *probes, const Body *body, Window *window) {
   for (int round = 0; round < 8; round++) {
@@ -87,6 +114,7 @@ static bool widen(const Probes *probes, const Body *body, Window *window) {
     for (uint64_t at = start; at < window->end; at++) {
       const Patch *patch = patch_at(probes, at);
       if (!patch) continue;
+      if (patch->island) return false;
       ptrdiff_t begin = body_find(body, patch->start);
       if (begin < 0) return false;
       if ((size_t)begin < first) first = (size_t)begin;
@@ -96,16 +124,6 @@ static bool widen(const Probes *probes, const Body *body, Window *window) {
     if (last >= body->count || !body_window(body, first, last, window)) return false;
   }
   return false;
-}
-
-/* The patches in start..end, which are no more than its bytes. */
-static size_t touched(const Probes *probes, uint64_t start, uint64_t end, Patch **out) {
-  size_t count = 0;
-  for (uint64_t at = start; at < end; at++) {
-    Patch *patch = patch_at(probes, at);
-    if (patch && (!count || out[count - 1] != patch)) out[count++] = patch;
-  }
-  return count;
 }
 
 /* An old patch gives its actions to the new one, which overwrites all of it. */
@@ -130,7 +148,9 @@ bool plan_action(Probes *probes, const Body *body, size_t i, bool before, bool i
     return false;
   }
   Window window;
-  if (!int3 && body_window_at(body, i, before, &window) && widen(probes, body, &window)) {
+  uint64_t island;
+  if (!int3 && body_window_at(body, i, before, &window) && widen(probes, body, &window) &&
+      !has_island(probes, body->insns[window.first].at, window.end)) {
     const uint64_t start = body->insns[window.first].at;
     Patch *old[WINDOW_BYTES];
     size_t count = touched(probes, start, window.end, old);
@@ -139,6 +159,11 @@ bool plan_action(Probes *probes, const Body *body, size_t i, bool before, bool i
     for (size_t k = 0; k < count; k++) {
       if (!take_over(patch, old[k], fault)) return false;
     }
+  } else if (!int3 && body_short_window(body, i, before, is_taken, probes, &window, &island)) {
+    patch = patch_make(probes, body, &window, true, fault);
+    if (!patch) return false;
+    patch->island = island;
+    memcpy(patch->island_original, body->image->bytes + (island - body->image->start), WINDOW_JUMP);
   } else {
     if (!insn_can_move(&body->insns[i])) return false;
     window = (Window){i, i, at + 1};
@@ -243,24 +268,36 @@ static bool emit(Probes *probes, Patch *patch, Region *region, Fault *fault) {
   return true;
 }
 
+/* The island first, which nobody runs; then what leads there. */
 static bool plant(Probes *probes, Patch *patch, Fault *fault) {
-  uint8_t bytes[WINDOW_BYTES];
+  uint8_t bytes[WINDOW_BYTES], far[WINDOW_JUMP];
   const size_t size = (size_t)(patch->end - patch->start);
   memset(bytes, 0xcc, sizeof bytes);
-  if (patch->native) {
-    Asm code = {.bytes = bytes, .at = patch->start, .capacity = WINDOW_JUMP};
-    asm_jump(&code, patch->code);
-    if (code.overflow) return fault_set(fault, FAULT_INTERNAL, "probe: a stub out of reach");
-  }
+  Asm code = {.bytes = patch->island ? far : bytes,
+              .capacity = WINDOW_JUMP,
+              .at = patch->island ? patch->island : patch->start};
+  if (patch->native) asm_jump(&code, patch->code);
+  if (code.overflow) return fault_set(fault, FAULT_INTERNAL, "probe: a stub out of reach");
   patch->planted = true;
+  if (patch->island) {
+    bytes[0] = 0xeb;
+    bytes[1] = (uint8_t)(patch->island - (patch->start + WINDOW_SHORT));
+    if (!space_write(probes->space, (RemoteAddr){patch->island}, far, sizeof far, fault)) {
+      return false;
+    }
+  }
   return space_write(probes->space, (RemoteAddr){patch->start}, bytes, size, fault);
 }
 
 bool patch_unplant(Probes *probes, Patch *patch, Fault *fault) {
   if (!patch->planted || patch->retired) return true;
   patch->retired = true;
-  return space_write(probes->space, (RemoteAddr){patch->start}, patch->original,
-                     (size_t)(patch->end - patch->start), fault);
+  if (!space_write(probes->space, (RemoteAddr){patch->start}, patch->original,
+                   (size_t)(patch->end - patch->start), fault)) {
+    return false;
+  }
+  return !patch->island || space_write(probes->space, (RemoteAddr){patch->island},
+                                       patch->island_original, WINDOW_JUMP, fault);
 }
 
 bool plan_commit(Probes *probes, Tracee *tracee, Fault *fault) {

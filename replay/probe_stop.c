@@ -189,16 +189,20 @@ bool probes_stop(Probes *probes, Tracee *tracee, ProbeStop *out_stop, int *out_s
 
 /* ---- what others must know */
 
+static void restore(uint64_t start, const uint8_t *original, size_t count, uint64_t addr,
+                    uint8_t *bytes, size_t size) {
+  for (size_t i = 0; i < count; i++) {
+    if (start + i >= addr && start + i - addr < size) bytes[start + i - addr] = original[i];
+  }
+}
+
 void probes_original(const Probes *probes, uint64_t addr, void *bytes, size_t size) {
   for (size_t i = 0; i < probes->npatches; i++) {
     const Patch *patch = probes->patches[i];
-    if (!patch->planted || patch->retired || patch->start >= addr + size || patch->end <= addr) {
-      continue;
-    }
-    for (uint64_t at = patch->start; at < patch->end; at++) {
-      if (at >= addr && at - addr < size) {
-        ((uint8_t *)bytes)[at - addr] = patch->original[at - patch->start];
-      }
+    if (!patch->planted || patch->retired) continue;
+    restore(patch->start, patch->original, (size_t)(patch->end - patch->start), addr, bytes, size);
+    if (patch->island) {
+      restore(patch->island, patch->island_original, WINDOW_JUMP, addr, bytes, size);
     }
   }
 }

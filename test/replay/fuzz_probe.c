@@ -35,6 +35,26 @@ static void check_moved(const Insn *insn) {
   }
 }
 
+static bool some_taken(const void *ctx, uint64_t start, uint64_t end) {
+  (void)ctx;
+  return (start ^ end) % 5 == 0;
+}
+
+/* An island is padding within reach, and apart from the window. */
+static void check_short(const Body *body, size_t i) {
+  Window window;
+  uint64_t island;
+  if (!body_short_window(body, i, i % 2, some_taken, NULL, &window, &island)) return;
+  const uint64_t start = body->insns[window.first].at,
+                 image_end = body->image->start + body->image->size;
+  const int64_t distance = (int64_t)(island - (start + WINDOW_SHORT));
+  if (window.last != i || window.end - start < WINDOW_SHORT || distance < -128 || distance > 127 ||
+      island < body->lo || island + WINDOW_JUMP > image_end ||
+      (island < window.end && start < island + WINDOW_JUMP)) {
+    abort();
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   CodeImage image;
@@ -63,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (body_is_target(&body, body.insns[k].at)) abort();
       }
     }
+    check_short(&body, i);
     body_flags_dead(&body, i);
   }
   if (at > body.hi) abort();
