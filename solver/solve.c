@@ -11,8 +11,9 @@
 #include "solver/search.h"
 #include "solver/solve.h"
 
-/* Branchings that are tried without the linear solver where that one is not believed. */
-enum { WALK = 20000 };
+/* Branchings that are tried without the linear solver where that one is not believed: so many, and
+** fewer where each reads many terms. */
+enum { WALK = 20000, WALK_TERMS = 20000000 };
 
 /* Columns: below SMALL, branch and cut is done before anything else has begun; below FEW, it is
 ** tried before neighbourhoods when the relaxation is strong. */
@@ -226,7 +227,8 @@ static bool solve_level(Job *job, Search *search) {
   if (job->fault && job->fault->code != FAULT_NONE) return false;
   if (!job_proven(job) && !job_tighten(job) && job->have) job_bound(job, job->value);
   if (job_proven(job) || job_stop(job)) return true;
-  if (job->wide && !exhaust(job, WALK)) return false;
+  int64_t walk = WALK_TERMS / ((int64_t)job->net.nterms + 1);
+  if (job->wide && walk > 0 && !exhaust(job, walk < WALK ? walk : WALK)) return false;
   if (job_proven(job) || job_stop(job)) return true;
   if (job->goal >= 0 && job->net.ncols > SMALL) {
     bool threshold = threshold_goal(job);
@@ -242,8 +244,9 @@ static bool solve_level(Job *job, Search *search) {
   /* A relaxation that is slow once is slow at every node. */
   if (search->root_seconds > job_max_root(job)) return true;
   if (!job_branch(job)) return false;
-  if (!job->wide || job_proven(job) || job_stop(job)) return true;
-  return exhaust(job, 0);
+  if (job_proven(job) || job_stop(job)) return true;
+  /* A goal of 2^32 - 1 and 2^32 is left open by a few steps, within the noise of the simplex. */
+  return (!job->wide && job->step == 0) || exhaust(job, 0);
 }
 
 /* Time for a level: most of what is left, but the later ones get a share. */
