@@ -5,13 +5,44 @@
 
 #include "solver/encoder.h"
 
-/* One group's share of emit_forced(): terms from..to are its run. */
+/* When the literal holds, the columns that make the run smaller (`below`) are all at their upper
+** ends, the others at 0. */
+static void force_side(Encoder *e, const Term *terms, size_t count, double sign, bool below,
+                       Guard literal) {
+  double room = 0, size = e->net->groups[e->net->group[terms[0].var]].size;
+  encoder_begin(e);
+  for (size_t i = 0; i < count; i++) {
+    if ((sign * terms[i].coef < 0) != below) continue;
+    encoder_put_column(e, terms[i].var, 1);
+    room += e->hi[terms[i].var];
+  }
+  if (below) {
+    encoder_put_guard(e, literal, -room);
+    if (room > 0) encoder_emit(e, 0, INFINITY);
+  } else {
+    room = fmin(room, size);
+    encoder_put_guard(e, literal, room);
+    if (room > 0) encoder_emit(e, -INFINITY, room);
+  }
+}
+
+/* One group's share of emit_forced(): its run of terms. The least is reached either with all
+ *choices
+ ** on the cheapest values or, where these have no room for all, with every column at its own end.
+ */
 static void force_run(Encoder *e, const Term *terms, size_t count, double sign, Guard literal) {
   const NetGroup *group = &e->net->groups[e->net->group[terms[0].var]];
   bool others = count < (size_t)group->count; /* values outside of the expression: 0 */
-  double least = others ? 0 : INFINITY, room = 0;
+  double least = others ? 0 : INFINITY, room = 0, by_column = 0;
   for (size_t i = 0; i < count; i++) {
-    if (e->hi[terms[i].var] > 0) least = fmin(least, sign * terms[i].coef);
+    double coef = sign * terms[i].coef, hi = e->hi[terms[i].var];
+    if (hi > 0) least = fmin(least, coef);
+    if (coef < 0) by_column += coef * hi;
+  }
+  if (by_column > least * group->size) {
+    force_side(e, terms, count, sign, true, literal);
+    force_side(e, terms, count, sign, false, literal);
+    return;
   }
   bool inside = others && least < 0; /* all must be among the cheapest, else none among the rest */
   encoder_begin(e);
