@@ -123,6 +123,16 @@ void model_bounds(const Model *model, const Lin *lin, double *out_lo, double *ou
   lin_finish(&copy);
 }
 
+double model_step(const Model *model, const Lin *lin) {
+  Lin copy = {0};
+  int grid = -1;
+  if (sorted_copy(model, lin, &copy)) {
+    grid = terms_grid(model, copy.terms, copy.count, copy.constant);
+  }
+  lin_finish(&copy);
+  return grid < 0 ? 0 : ldexp(1, -grid);
+}
+
 bool model_is_integral(const Model *model, const Lin *lin) {
   Lin copy = {0};
   bool integral = sorted_copy(model, lin, &copy) && copy.constant == floor(copy.constant) &&

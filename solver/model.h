@@ -124,6 +124,8 @@ Var model_quotient(Model *model, const Lin *lin, int64_t divisor);
 ** primaries. True when the expression takes integer values only. */
 void model_bounds(const Model *model, const Lin *lin, double *out_lo, double *out_hi);
 bool model_is_integral(const Model *model, const Lin *lin);
+/* Every value is a multiple of this power of two, at most 1; 0: of none down to 2^-20. */
+double model_step(const Model *model, const Lin *lin);
 
 /* ---- requirements. `tag` says where it comes from (>= 0, the caller's numbering): an infeasible
 ** core is a set of tags. Requiring an OR, AND or comparison posts its rows directly. */

@@ -3,7 +3,7 @@
 */
 #include <math.h>
 
-#include "extensions/weave/symbol.h"
+#include "extensions/weave/rounding.h"
 
 enum { MAX_TABLE = 4096 }; /* entries of a product of two choices */
 
@@ -188,6 +188,7 @@ static bool scale_lin(const Algebra *algebra, const Sym *a, double factor, Numbe
   *out = *a;
   out->lin = kept;
   out->distinct = NULL;
+  out->rounding = NULL;
   out->type = type;
   out->at_empty = a->at_empty * factor;
   return true;
@@ -200,7 +201,8 @@ static bool divide_lin(const Algebra *algebra, const Sym *a, const Value *b, Sym
     return true;
   }
   if (number_type_of_both(a->type, number_type(b)) == NUMBER_REAL) {
-    return scale_lin(algebra, a, 1 / divisor, NUMBER_REAL, out);
+    return scale_lin(algebra, a, 1 / divisor, NUMBER_REAL, out) &&
+           rounding_note(algebra, a, SQL_OP_DIV, divisor, false, out);
   }
   if (a->type == NUMBER_EITHER) {
     return fault_set(algebra->fault, FAULT_UNSUPPORTED,
@@ -257,9 +259,11 @@ static bool multiply(const Algebra *algebra, const Sym *a, const Sym *b, Sym *ou
       *out = sym_null();
       return true;
     }
+    double factor = value_number(&constant->value);
+    NumberType type = number_type(&constant->value);
     return sym_to_lin(algebra, other, &lin) &&
-           scale_lin(algebra, &lin, value_number(&constant->value),
-                     number_type_of_both(lin.type, number_type(&constant->value)), out);
+           scale_lin(algebra, &lin, factor, number_type_of_both(lin.type, type), out) &&
+           rounding_note(algebra, &lin, SQL_OP_MUL, factor, false, out);
   }
   if (a->kind == SYM_BOOL) return multiply_truth(algebra, a, b, out);
   if (b->kind == SYM_BOOL) return multiply_truth(algebra, b, a, out);
@@ -279,7 +283,8 @@ static bool ratio_arithmetic(const Algebra *algebra, SqlOp op, const Sym *a, con
                      "and compared with a constant");
   }
   double factor = value_number(&other->value);
-  return scale_lin(algebra, ratio, op == SQL_OP_MUL ? factor : 1 / factor, NUMBER_REAL, out);
+  return scale_lin(algebra, ratio, op == SQL_OP_MUL ? factor : 1 / factor, NUMBER_REAL, out) &&
+         rounding_note(algebra, ratio, op, factor, false, out);
 }
 
 bool sym_arithmetic(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b, Sym *out) {
@@ -319,8 +324,13 @@ bool sym_arithmetic(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b
                      "this operator over an expression that depends on several decisions");
   }
   Sym left, right;
-  return sym_to_lin(algebra, a, &left) && sym_to_lin(algebra, b, &right) &&
-         add_lins(algebra, left, right, op == SQL_OP_ADD ? 1 : -1, out);
+  if (!sym_to_lin(algebra, a, &left) || !sym_to_lin(algebra, b, &right) ||
+      !add_lins(algebra, left, right, op == SQL_OP_ADD ? 1 : -1, out)) {
+    return false;
+  }
+  if (a->kind == SYM_CONST)
+    return rounding_note(algebra, &right, op, left.lin->constant, true, out);
+  return b->kind != SYM_CONST || rounding_note(algebra, &left, op, right.lin->constant, false, out);
 }
 
 bool sym_negate(const Algebra *algebra, const Sym *a, Sym *out) {

@@ -3,7 +3,7 @@
 */
 #include <math.h>
 
-#include "extensions/weave/symbol.h"
+#include "extensions/weave/rounding.h"
 
 /* ---- constants ------------------------------------------------------------------------------ */
 
@@ -308,13 +308,18 @@ static bool compare_lins(const Algebra *algebra, SqlOp op, const Sym *a, const S
 
 /* sum / count op constant, without dividing: sum - constant * count op 0 where count > 0. */
 static bool compare_ratio(const Algebra *algebra, SqlOp op, const Sym *a, double b, Sym *out) {
-  Lin scaled = {0};
-  lin_add_lin(&scaled, a->lin, 1);
-  lin_add_lin(&scaled, a->divisor, -b);
-  const Lin *kept = sym_keep(algebra, &scaled);
-  if (!kept) return false;
-  Lit null = model_le(algebra->model, a->divisor, 0);
-  with_nulls(algebra, compare_to_zero(algebra, op, kept), null, NULL, false, -1, out);
+  Lit null = model_le(algebra->model, a->divisor, 0), lit;
+  if (a->rounding || model_step(algebra->model, a->lin) > 0) {
+    lit = rounding_compare(algebra, op, a, b);
+  } else {
+    Lin scaled = {0};
+    lin_add_lin(&scaled, a->lin, 1);
+    lin_add_lin(&scaled, a->divisor, -b);
+    const Lin *kept = sym_keep(algebra, &scaled);
+    if (!kept) return false;
+    lit = compare_to_zero(algebra, op, kept);
+  }
+  with_nulls(algebra, lit, null, NULL, false, -1, out);
   if (a->group) {
     out->group = a->group;
     out->yes_at_empty = out->no_at_empty = 0;
@@ -375,6 +380,11 @@ bool sym_compare(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b,
     }
     Sym constant = sym_const(number);
     return sym_compare(algebra, op, a, &constant, how, out);
+  }
+  if (a->kind == SYM_LIN && a->rounding && b->kind == SYM_CONST) {
+    double number = value_number(&b->value);
+    return with_nulls(algebra, rounding_compare(algebra, op, a, number), a->null, a->group,
+                      a->null_if_empty, rounding_at_empty(op, a, number), out);
   }
   if (a->kind == SYM_RATIO && b->kind == SYM_CONST) {
     return compare_ratio(algebra, op, a, value_number(&b->value), out);

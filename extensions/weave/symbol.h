@@ -49,10 +49,12 @@ struct Sym {
 
   /* LIN and BOOL computed from aggregates of one group: what they are when the group is empty.
   ** Knowing that spares the literal "the group exists" in most rules. */
-  const GuardSet *group;              /* NULL: not of a group */
-  bool null_if_empty;                 /* LIN: NULL when the group is empty, whatever `null` says */
-  double at_empty;                    /* LIN: the value of `lin` then; NaN: not known */
-  const struct DistinctSet *distinct; /* LIN that is count(DISTINCT …), untouched */
+  const GuardSet *group; /* NULL: not of a group */
+  bool null_if_empty;    /* LIN: NULL when the group is empty, whatever `null` says */
+  double at_empty;       /* LIN: the value of `lin` then; NaN: not known */
+  const struct Rounding
+      *rounding; /* LIN: how SQLite comes to it; NULL: it is exact, or not known */
+  const struct DistinctSet *distinct;    /* LIN that is count(DISTINCT …), untouched */
   signed char yes_at_empty, no_at_empty; /* BOOL: 0, 1, or -1 unknown */
 
   /* BOOL: surely true, surely false. While `left` is set they are not made yet: the comparison of
