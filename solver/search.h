@@ -76,6 +76,10 @@ bool neighbourhoods(Search *search, double seconds);
 ** level with the goal given. The requirement that keeps what was reached is in the network. */
 bool stay_home(Job *job, void (*begin)(Job *job, int32_t goal));
 
+/* Goals that charge units where they are, and nothing else: improve the best answer by exchanges of
+** units, for so many seconds at most. Does nothing for other goals. */
+bool anneal(Search *search, double seconds);
+
 /* Linear goals: solve the relaxation, round it, repair. Also gives the bound. */
 bool relaxation_search(Search *search);
 

@@ -235,6 +235,10 @@ static bool solve_level(Job *job, Search *search) {
     if (!threshold && !relaxation_search(search)) return false;
     bool branch_first =
         !threshold && open_columns(job) < FEW && search->root_seconds <= job_max_root(job);
+    if (!branch_first && !job_proven(job) && !job_stop(job) &&
+        !anneal(search, 0.8 * job_seconds_left(job))) {
+      return false;
+    }
     if (job->have && !branch_first && !job_proven(job) && !job_stop(job) &&
         !run_neighbourhoods(job, search)) {
       return false;
