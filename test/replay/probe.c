@@ -415,7 +415,57 @@ static void test_writes(void) {
   probed_end(&probed);
 }
 
+/* The child of the child makes rows of its own in the same file; one runs after the other. */
+static int forks(void *arg) {
+  (void)arg;
+  for (long i = 0; i < 20000; i++) probe_add(i, 1);
+  pid_t pid = fork();
+  for (long i = 0; i < 30000; i++) probe_add(i, pid == 0 ? 2 : 3);
+  return 0;
+}
+
+static void test_fork(void) {
+  Probed probed, child = {0};
+  Fault fault = {0};
+  uint64_t stops = 0, by[4] = {0};
+  int status, fd = memfd();
+  unsigned long pid;
+  const ProbeSpec spec = {.columns = ~(uint64_t)0, .functions = functions, .nfunctions = 1};
+  probed_start(&probed, forks, NULL);
+  ptrace(PTRACE_SETOPTIONS, probed.tracee.tid, NULL, PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL);
+  add(&probed, &spec, fd, "fork");
+  probed_run(&probed, &stops, &status);
+  check(status >> 16 == PTRACE_EVENT_FORK, "it forks");
+  ptrace(PTRACE_GETEVENTMSG, probed.tracee.tid, NULL, &pid);
+  child.space = (Space){.pid = (pid_t)pid, .mem_fd = -1, .call_site = probed.space.call_site};
+  child.tracee = (Tracee){.tid = (pid_t)pid, .space = &child.space};
+  if (!tracee_wait(&child.tracee, &fault) ||
+      !probes_fork(probed.probes, &child.space, &child.probes, &fault)) {
+    probed_die(&fault);
+  }
+  probes_words(probed.probes)->tid = pid;
+  probed_run(&child, &stops, &status);
+  check(status == 0, "the child ends well");
+  probes_words(probed.probes)->tid = (uint64_t)probed.tracee.tid;
+  while (probed_run(&probed, &stops, &status) == PROBE_FOREIGN && WIFSTOPPED(status)) continue;
+  check(status == 0, "and the parent");
+  Rows rows;
+  uint64_t count = count_rows(fd, &rows), wrong = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t *row = rows_at(&rows, i), who = row[rows.layout.word[ROW_A1]];
+    by[who & 3]++;
+    wrong += (row[rows.layout.word[ROW_TID]] == pid) != (who == 2);
+  }
+  check(count == 80000 && by[1] == 20000 && by[2] == 30000 && by[3] == 30000 && !wrong,
+        "with the rows of both in one file");
+  rows_close(&rows);
+  probed_end(&child);
+  probed_end(&probed);
+  close(fd);
+}
+
 int main(void) {
+  test_fork();
   test_writes();
   test_all(false);
   test_all(true);
