@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool array_reserve(void *at, size_t *capacity, size_t need, size_t size) {
+bool array_extend_bytes(void *at, size_t *capacity, size_t need, size_t size) {
   if (need <= *capacity) return true;
   size_t wanted = *capacity ? *capacity : 8;
   while (wanted < need) {
@@ -19,9 +19,17 @@ bool array_reserve(void *at, size_t *capacity, size_t need, size_t size) {
   memcpy(&array, at, sizeof array);
   array = realloc(array, wanted * size);
   if (!array) return false;
-  memset(array + *capacity * size, 0, (wanted - *capacity) * size);
   memcpy(at, &array, sizeof array);
   *capacity = wanted;
+  return true;
+}
+
+bool array_reserve(void *at, size_t *capacity, size_t need, size_t size) {
+  size_t before = *capacity;
+  if (!array_extend_bytes(at, capacity, need, size)) return false;
+  char *array;
+  memcpy(&array, at, sizeof array);
+  if (*capacity > before) memset(array + before * size, 0, (*capacity - before) * size);
   return true;
 }
 

@@ -19,6 +19,13 @@ bool array_reserve(void *at, size_t *capacity, size_t need, size_t size);
 #define array_grow(array, capacity, need)                                                          \
   ((need) <= (capacity) || array_reserve(&(array), &(capacity), (need), sizeof *(array)))
 
+/* The same, but what is new is not written: for large arrays whose elements are assigned anyway.
+** Memory that is never used then costs nothing. */
+bool array_extend_bytes(void *at, size_t *capacity, size_t need, size_t size);
+
+#define array_extend(array, capacity, need)                                                        \
+  ((need) <= (capacity) || array_extend_bytes(&(array), &(capacity), (need), sizeof *(array)))
+
 /* Byte strings to int64. All zero is a valid, empty map. Keys are copied. */
 typedef struct Map {
   struct MapSlot *slots;

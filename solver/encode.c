@@ -79,7 +79,8 @@ static void find_needs(Encoder *e, int32_t goal) {
 
 static int32_t new_column(Encoder *e, double lo, double hi, bool integer, int32_t stands_for) {
   Encoding *to = e->to;
-  if (e->failed || !array_grow(to->net_column, to->net_column_capacity, (size_t)to->lp.ncols + 1) ||
+  if (e->failed ||
+      !array_extend(to->net_column, to->net_column_capacity, (size_t)to->lp.ncols + 1) ||
       !lp_add_column(&to->lp, lo, hi, integer, 0)) {
     e->failed = true;
     return 0;
@@ -107,7 +108,7 @@ static void add_columns(Encoder *e) {
 
 void encoder_put(Encoder *e, int32_t lp_column, double coef) {
   if (coef == 0) return;
-  if (!array_grow(e->row, e->capacity, e->count + 1)) {
+  if (!array_extend(e->row, e->capacity, e->count + 1)) {
     e->failed = true;
     return;
   }

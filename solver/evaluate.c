@@ -40,11 +40,23 @@ static size_t choice_bounds(const Model *model, const Term *terms, size_t count,
   return n;
 }
 
+/* Is this the only one of its choice's values here, and the choice has others? */
+static bool is_alone(const Model *model, const Term *terms, size_t count) {
+  int32_t owner = model->vars[terms[0].var].owner;
+  const Choice *choice = &model->choices[owner];
+  return choice->count > 1 && (count == 1 || terms[1].var >= choice->first + choice->count);
+}
+
 void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
                  const double *hi, double *out_lo, double *out_hi) {
   *out_lo = *out_hi = 0;
   for (size_t i = 0; i < count;) {
     const VarInfo *info = &model->vars[terms[i].var];
+    if (info->kind == VAR_VALUE && is_alone(model, terms + i, count - i) && !lo && !hi) {
+      *(terms[i].coef < 0 ? out_lo : out_hi) += terms[i].coef;
+      i++;
+      continue;
+    }
     if (info->kind == VAR_VALUE) {
       i += choice_bounds(model, terms + i, count - i, lo, hi, out_lo, out_hi);
       continue;
@@ -68,6 +80,7 @@ bool terms_integral(const Model *model, const Term *terms, size_t count) {
 }
 
 int number_grid(double value) {
+  if (value == floor(value) && fabs(value) <= 9007199254740992.0) return 0; /* nearly all are */
   for (int grid = 0; grid <= 20; grid++) {
     double scaled = ldexp(value, grid);
     if (fabs(scaled) > 9007199254740992.0) return -1;

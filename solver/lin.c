@@ -14,7 +14,7 @@ void lin_add(Lin *lin, Var var, double coef) {
     lin->constant += coef;
     return;
   }
-  if (!array_grow(lin->terms, lin->capacity, lin->count + 1)) {
+  if (!array_extend(lin->terms, lin->capacity, lin->count + 1)) {
     lin->oom = true;
     return;
   }
@@ -35,7 +35,7 @@ void lin_add_lin(Lin *lin, const Lin *other, double factor) {
   size_t count = other->count; /* `other` may be `lin` itself */
   double constant = other->constant;
   if (count && (count > SIZE_MAX - lin->count ||
-                !array_grow(lin->terms, lin->capacity, lin->count + count))) {
+                !array_extend(lin->terms, lin->capacity, lin->count + count))) {
     lin->oom = true;
     return;
   }

@@ -47,7 +47,7 @@ static bool grow_rows(Lp *lp) {
 
 bool lp_add_row(Lp *lp, const Term *terms, size_t count, double lo, double hi) {
   if (!grow_rows(lp) || lp->nterms > INT_MAX - count - 1 ||
-      !array_grow(lp->terms, lp->terms_capacity, lp->nterms + count + 1)) {
+      !array_extend(lp->terms, lp->terms_capacity, lp->nterms + count + 1)) {
     return false;
   }
   if (count) memcpy(lp->terms + lp->nterms, terms, count * sizeof *terms);

@@ -104,7 +104,7 @@ static bool collect_pairs(Pairs *pairs) {
 }
 
 static bool add_clique(Presolve *p, const Var *vars, size_t count) {
-  if (!array_grow(p->cliques, p->cliques_capacity, p->ncliques + count) ||
+  if (!array_extend(p->cliques, p->cliques_capacity, p->ncliques + count) ||
       !array_grow(p->clique_spans, p->spans_capacity, p->nspans + 1)) {
     return false;
   }

@@ -21,7 +21,7 @@ bool model_fail(Model *model, FaultCode code, const char *what) {
 Model *model_create(void) {
   Model *model = calloc(1, sizeof *model);
   if (!model) return NULL;
-  if (!array_grow(model->vars, model->vars_capacity, 64)) {
+  if (!array_extend(model->vars, model->vars_capacity, 64)) {
     free(model);
     return NULL;
   }
@@ -57,7 +57,7 @@ static bool reserve_vars(Model *model, size_t count) {
   if (count > MAX_VARS - model->nvars) {
     return model_fail(model, FAULT_LIMIT, "more than 2^29 variables");
   }
-  if (!array_grow(model->vars, model->vars_capacity, model->nvars + count)) {
+  if (!array_extend(model->vars, model->vars_capacity, model->nvars + count)) {
     return model_fail(model, FAULT_NOMEM, NULL);
   }
   return true;
@@ -235,7 +235,7 @@ bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef) {
 
 bool model_keep(Model *model, Span *out) {
   const Lin *from = &model->scratch;
-  if (!array_grow(model->terms, model->terms_capacity, model->nterms + from->count)) {
+  if (!array_extend(model->terms, model->terms_capacity, model->nterms + from->count)) {
     return model_fail(model, FAULT_NOMEM, NULL);
   }
   *out = (Span){model->nterms, from->count};
@@ -273,7 +273,7 @@ static void post(Model *model, ModelSense sense, double bound, int tag) {
   Requirement req = {.bound = bound, .tag = tag, .sense = (uint8_t)sense};
   req.slack = exact ? 0 : 1e-6 * (1 + fabs(bound));
   if (!model_keep(model, &req.span)) return;
-  if (!array_grow(model->reqs, model->reqs_capacity, model->nreqs + 1)) {
+  if (!array_extend(model->reqs, model->reqs_capacity, model->nreqs + 1)) {
     model_fail(model, FAULT_NOMEM, NULL);
     return;
   }

@@ -145,8 +145,8 @@ static bool is_exact(const Net *net, const Lin *lin) {
 /* Append b->lin, whose terms are columns, as an expr. -1 when out of memory. */
 static int32_t keep_expr(Net *net, Lin *lin, OwnerKind kind, int32_t owner) {
   if (lin->oom || net->nexprs >= INT32_MAX ||
-      !array_grow(net->exprs, net->exprs_capacity, net->nexprs + 1) ||
-      !array_grow(net->terms, net->terms_capacity, net->nterms + lin->count)) {
+      !array_extend(net->exprs, net->exprs_capacity, net->nexprs + 1) ||
+      !array_extend(net->terms, net->terms_capacity, net->nterms + lin->count)) {
     return -1;
   }
   NetExpr expr = {.constant = lin->constant,
@@ -176,7 +176,7 @@ static bool translate(Builder *b, const Term *terms, size_t count, double consta
   Lin *lin = &b->lin;
   lin->count = 0;
   lin->constant = sign * constant;
-  if (!array_grow(lin->terms, lin->capacity, count + 1)) return false;
+  if (!array_extend(lin->terms, lin->capacity, count + 1)) return false;
   for (size_t i = 0; i < count; i++) {
     int32_t c = b->net->column[terms[i].var];
     if (c >= 0) {

@@ -125,7 +125,7 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   item.lo += item.constant;
   item.hi += item.constant;
   if (!model_keep(model, &item.span)) return false;
-  if (!array_grow(model->items, model->items_capacity, model->nitems + 1)) {
+  if (!array_extend(model->items, model->items_capacity, model->nitems + 1)) {
     return model_fail(model, FAULT_NOMEM, NULL);
   }
   model->items[model->nitems++] = item;

@@ -20,6 +20,7 @@ typedef struct Solved {
   /* seconds of its phases: reading rows, rules to model, solving (all phases of it), checking */
   double rows, rules, solver, verify;
   double candidates, columns, nonzeros;
+  int unplaced;      /* pods its answer leaves out */
   const char *wrong; /* what the judge holds against it, or NULL */
 } Solved;
 
@@ -130,16 +131,20 @@ static inline void subject_check(sqlite3 *db, const Cluster *c, Goal goal, Solve
   Verdict verdict = judge(c, placement, goal);
   free(placement);
   out->wrong = verdict.broken;
+  out->unplaced = verdict.unplaced;
   for (int i = 0; i < 2; i++) {
     if (!near(verdict.cost[i], out->cost[i])) out->wrong = "another objective than reported";
     if (out->bound[i] > verdict.cost[i] + 1e-6) out->wrong = "a bound beyond the objective";
   }
 }
 
-static inline Solved subject_solve(sqlite3 *db, const Cluster *c, Goal goal, double limit) {
+/* `options`: weave_solve's second argument, or NULL. */
+static inline Solved subject_solve_with(sqlite3 *db, const Cluster *c, Goal goal, double limit,
+                                        const char *options) {
   Solved out = {.status = "error"};
   subject_declare(db, goal, limit);
-  sqlite3_stmt *stmt = database_prepare(db, "SELECT weave_solve('sched')");
+  sqlite3_stmt *stmt = database_prepare(db, "SELECT weave_solve('sched', coalesce(?1, '{}'))");
+  sqlite3_bind_text(stmt, 1, options, -1, SQLITE_STATIC);
   double wall = now_wall(), cpu = cpu_of(RUSAGE_SELF);
   int rc = sqlite3_step(stmt);
   out.wall = now_wall() - wall;
@@ -151,6 +156,10 @@ static inline Solved subject_solve(sqlite3 *db, const Cluster *c, Goal goal, dou
   out.gap = subject_gap(&out, goal == GOAL_LEVELS ? 2 : 1);
   if (subject_answered(&out)) subject_check(db, c, goal, &out);
   return out;
+}
+
+static inline Solved subject_solve(sqlite3 *db, const Cluster *c, Goal goal, double limit) {
+  return subject_solve_with(db, c, goal, limit, NULL);
 }
 
 #endif

@@ -272,7 +272,7 @@ bool relation_append(Compiler *compiler, SymRelation *relation, const Guard *gua
   size_t t = relation->ntuples;
   if (!relation_ready(compiler, relation)) return false;
   Value *cells = relation_add(&relation->rows);
-  if (!cells || !array_grow(relation->guards, relation->capacity, t + 1)) {
+  if (!cells || !array_extend(relation->guards, relation->capacity, t + 1)) {
     return fault_oom(compiler->fault);
   }
   cells[0] = value_integer((int64_t)t);

@@ -411,9 +411,9 @@ static bool add_tuple(Block *block, sqlite3_stmt *query, int first_leaf, bool st
   if (t >= MAX_TUPLES) {
     return fault_set(compiler->fault, FAULT_LIMIT, "more than %d tuples", MAX_TUPLES);
   }
-  if (!array_grow(block->guards, block->guards_capacity, t + 1) ||
-      !array_grow(block->leaf_values, block->leaf_capacity, (t + 1) * nleaves) ||
-      !array_grow(block->feed_rows, block->feed_rows_capacity, (t + 1) * nfeeds)) {
+  if (!array_extend(block->guards, block->guards_capacity, t + 1) ||
+      !array_extend(block->leaf_values, block->leaf_capacity, (t + 1) * nleaves) ||
+      !array_extend(block->feed_rows, block->feed_rows_capacity, (t + 1) * nfeeds)) {
     return fault_oom(compiler->fault);
   }
   Guard guard = guard_true();

@@ -33,6 +33,11 @@ static void test_grow(void) {
   struct triple *same = box.items;
   check(array_grow(box.items, capacity, old) && box.items == same, "enough is enough");
   check(array_grow(box.items, capacity, old + 1) && capacity >= 2 * old, "at least doubles");
+  old = capacity;
+  check(array_extend(box.items, capacity, old + 1) && capacity >= 2 * old, "extending doubles too");
+  check(box.items[4999].bytes[1] == (char)(4999 % 251 + 1), "and keeps what is there");
+  check(array_grow(box.items, capacity, capacity + 1) && !box.items[capacity - 1].bytes[0],
+        "growing again zeroes what is new");
   free(box.items);
 }
 
