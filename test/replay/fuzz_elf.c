@@ -1,0 +1,108 @@
+/*
+** libFuzzer: whatever the bytes of an ELF file, reading it must not crash or hang.
+**
+** An input is a file itself, or changes to a small library of the system: a fuzzer would not come
+** upon tables that fit together.
+*/
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/elf_file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool ok, const char *what) {
+  if (ok) return;
+  fprintf(stderr, "%s\n", what);
+  abort();
+}
+
+static size_t sum; /* so that what is read is read */
+
+static void read_table(const ElfFile *elf, ElfTable table) {
+  Fault fault = {0};
+  ElfSymbols symbols;
+  ElfSymbol symbol;
+  if (!elf_symbols(elf, table, &symbols, &fault)) {
+    must(fault.code != FAULT_NONE, "refused without a reason");
+    return;
+  }
+  for (size_t i = 0; i < symbols.count; i++) {
+    if (!elf_symbol(&symbols, i, &symbol)) continue;
+    sum += strlen(symbol.name) + symbol.addr + (symbol.version ? strlen(symbol.version) : 0);
+  }
+  ElfStub *stubs;
+  size_t count;
+  if (elf_stubs(elf, &symbols, &stubs, &count, &fault)) {
+    for (size_t i = 0; i < count; i++) sum += stubs[i].name ? strlen(stubs[i].name) : 0;
+    free(stubs);
+  }
+  elf_symbols_finish(&symbols);
+}
+
+static void read_file(const uint8_t *bytes, size_t size) {
+  Fault fault = {0};
+  ElfFile *elf;
+  if (!elf_of_bytes(bytes, size, "fuzzed", &elf, &fault)) {
+    must(fault.code != FAULT_NONE, "refused without a reason");
+    return;
+  }
+  char id[64];
+  uint64_t addr, there;
+  for (size_t i = 0; i < elf->nsections; i++) {
+    const ElfSection *section = &elf->sections[i];
+    if (section->size) sum += section->bytes[0] + section->bytes[section->size - 1];
+    const uint8_t *loaded = elf_from(elf, section->addr, &there);
+    if (loaded) sum += loaded[there - 1];
+    if (elf_addr(elf, section->offset, &addr)) sum += elf_is_code(elf, addr);
+  }
+  elf_build_id_text(elf, id, sizeof id);
+  read_table(elf, ELF_SYMTAB);
+  read_table(elf, ELF_DYNSYM);
+  elf_close(elf);
+}
+
+/* The library to change, read once. */
+static const uint8_t *base_bytes(size_t *out_size) {
+  static uint8_t bytes[1 << 16];
+  static size_t size;
+  if (!size) {
+    FILE *file = fopen("/usr/lib/x86_64-linux-gnu/libdl.so.2", "rb");
+    must(file != NULL, "no library to change");
+    size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+  }
+  *out_size = size;
+  return bytes;
+}
+
+/* A change: u16 where, u8 how many bytes, u8 spare, the bytes. */
+static void change(uint8_t *bytes, size_t size, const uint8_t *data, size_t left) {
+  while (left >= 4) {
+    uint16_t at;
+    memcpy(&at, data, sizeof at);
+    size_t count = 1 + data[2] % 8;
+    data += 4;
+    left -= 4;
+    if (count > left) count = left;
+    if (at <= size && count <= size - at) memcpy(bytes + at, data, count);
+    data += count;
+    left -= count;
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  if (!size) return 0;
+  const bool is_file = data[0] & 1;
+  size_t length = size - 1;
+  const uint8_t *from = data + 1;
+  if (!is_file) from = base_bytes(&length);
+  uint8_t *bytes = malloc(length ? length : 1); /* of its own, so that the sanitizer sees its end */
+  if (!bytes) return 0;
+  memcpy(bytes, from, length);
+  if (!is_file) change(bytes, length, data + 1, size - 1);
+  read_file(bytes, length);
+  free(bytes);
+  return 0;
+}
