@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -16,18 +15,23 @@
 #include "base/array.h"
 #include "replay/trace_format.h"
 
-enum { UNPACK_RATIO = 50000 }; /* more than zstd can: 128 KiB in 4 bytes */
+enum {
+  PAGE_BYTES = 4096,
+  UNPACK_RATIO = 50000 /* more than zstd can: 128 KiB in 4 bytes */
+};
 
 typedef struct Block {
   size_t at; /* of its header in the file */
   uint64_t first_ev;
 } Block;
 
+/* The file is read, not mapped: one that is cut while it is read is a fault, not a SIGBUS. */
 struct Recording {
   char *dir;
-  const uint8_t *bytes;
+  int fd;               /* -1: the bytes are in memory */
+  const uint8_t *bytes; /* of a recording in memory */
   size_t size;
-  bool mapped, whole;
+  bool whole;
   uint64_t id;
   Block *blocks;
   size_t nblocks, capacity;
@@ -38,7 +42,9 @@ struct Recording {
 
 struct TraceCursor {
   Recording *recording;
-  size_t next; /* number of the block to read next */
+  size_t next;     /* number of the block to read next */
+  uint8_t *stored; /* a block as it stands in the file */
+  size_t stored_capacity;
   uint8_t *raw;
   size_t raw_capacity, length, at;
   size_t block_at;      /* where the block stands in the file */
@@ -55,11 +61,36 @@ static bool corrupt(const Recording *recording, Fault *fault, const char *what, 
                    at);
 }
 
+/* False when the file does not have so many bytes there, or not any more. */
+static bool read_bytes(const Recording *recording, size_t at, void *out, size_t size) {
+  if (recording->fd < 0) {
+    bool inside = at <= recording->size && size <= recording->size - at;
+    if (inside && size) memcpy(out, recording->bytes + at, size);
+    return inside;
+  }
+  uint8_t *to = out;
+  while (size > 0) {
+    ssize_t n = pread(recording->fd, to, size, (off_t)at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    to += n;
+    at += (size_t)n;
+    size -= (size_t)n;
+  }
+  return true;
+}
+
 /* ---- the list of blocks */
 
-static bool all_zero(const uint8_t *bytes, size_t size) {
-  for (size_t i = 0; i < size; i++) {
-    if (bytes[i]) return false;
+static bool all_zero(const Recording *recording, size_t at) {
+  uint8_t bytes[PAGE_BYTES];
+  while (at < recording->size) {
+    size_t size = recording->size - at < sizeof bytes ? recording->size - at : sizeof bytes;
+    if (!read_bytes(recording, at, bytes, size)) return false;
+    for (size_t i = 0; i < size; i++) {
+      if (bytes[i]) return false;
+    }
+    at += size;
   }
   return true;
 }
@@ -70,9 +101,9 @@ static bool list_blocks(Recording *recording, Fault *fault) {
   uint64_t previous = 0;
   while (recording->size - at >= sizeof(BlockHead)) {
     BlockHead head;
-    memcpy(&head, recording->bytes + at, sizeof head);
+    if (!read_bytes(recording, at, &head, sizeof head)) return true;
     if (head.magic != BLOCK_MAGIC) {
-      if (all_zero(recording->bytes + at, recording->size - at)) return true; /* never written */
+      if (all_zero(recording, at)) return true; /* never written */
       return corrupt(recording, fault, "no block", at);
     }
     if (head.codec > CODEC_END) return corrupt(recording, fault, "a block of unknown codec", at);
@@ -92,14 +123,19 @@ static bool list_blocks(Recording *recording, Fault *fault) {
   return true;
 }
 
-/* Not array_grow(), which clears: a block may be large. */
-static bool make_room(TraceCursor *cursor, size_t size) {
-  if (size <= cursor->raw_capacity) return true;
-  uint8_t *raw = realloc(cursor->raw, size);
-  if (!raw) return false;
-  cursor->raw = raw;
-  cursor->raw_capacity = size;
-  return true;
+static bool read_block(TraceCursor *cursor, size_t at, BlockHead *head, Fault *fault) {
+  const Recording *recording = cursor->recording;
+  if (!read_bytes(recording, at, head, sizeof *head)) {
+    return corrupt(recording, fault, "it was cut while it was read,", at);
+  }
+  if (head->stored > recording->size - at - sizeof *head) {
+    return corrupt(recording, fault, "it was changed while it was read,", at);
+  }
+  if (!array_extend(cursor->stored, cursor->stored_capacity, head->stored)) {
+    return fault_oom(fault);
+  }
+  return read_bytes(recording, at + sizeof *head, cursor->stored, head->stored) ||
+         corrupt(recording, fault, "it was cut while it was read,", at);
 }
 
 /* Decodes block i into the cursor. A checksum that fails is corruption, except in the last block of
@@ -108,12 +144,12 @@ static bool load_block(TraceCursor *cursor, size_t i, Fault *fault) {
   const Recording *recording = cursor->recording;
   size_t at = recording->blocks[i].at;
   BlockHead head;
-  memcpy(&head, recording->bytes + at, sizeof head);
-  const uint8_t *payload = recording->bytes + at + sizeof head;
   cursor->at = cursor->length = 0;
   cursor->next = i + 1;
   cursor->block_at = at;
-  cursor->previous_ev = head.first_ev - 1;
+  cursor->previous_ev = recording->blocks[i].first_ev - 1;
+  if (!read_block(cursor, at, &head, fault)) return false;
+  const uint8_t *payload = cursor->stored;
   if (block_hash(&head, payload) != head.hash) {
     if (!recording->whole && i + 1 == recording->nblocks) return true;
     return corrupt(recording, fault, "a block with a wrong checksum", at);
@@ -126,7 +162,7 @@ static bool load_block(TraceCursor *cursor, size_t i, Fault *fault) {
       ZSTD_getFrameContentSize(payload, head.stored) != (unsigned long long)head.raw) {
     return corrupt(recording, fault, "a block that is not what it says", at);
   }
-  if (!make_room(cursor, head.raw)) return fault_oom(fault);
+  if (!array_extend(cursor->raw, cursor->raw_capacity, head.raw)) return fault_oom(fault);
   if (head.codec == CODEC_RAW) {
     if (head.raw) memcpy(cursor->raw, payload, head.raw); /* none: there may be no room either */
   } else {
@@ -224,9 +260,14 @@ bool trace_seek(TraceCursor *cursor, uint64_t ev, Fault *fault) {
     size_t middle = low + (high - low) / 2;
     *(recording->blocks[middle].first_ev <= ev ? &low : &high) = middle;
   }
+  cursor->skip_below = ev;
+  if (low < recording->nblocks && cursor->next == low + 1 && cursor->length > 0) {
+    cursor->at = 0; /* it is in hand already */
+    cursor->previous_ev = recording->blocks[low].first_ev - 1;
+    return true;
+  }
   cursor->at = cursor->length = 0;
   cursor->next = low;
-  cursor->skip_below = ev;
   return low >= recording->nblocks || load_block(cursor, low, fault);
 }
 
@@ -267,6 +308,7 @@ bool trace_open(Recording *recording, TraceCursor **out, Fault *fault) {
 void trace_close(TraceCursor *cursor) {
   if (!cursor) return;
   ZSTD_freeDCtx(cursor->zstd);
+  free(cursor->stored);
   free(cursor->raw);
   free(cursor->chunks);
   free(cursor);
@@ -326,11 +368,10 @@ uint64_t recording_id(const Recording *recording) { return recording->id; }
 
 static bool start_reading(Recording *recording, Fault *fault) {
   FileHead head;
-  if (recording->size < sizeof head) {
+  if (!read_bytes(recording, 0, &head, sizeof head)) {
     return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": only %zu bytes of events",
                      recording->dir, recording->size);
   }
-  memcpy(&head, recording->bytes, sizeof head);
   if (memcmp(head.magic, TRACE_MAGIC, sizeof head.magic) != 0) {
     return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": \"events\" is no file of events",
                      recording->dir);
@@ -344,26 +385,20 @@ static bool start_reading(Recording *recording, Fault *fault) {
   return list_blocks(recording, fault) && read_meta(recording, fault);
 }
 
-static bool map_events(Recording *recording, Fault *fault) {
+static bool open_events(Recording *recording, Fault *fault) {
   char *path = arena_printf(&recording->arena, "%s/events", recording->dir);
   if (!path) return fault_oom(fault);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
+  /* O_NONBLOCK: a FIFO of that name is refused, not waited for. */
+  recording->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (recording->fd < 0) {
     return fault_set(fault, errno == ENOENT || errno == ENOTDIR ? FAULT_NOTFOUND : FAULT_IO,
                      "recording \"%s\": %s", recording->dir, strerror(errno));
   }
   struct stat st;
-  void *bytes = MAP_FAILED;
-  bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-  if (ok && st.st_size > 0) {
-    bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    ok = bytes != MAP_FAILED;
+  if (fstat(recording->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    return fault_set(fault, FAULT_IO, "recording \"%s\": unreadable", recording->dir);
   }
-  close(fd);
-  if (!ok) return fault_set(fault, FAULT_IO, "recording \"%s\": unreadable", recording->dir);
   recording->size = (size_t)st.st_size;
-  recording->mapped = recording->size > 0;
-  recording->bytes = recording->mapped ? bytes : NULL;
   return true;
 }
 
@@ -371,10 +406,11 @@ static bool open_recording(const char *dir, const void *bytes, size_t size, Reco
                            Fault *fault) {
   Recording *recording = calloc(1, sizeof *recording);
   if (!recording) return fault_oom(fault);
+  recording->fd = -1;
   recording->bytes = bytes;
   recording->size = size;
   recording->dir = arena_strdup(&recording->arena, dir);
-  if (!recording->dir || !(bytes || map_events(recording, fault)) ||
+  if (!recording->dir || !(bytes || open_events(recording, fault)) ||
       !start_reading(recording, fault)) {
     recording_close(recording);
     return fault_oom(fault); /* unless there is a better reason already */
@@ -393,7 +429,7 @@ bool recording_of_bytes(const void *bytes, size_t size, Recording **out, Fault *
 
 void recording_close(Recording *recording) {
   if (!recording) return;
-  if (recording->mapped) munmap((void *)(uintptr_t)recording->bytes, recording->size);
+  if (recording->fd >= 0) close(recording->fd);
   free(recording->blocks);
   arena_finish(&recording->arena);
   free(recording);

@@ -10,6 +10,7 @@
 ** the answers instead; read the difference before committing it. In mode oom a sample of the
 ** allocations, drawn from the seed, is refused; with --every each one is. Directives: run.h.
 */
+#define _GNU_SOURCE /* realpath */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,8 @@ int main(int argc, char **argv) {
   FixtureOptions options = {.folder = build ? build : "build", .modes = ~0u, .seed = 1};
   int first = parse_options(argc, argv, &options);
   if (first < 0) return usage();
+  char *folder = realpath(options.folder, NULL); /* scripts may run elsewhere */
+  if (folder) options.folder = folder;
   int output = residue_capture_stdout();
   if (output < 0) return 1;
   tap_start(output);
@@ -77,5 +80,6 @@ int main(int argc, char **argv) {
     }
   }
   sqlite3_shutdown();
+  free(folder);
   return tap_end();
 }

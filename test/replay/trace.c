@@ -124,6 +124,27 @@ static uint8_t *slurp(const char *path, size_t *out_size) {
   return bytes;
 }
 
+/* A reader that has it open is told, wherever the cut is; seeking again in one block works. */
+static void test_cut_while_open(const char *dir, const char *path, size_t size) {
+  Recording *recording;
+  TraceCursor *cursor;
+  const Event *event;
+  check(recording_open(dir, &recording, &fault));
+  check(trace_open(recording, &cursor, &fault));
+  for (uint64_t ev = 12; ev > 2; ev -= 3) {
+    check(trace_seek(cursor, ev, &fault));
+    check(trace_next(cursor, &event, &fault));
+    assert(event->ev == ev);
+  }
+  assert(truncate(path, (off_t)size / 2) == 0);
+  bool ok = true;
+  while (ok && event) ok = trace_next(cursor, &event, &fault);
+  assert(!ok && fault.code == FAULT_CORRUPT);
+  fault_clear(&fault);
+  trace_close(cursor);
+  recording_close(recording);
+}
+
 /* However much of the file is left: either refused, or its events up to some point. */
 static void test_torn(const uint8_t *bytes, size_t size) {
   int most = 0;
@@ -191,16 +212,17 @@ static void test_files(const char *dir, const char *source) {
 }
 
 int main(void) {
-  char dir[256], path[512], source[512];
+  char dir[256], path[512], source[512], events[600];
   scratch_make(dir, sizeof dir);
   snprintf(path, sizeof path, "%s/a", dir);
   test_round_trip(path);
-  snprintf(path, sizeof path, "%s/a/events", dir);
+  snprintf(events, sizeof events, "%s/events", path);
   size_t size;
-  uint8_t *bytes = slurp(path, &size);
+  uint8_t *bytes = slurp(events, &size);
   test_torn(bytes, size);
   test_changed(bytes, size);
   free(bytes);
+  test_cut_while_open(path, events, size);
   snprintf(path, sizeof path, "%s/b", dir);
   snprintf(source, sizeof source, "%s/source", dir);
   test_files(path, source);

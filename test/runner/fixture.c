@@ -12,6 +12,7 @@
 #include "test/runner/judge.h"
 #include "test/runner/residue.h"
 #include "test/runner/run.h"
+#include "test/runner/scene.h"
 #include "test/runner/starve.h"
 #include "test/runner/tap.h"
 
@@ -109,7 +110,9 @@ static void run_loading(const Fixture *fixture, const FixtureOptions *options) {
 
 static void update(const char *path, const Fixture *fixture, const FixtureOptions *options) {
   Text content = {0}, trouble = {0};
-  for (size_t i = 0; i < fixture->count; i++) {
+  Scene scene;
+  bool ok = scene_open(&scene, fixture->preamble, options->folder, &trouble);
+  for (size_t i = 0; ok && i < fixture->count; i++) {
     const Section *section = &fixture->sections[i];
     unsigned modes = script_modes(section->text, script_modes(fixture->preamble, ~0u));
     Mode mode = modes & (1u << MODE_PLAIN) ? MODE_PLAIN : MODE_UNTRUSTED;
@@ -117,7 +120,8 @@ static void update(const char *path, const Fixture *fixture, const FixtureOption
     text_addf(&content, "%s%s\n%s", section_mark, section->name, output ? output : "");
     free(output);
   }
-  bool ok = file_write(path, text_get(&content));
+  scene_close(&scene);
+  ok = ok && file_write(path, text_get(&content));
   tap_result(ok && !trouble.length, path, text_get(&trouble));
   text_finish(&trouble);
   text_finish(&content);
@@ -138,6 +142,28 @@ static void check_names(const Fixture *fixture, const Fixture *golden, Text *why
     if (fixture_find(fixture, golden->sections[i].name)) continue;
     text_addf(why, "no case \"%s\"\n", golden->sections[i].name);
   }
+}
+
+static void run_cases(const Fixture *fixture, const Fixture *golden,
+                      const FixtureOptions *options) {
+  unsigned wanted = script_modes(fixture->preamble, ~0u);
+  Text why = {0};
+  Scene scene;
+  if (!scene_open(&scene, fixture->preamble, options->folder, &why)) {
+    tap_result(false, "the commands before the first case", text_get(&why));
+  } else {
+    if (options->modes & wanted & (1u << MODE_OOM)) run_loading(fixture, options);
+    for (size_t i = 0; i < fixture->count; i++) {
+      const Section *section = &fixture->sections[i];
+      unsigned modes = options->modes & script_modes(section->text, wanted);
+      for (int mode = 0; mode < MODES; mode++) {
+        if (!(modes & 1u << mode)) continue;
+        run_case(fixture, section, fixture_find(golden, section->name), (Mode)mode, options);
+      }
+    }
+  }
+  scene_close(&scene);
+  text_finish(&why);
 }
 
 static char *golden_path(const char *path) {
@@ -162,16 +188,7 @@ void fixture_run(const char *path, const FixtureOptions *options) {
   if (ok) check_names(&fixture, &golden, &why);
   if (why.length) tap_result(false, path, text_get(&why));
   if (!ok) goto out;
-  unsigned wanted = script_modes(fixture.preamble, ~0u);
-  if (options->modes & wanted & (1u << MODE_OOM)) run_loading(&fixture, options);
-  for (size_t i = 0; i < fixture.count; i++) {
-    const Section *section = &fixture.sections[i];
-    unsigned modes = options->modes & script_modes(section->text, wanted);
-    for (int mode = 0; mode < MODES; mode++) {
-      if (!(modes & 1u << mode)) continue;
-      run_case(&fixture, section, fixture_find(&golden, section->name), (Mode)mode, options);
-    }
-  }
+  run_cases(&fixture, &golden, options);
 out:
   fixture_close(&fixture);
   fixture_close(&golden);

@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "test/runner/failing.h"
 #include "test/runner/file.h"
+#include "test/runner/scene.h"
 #include "test/runner/stage.h"
 
 const char *const mode_names[MODES] = {"plain", "untrusted", "oom"};
@@ -120,7 +121,8 @@ static bool read_script(Stage *stage, const char *path) {
 
 static bool directive(Stage *stage, const char *name, char *value) {
   if (strcmp(name, "database") == 0) return use_file(stage, value);
-  if (strcmp(name, "mode") == 0) return true; /* see script_modes */
+  if (strcmp(name, "mode") == 0) return true;  /* see script_modes */
+  if (strcmp(name, "shell") == 0) return true; /* see scene.h */
   if (strcmp(name, "connection") == 0) return connect_to(stage, value);
   if (!stage->nconnections && !connect_to(stage, "main")) return false;
   if (strcmp(name, "load") == 0) {
@@ -277,6 +279,7 @@ Stage *stage_open(Mode mode, const char *folder, bool raw) {
   stage->mode = mode;
   stage->folder = folder;
   stage->raw = raw;
+  scene_enter();
   stage->before = residue_take();
   return stage;
 }
@@ -323,6 +326,7 @@ void stage_close(Stage *stage, Text *trouble) {
     sqlite3_close_v2(stage->connections[i].db);
   }
   remove_scratch(stage);
+  scene_leave();
   for (int i = 0; i < stage->nmasks; i++) regfree(&stage->masks[i]);
   residue_compare(&stage->before, trouble);
   text_finish(&stage->output);

@@ -11,6 +11,7 @@
 **   -- mask: REGEX               what matches (POSIX extended) is printed as * in the whole output
 **   -- interrupt-after: 50       interrupt the next statement after 50 ms; it must end within 1 s
 **   -- progress-limit: 50        a progress handler stops the next statement after 50 ms, likewise
+**   -- shell: COMMAND            see scene.h; before the first case of a fixture
 **   .load ./weave                what the documentation says, the same as -- load: weave
 **   .read path/to/script.sql     run another script here
 ** Rows are values joined with |, NULL as NULL, REAL with 12 significant digits; text is quoted as

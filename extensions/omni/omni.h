@@ -1,0 +1,62 @@
+/*
+** omni: a recorded run of a program as tables.
+**
+** What needs no replay is read here, in the host, through replay/trace.h. Everything else is done
+*by
+** a helper process (helper.h), so that the host neither traces nor ever meets a hostile ELF file.
+*/
+#ifndef TENFOLD_EXTENSIONS_OMNI_OMNI_H
+#define TENFOLD_EXTENSIONS_OMNI_OMNI_H
+
+#include "replay/trace.h"
+#include "vtab/vt.h"
+
+/* An open recording, shared by all cursors of a connection that read it. */
+typedef struct OmniSource {
+  struct OmniSource *next;
+  Recording *recording;
+  char *dir;
+  int refs;
+  uint64_t stamp; /* of the file of events when it was opened */
+} OmniSource;
+
+/* Of a connection. */
+typedef struct OmniState {
+  char *use;           /* omni_use(), or NULL */
+  OmniSource *sources; /* also some that nobody reads now: opening costs more than keeping */
+} OmniState;
+
+/* The recording in `dir`, or in the one that omni_use() named when dir is NULL. Release it. */
+bool omni_source_open(OmniState *state, const char *dir, OmniSource **out, Fault *fault);
+void omni_source_release(OmniState *state, OmniSource *source);
+void omni_sources_close(OmniState *state);
+
+/* Names of the enumerations in trace.h as they stand in columns; NULL: unknown. */
+const char *omni_event_name(int kind);
+const char *omni_trap_name(int nr);
+const char *omni_chunk_name(int kind);
+
+/* "SIGTERM" for 15, "SIGRT34" for 34, in `out`; NULL: there is no such signal. */
+enum { SIGNAL_NAME = 24 };
+const char *omni_signal_name(int signal, char out[SIGNAL_NAME]);
+
+/* Absolute path of this shared object (a copy, to be freed), or NULL when it has none of its own.
+ */
+char *omni_library_path(void);
+
+extern const VtTable omni_events_table;
+extern const VtTable omni_chunks_table;
+extern const VtTable omni_syscalls_table;
+extern const VtTable omni_signals_table;
+extern const VtTable omni_io_table;
+extern const VtTable omni_stdout_table;
+extern const VtTable omni_stderr_table;
+extern const VtTable omni_files_table;
+extern const VtTable omni_threads_table;
+extern const VtTable omni_processes_table;
+extern const VtTable omni_maps_table;
+extern const VtTable omni_modules_table;
+extern const VtTable omni_meta_table;
+extern const VtTable omni_recordings_table;
+
+#endif

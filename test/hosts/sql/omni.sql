@@ -1,0 +1,2 @@
+-- expect: 0
+SELECT omni_use() IS NOT NULL;
