@@ -71,10 +71,11 @@ static bool add_load(Text *text, Fault *fault) {
 }
 
 static int run_shell(char **argv, int nargs, const char *load, const char *use) {
-  char **args = calloc((size_t)nargs + 9, sizeof *args);
+  char **args = calloc((size_t)nargs + 10, sizeof *args);
   if (!args) return ENOMEM;
-  char *const head[] = {"sqlite3",         "-cmd", (char *)load, "-cmd",
-                        ".once /dev/null", "-cmd", (char *)use};
+  /* What omni_use() answers is not for the user. */
+  char *const head[] = {"sqlite3", "-cmd",      (char *)load, "-cmd",   ".output /dev/null",
+                        "-cmd",    (char *)use, "-cmd",       ".output"};
   size_t n = sizeof head / sizeof *head;
   memcpy(args, head, sizeof head);
   for (int i = 0; i < nargs; i++) args[n++] = argv[i];
