@@ -20,10 +20,6 @@
 
 enum { BATCH = 64 }; /* pages read at once */
 
-typedef struct StateRegion {
-  uint64_t start, end, categories;
-} StateRegion;
-
 /* PAGEMAP_SCAN of Linux 6.7, which the headers of Debian 12 do not have. */
 typedef struct ScanRequest {
   uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
@@ -107,6 +103,15 @@ static bool find_pages(StateReader *reader, const MapList *maps, size_t *out_cou
     }
     if (!scan(reader, range->start, end, out_count, fault)) return false;
   }
+  return true;
+}
+
+bool state_pages(StateReader *reader, Space *space, const MapList *maps, StatePages *out,
+                 Fault *fault) {
+  if (!open_pagemap(reader, space, fault) || !find_pages(reader, maps, &out->count, fault)) {
+    return false;
+  }
+  out->list = reader->regions;
   return true;
 }
 

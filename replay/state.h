@@ -31,6 +31,20 @@ typedef struct StatePatches {
   size_t count, capacity;
 } StatePatches;
 
+/* The private pages that have been written (and more, but none of files), lowest first; valid until
+** the next call with this reader. Neighbouring pages may be in ranges of their own. */
+typedef struct StateRegion {
+  uint64_t start, end, categories;
+} StateRegion;
+
+typedef struct StatePages {
+  const StateRegion *list;
+  size_t count;
+} StatePages;
+
+bool state_pages(StateReader *reader, Space *space, const MapList *maps, StatePages *out,
+                 Fault *fault);
+
 /* Cost: about 1 ms for 4 MB written pages. `patches` may be NULL. */
 bool state_memory(StateReader *reader, Space *space, const MapList *maps,
                   const StatePatches *patches, uint64_t *out, Fault *fault);

@@ -1,0 +1,137 @@
+/*
+** One event in the making. What it holds of the program's memory is gathered first and read in one
+** go: a call of process_vm_readv costs more than what it reads.
+*/
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/uio.h>
+
+#include "base/array.h"
+#include "replay/record_inner.h"
+
+enum { BATCH = 64, HASH_SHARE = 20 }; /* iovecs in a call; one part of so many of the time */
+
+void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind) {
+  recorder->event = (Event){.kind = kind};
+  if (thread) {
+    recorder->event.pid = thread->process->pid;
+    recorder->event.tid = thread->tracee.tid;
+  }
+  recorder->npieces = 0;
+  recorder->nbytes = 0;
+}
+
+static bool add_piece(Recorder *recorder, const Piece *piece, Fault *fault) {
+  if (!array_grow(recorder->pieces, recorder->pieces_capacity, recorder->npieces + 1) ||
+      !array_extend(recorder->bytes, recorder->bytes_capacity, recorder->nbytes + piece->size)) {
+    return fault_oom(fault);
+  }
+  recorder->pieces[recorder->npieces++] = *piece;
+  recorder->nbytes += piece->size;
+  return true;
+}
+
+bool event_bytes(Recorder *recorder, ChunkKind kind, uint64_t addr, const void *bytes, size_t size,
+                 Fault *fault) {
+  Piece piece = {.kind = kind, .addr = addr, .size = size, .offset = recorder->nbytes};
+  if (!add_piece(recorder, &piece, fault)) return false;
+  if (size) memcpy(recorder->bytes + piece.offset, bytes, size);
+  return true;
+}
+
+bool event_memory(Recorder *recorder, ChunkKind kind, uint64_t addr, size_t size, Fault *fault) {
+  Piece piece = {
+      .kind = kind, .addr = addr, .size = size, .offset = recorder->nbytes, .read = true};
+  return add_piece(recorder, &piece, fault);
+}
+
+bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  if (!tracee_regs(&thread->tracee, fault)) return false;
+  recorder->event.has_regs = true;
+  recorder->event.regs = thread->tracee.regs;
+  return true;
+}
+
+/* ---- reading */
+
+/* Pieces first to last (exclusive), one by one, each as far as it goes. */
+static void read_singly(Recorder *recorder, const Space *space, size_t first, size_t last) {
+  for (size_t i = first; i < last; i++) {
+    Piece *piece = &recorder->pieces[i];
+    if (!piece->read) continue;
+    size_t got;
+    space_peek(space, (RemoteAddr){piece->addr}, recorder->bytes + piece->offset, piece->size,
+               &got);
+    piece->size = got;
+  }
+}
+
+static void read_pieces(Recorder *recorder, const Space *space) {
+  size_t first = 0;
+  while (first < recorder->npieces) {
+    struct iovec local[BATCH], remote[BATCH];
+    size_t n = 0, next = first, total = 0;
+    for (; next < recorder->npieces && n < BATCH; next++) {
+      const Piece *piece = &recorder->pieces[next];
+      if (!piece->read || !piece->size) continue;
+      local[n] = (struct iovec){recorder->bytes + piece->offset, piece->size};
+      remote[n++] = (struct iovec){(void *)(uintptr_t)piece->addr, piece->size};
+      total += piece->size;
+    }
+    if (n && process_vm_readv(space->pid, local, n, remote, n, 0) != (ssize_t)total) {
+      read_singly(recorder, space, first, next);
+    }
+    first = next;
+  }
+}
+
+/* ---- the end */
+
+/* Time spent on hashes stays below its share; every program is hashed at its end. */
+static bool hash_is_due(Recorder *recorder, const RecordThread *thread) {
+  if (!recorder->event.has_hash || !thread->process->has_image) return false;
+  recorder->since_hash++;
+  if (recorder->options->hash_every) return recorder->since_hash >= recorder->options->hash_every;
+  return recorder->hash_ns * HASH_SHARE <= clock_now() - recorder->hash_began;
+}
+
+static bool hash_now(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  int64_t began = clock_now();
+  RecordProcess *process = thread->process;
+  uint64_t memory, registers;
+  if (!state_memory(&process->state, &process->space, &process->maps, NULL, &memory, fault) ||
+      !state_registers(&thread->tracee, &registers, fault)) {
+    return false;
+  }
+  recorder->event.hash = memory ^ registers;
+  recorder->since_hash = 0;
+  recorder->hash_ns += clock_now() - began;
+  return true;
+}
+
+static bool make_chunks(Recorder *recorder, Fault *fault) {
+  if (!array_grow(recorder->chunks, recorder->chunks_capacity, recorder->npieces + 1)) {
+    return fault_oom(fault);
+  }
+  int n = 0;
+  for (size_t i = 0; i < recorder->npieces; i++) {
+    const Piece *piece = &recorder->pieces[i];
+    if (piece->read && !piece->size) continue;
+    recorder->chunks[n++] = (Chunk){.kind = piece->kind,
+                                    .addr = piece->addr,
+                                    .bytes = recorder->bytes + piece->offset,
+                                    .size = piece->size};
+  }
+  recorder->event.nchunks = n;
+  recorder->event.chunks = recorder->chunks;
+  return true;
+}
+
+bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  if (thread) read_pieces(recorder, &thread->process->space);
+  if (thread && recorder->event.has_hash) {
+    recorder->event.has_hash = hash_is_due(recorder, thread);
+    if (recorder->event.has_hash && !hash_now(recorder, thread, fault)) return false;
+  }
+  return make_chunks(recorder, fault) && writer_add(recorder->writer, &recorder->event, fault);
+}

@@ -1,0 +1,157 @@
+/*
+** What the files of the recorder share. Names: record_... for the loop and the tables of threads,
+** event_... for one event in the making, call_stop_... for system calls, image_... for programs.
+*/
+#ifndef TENFOLD_REPLAY_RECORD_INNER_H
+#define TENFOLD_REPLAY_RECORD_INNER_H
+
+#include "replay/record.h"
+#include "replay/state.h"
+#include "replay/syscalls.h"
+#include "replay/trace.h"
+
+typedef struct RecordProcess {
+  int32_t pid;
+  Space space;
+  MapList maps;
+  StateReader state;
+  size_t nthreads; /* that have not ended */
+  bool has_image;  /* false: between the exec and the end of its call */
+  bool tsc_traps;  /* PR_SET_TSC has been made */
+} RecordProcess;
+
+/* Where a thread stands. */
+typedef enum ThreadStand {
+  THREAD_NEW,   /* its first stop has not come, or its maker has not told of it */
+  THREAD_READY, /* stopped, and may run */
+  THREAD_RUNS,  /* the one that runs, or is in a call that should end at once */
+  THREAD_CALL,  /* in a call, in the kernel: others may run */
+  THREAD_HELD,  /* stopped by a signal, until SIGCONT */
+  THREAD_ENDING /* past its last event, on the way down */
+} ThreadStand;
+
+typedef struct RecordThread {
+  Tracee tracee;
+  RecordProcess *process;
+  ThreadStand stand;
+  bool stopped;   /* THREAD_NEW: its first stop has come */
+  bool announced; /* THREAD_NEW: its maker has told of it */
+
+  bool in_call;    /* between entry and exit of a call */
+  bool entered;    /* an ENTER event has been written for it */
+  bool asleep;     /* THREAD_CALL: it has been seen waiting */
+  int signal;      /* to be delivered when it goes on */
+  bool again;      /* its status is a stop that nobody has looked at */
+  bool answered;   /* the kernel is not asked: `answer` */
+  bool rewritten;  /* registers differ from what the program set: `saved` */
+  bool after_call; /* it has not run since the end of its last call */
+  int64_t answer;
+  int nr;
+  uint64_t args[6];
+  struct user_regs_struct saved;
+  int syscall_fd; /* /proc/TID/syscall, -1: not open */
+  int32_t child;  /* of a spawn: the new thread */
+  char *path;     /* of an exec: what it named */
+  uint64_t path_at;
+
+  uint64_t clear_tid;   /* where the kernel writes 0 when it ends; 0: nowhere */
+  uint64_t robust_list; /* head of the list of locks it may die with */
+} RecordThread;
+
+/* One piece of an event in the making. */
+typedef struct Piece {
+  ChunkKind kind;
+  uint64_t addr;
+  size_t size, offset; /* in Recorder.bytes, when it is there already or has been read */
+  bool read;           /* from the thread's memory, when the event is finished */
+} Piece;
+
+typedef struct Recorder {
+  const RecordOptions *options;
+  Stop *stop;
+  TraceWriter *writer;
+  RecordSummary *summary;
+  RecordThread **threads;
+  size_t nthreads, capacity;
+  RecordThread *runner; /* NULL: nobody runs */
+  size_t turn;          /* where the search for the next one begins */
+  int32_t first_pid;
+  int64_t slice_began, flushed; /* clock_now() */
+  int ended;                    /* processes */
+
+  Event event; /* in the making */
+  Piece *pieces;
+  size_t npieces, pieces_capacity;
+  uint8_t *bytes;
+  size_t nbytes, bytes_capacity;
+  Chunk *chunks;
+  size_t chunks_capacity;
+  CallRange *ranges;
+  size_t ranges_capacity;
+
+  uint64_t since_hash;         /* events */
+  int64_t hash_ns, hash_began; /* time spent on hashes; when recording began */
+} Recorder;
+
+/* ---- record.c */
+
+/* The NOTE "unsupported: ..." and FAULT_UNSUPPORTED: the recording ends. Returns false. */
+bool record_unsupported(Recorder *recorder, RecordThread *thread, Fault *fault, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- record_threads.c */
+
+bool threads_add(Recorder *recorder, int32_t tid, RecordProcess *process, RecordThread **out,
+                 Fault *fault);
+/* What had no process yet gets one. */
+void threads_join(Recorder *recorder, RecordThread *thread, RecordProcess *process);
+/* It has ended as far as others see: the space is not reached through it any more. */
+void threads_leave(Recorder *recorder, RecordThread *thread);
+RecordThread *threads_find(const Recorder *recorder, int32_t tid);
+/* Out of the table, freed; its process with the last one. */
+void threads_drop(Recorder *recorder, RecordThread *thread);
+RecordProcess *process_create(int32_t pid, Stop *stop, Fault *fault);
+void process_destroy(RecordProcess *process);
+
+/* ---- record_start.c */
+
+/* The child, stopped at the exec of its program. */
+bool start_program(Recorder *recorder, RecordThread **out, Fault *fault);
+bool start_meta(Recorder *recorder, RecordThread *thread, Fault *fault);
+
+/* ---- record_event.c: one event at a time */
+
+void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind);
+/* A piece whose bytes are here / are read from the thread's space when the event is finished (cut
+** where nothing can be read). */
+bool event_bytes(Recorder *recorder, ChunkKind kind, uint64_t addr, const void *bytes, size_t size,
+                 Fault *fault);
+bool event_memory(Recorder *recorder, ChunkKind kind, uint64_t addr, size_t size, Fault *fault);
+bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* Reads what is to be read, hashes when it is time, writes. */
+bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault);
+
+/* ---- record_image.c */
+
+/* After an exec, at the end of its call: makes the space fit for recording, writes IMAGE. */
+bool image_record(Recorder *recorder, RecordThread *thread, Fault *fault);
+
+/* ---- record_call.c */
+
+bool call_entry(Recorder *recorder, RecordThread *thread, Fault *fault);
+bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* The event of a call that does not come back: exit, or one that its end interrupted. */
+bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault);
+
+/* ---- record_file.c */
+
+/* The file that descriptor fd of the thread is, when something is to be mapped from it: its number
+** + 1 and path; 0 for anonymous memory. */
+bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out, char path[4097],
+                Fault *fault);
+
+/* ---- record_signal.c */
+
+bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fault);
+
+#endif
