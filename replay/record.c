@@ -35,130 +35,74 @@ bool record_unsupported(Recorder *recorder, RecordThread *thread, Fault *fault, 
   return fault_set(fault, FAULT_UNSUPPORTED, "%s", what.text);
 }
 
-/* ---- going on */
-
-static bool resume(RecordThread *thread, Fault *fault) {
-  int signal = thread->signal;
-  thread->signal = 0;
-  return tracee_resume(&thread->tracee, PTRACE_SYSCALL, signal, fault);
-}
-
-/* It stands after a stop of its own code: on with it, if it is its turn. */
-static bool go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  if (recorder->runner != thread) {
-    thread->stand = THREAD_READY;
-    return true;
-  }
-  thread->stand = THREAD_RUNS;
-  return resume(thread, fault);
-}
-
 /* ---- stops */
 
 static bool on_call(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (thread->in_call) {
-    return call_exit(recorder, thread, fault) && go_on(recorder, thread, fault);
+    return call_exit(recorder, thread, fault) && schedule_go_on(recorder, thread, fault);
   }
   if (!call_entry(recorder, thread, fault)) return false;
   if (thread->stand == THREAD_CALL && recorder->runner == thread) recorder->runner = NULL;
-  return resume(thread, fault);
+  return thread_resume(thread, fault);
 }
 
-static bool on_exec(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  RecordProcess *process = thread->process;
-  for (size_t i = 0; i < recorder->nthreads; i++) {
-    if (recorder->threads[i] == thread || recorder->threads[i]->process != process) continue;
-    return record_unsupported(recorder, thread, fault, "execve among threads");
+static bool on_group_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  if (thread->stand == THREAD_NEW) {
+    thread->stopped = true;
+    return true;
   }
-  thread->clear_tid = thread->robust_list = 0;
-  process->has_image = false;
-  return resume(thread, fault);
-}
-
-static bool on_spawn(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  return record_unsupported(recorder, thread, fault, "another thread or process");
-}
-
-static bool on_exit_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  unsigned long status = 0;
-  if (ptrace(PTRACE_GETEVENTMSG, thread->tracee.tid, 0, &status) != 0) status = 0;
-  event_begin(recorder, thread, EVENT_EXIT);
-  recorder->event.nr = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  if (!event_end(recorder, thread, fault)) return false;
-  thread->stand = THREAD_ENDING;
-  return resume(thread, fault);
-}
-
-static bool on_end(Recorder *recorder, RecordThread *thread, int status, Fault *fault) {
-  if (thread->tracee.tid == thread->process->pid) {
-    event_begin(recorder, thread, EVENT_END);
-    recorder->event.ret = status;
-    if (!event_end(recorder, thread, fault)) return false;
-    if (thread->process->pid == recorder->first_pid) recorder->summary->status = status;
-  }
-  threads_drop(recorder, thread);
-  return true;
-}
-
-static bool on_group_stop(RecordThread *thread, Fault *fault) {
-  int signal = WSTOPSIG(thread->tracee.status);
-  if (signal == SIGTRAP) return resume(thread, fault);
+  if (WSTOPSIG(thread->tracee.status) == SIGTRAP) return schedule_go_on(recorder, thread, fault);
+  thread->stand = THREAD_HELD;
+  if (recorder->runner == thread) recorder->runner = NULL;
   return tracee_resume(&thread->tracee, PTRACE_LISTEN, 0, fault);
 }
 
 static bool on_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
   int status = thread->tracee.status;
-  if (!WIFSTOPPED(status)) return on_end(recorder, thread, status, fault);
+  if (!WIFSTOPPED(status)) return life_end(recorder, thread, status, fault);
   switch (status >> 16) {
   case 0:
     if (WSTOPSIG(status) == CALL_STOP) return on_call(recorder, thread, fault);
-    return signal_stop(recorder, thread, WSTOPSIG(status), fault) && go_on(recorder, thread, fault);
+    return signal_stop(recorder, thread, WSTOPSIG(status), fault) &&
+           (thread->again || schedule_go_on(recorder, thread, fault));
   case PTRACE_EVENT_EXEC:
-    return on_exec(recorder, thread, fault);
+    return life_exec(recorder, thread, fault);
   case PTRACE_EVENT_CLONE:
   case PTRACE_EVENT_FORK:
   case PTRACE_EVENT_VFORK:
-    return on_spawn(recorder, thread, fault);
+    return life_spawn(recorder, thread, fault);
   case PTRACE_EVENT_EXIT:
-    return on_exit_stop(recorder, thread, fault);
+    return life_exit(recorder, thread, fault);
   case PTRACE_EVENT_STOP:
-    return on_group_stop(thread, fault);
+    return on_group_stop(recorder, thread, fault);
   default:
-    return resume(thread, fault);
+    return thread_resume(thread, fault);
   }
 }
 
-/* A thread that was killed in the middle of things: its end will be told. */
-static bool is_gone(const RecordThread *thread) {
-  unsigned long word;
-  return ptrace(PTRACE_GETEVENTMSG, thread->tracee.tid, 0, &word) != 0 && errno == ESRCH;
-}
-
-static bool handle(Recorder *recorder, RecordThread *thread, int status, Fault *fault) {
+static bool handle(Recorder *recorder, int32_t tid, int status, Fault *fault) {
   Fault own = {0};
-  thread->tracee.status = status;
+  RecordThread *thread = threads_find(recorder, tid);
+  if (!thread) { /* a child whose maker has not told of it */
+    if (!WIFSTOPPED(status)) return true;
+    if (!threads_add(recorder, tid, NULL, &thread, fault)) return false;
+    thread->stand = THREAD_NEW;
+  }
   thread->tracee.has_regs = thread->tracee.regs_changed = false;
-  do {
+  for (thread->tracee.status = status;;) {
     thread->again = false;
-    if (on_stop(recorder, thread, &own)) continue;
-    if (own.code == FAULT_NOTFOUND && is_gone(thread)) return true;
+    if (on_stop(recorder, thread, &own)) {
+      thread = threads_find(recorder, tid);
+      if (!thread || !thread->again) return true;
+      continue;
+    }
+    thread = threads_find(recorder, tid);
+    if (own.code == FAULT_NOTFOUND && (!thread || thread_is_gone(thread))) return true;
     return fault_set(fault, own.code, "%s", own.text);
-  } while (WIFSTOPPED(status) && thread->again);
-  return true;
+  }
 }
 
 /* ---- the loop */
-
-static bool choose(Recorder *recorder, Fault *fault) {
-  for (size_t i = 0; i < recorder->nthreads; i++) {
-    RecordThread *thread = recorder->threads[i];
-    if (thread->stand != THREAD_READY) continue;
-    recorder->runner = thread;
-    thread->stand = THREAD_RUNS;
-    return resume(thread, fault);
-  }
-  return true;
-}
 
 /* What is due from time to time. */
 static bool look_around(Recorder *recorder, Fault *fault) {
@@ -172,19 +116,43 @@ static bool look_around(Recorder *recorder, Fault *fault) {
   return writer_flush(recorder->writer, fault);
 }
 
+/* The next stop, if there is one or `wait`; *out_tid is 0 otherwise, and when it is time to look
+** around. */
+static bool collect(bool wait, pid_t *out_tid, int *out_status, Fault *fault) {
+  *out_tid = waitpid(-1, out_status, __WALL | (wait ? 0 : WNOHANG));
+  if (*out_tid >= 0) return true;
+  *out_tid = 0;
+  return errno == EINTR ||
+         fault_set(fault, FAULT_INTERNAL, "recorder: nothing to wait for: %s", strerror(errno));
+}
+
+/* Nobody runs, and `next` could: after those that are still at work in the kernel. */
+static bool step_aside(Recorder *recorder, RecordThread *next, Fault *fault) {
+  for (int turn = 0; turn < 2; turn++) {
+    pid_t tid;
+    int status;
+    if (!collect(false, &tid, &status, fault)) return false;
+    if (tid) return handle(recorder, tid, status, fault);
+    if (turn == 0 && schedule_is_busy(recorder)) {
+      sched_yield();
+      return true;
+    }
+  }
+  return schedule_start(recorder, next, fault);
+}
+
 static bool loop(Recorder *recorder, Fault *fault) {
   int64_t looked = clock_now();
   while (recorder->nthreads) {
+    RecordThread *next = recorder->runner ? NULL : schedule_next(recorder);
+    pid_t tid = 0;
     int status;
-    if (!recorder->runner && !choose(recorder, fault)) return false;
-    pid_t tid = waitpid(-1, &status, __WALL);
-    if (tid < 0 && errno != EINTR) {
-      return fault_set(fault, FAULT_INTERNAL, "recorder: nothing to wait for: %s", strerror(errno));
-    }
-    RecordThread *thread = tid > 0 ? threads_find(recorder, tid) : NULL;
-    if (thread && !handle(recorder, thread, status, fault)) return false;
+    if (next && !step_aside(recorder, next, fault)) return false;
+    if (!next && !collect(true, &tid, &status, fault)) return false;
+    if (tid && !handle(recorder, tid, status, fault)) return false;
+    if (!tid && !next) schedule_doubt(recorder);
     int64_t now = clock_now();
-    if (tid > 0 && now - looked < TICK_MS * 1000000) continue;
+    if ((tid || next) && now - looked < TICK_MS * 1000000) continue;
     looked = now;
     if (!look_around(recorder, fault)) return false;
   }
@@ -212,7 +180,7 @@ static bool begin(Recorder *recorder, Fault *fault) {
   thread->nr = -1;
   recorder->runner = thread;
   thread->stand = THREAD_RUNS;
-  return resume(thread, fault) && loop(recorder, fault);
+  return thread_resume(thread, fault) && loop(recorder, fault);
 }
 
 /* Whatever still runs. */

@@ -188,6 +188,23 @@ static bool add_ranges(Recorder *recorder, RecordThread *thread, int64_t ret, Fa
   return true;
 }
 
+static bool add_targets(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  int n;
+  for (;;) {
+    int room = (int)recorder->ranges_capacity;
+    n = call_targets(thread->nr, thread->args, read_memory, thread, recorder->ranges, room);
+    if (n <= room) break;
+    if (!array_grow(recorder->ranges, recorder->ranges_capacity, (size_t)n)) {
+      return fault_oom(fault);
+    }
+  }
+  for (int i = 0; i < n; i++) {
+    const CallRange *range = &recorder->ranges[i];
+    if (!event_memory(recorder, CHUNK_OUT, range->addr, range->size, fault)) return false;
+  }
+  return true;
+}
+
 static bool add_paths(Recorder *recorder, RecordThread *thread, Fault *fault) {
   const CallInfo *info = call_info(thread->nr);
   if (!info || !info->path_args) return true;
@@ -233,6 +250,7 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   event->nr = thread->nr;
   event->ret = ret;
   event->aux = aux;
+  if (thread->former) event->tid = thread->former;
   int nargs = info ? info->nargs : 6;
   memcpy(event->args, thread->args, (size_t)nargs * sizeof *event->args);
   bool again = ret <= -RESTART_FIRST && ret >= -RESTART_LAST;
@@ -241,6 +259,33 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   if (!thread->answered && !execs && !add_ranges(recorder, thread, ret, fault)) return false;
   if (!add_paths(recorder, thread, fault)) return false;
   if (thread->nr == SYS_rt_sigreturn && !event_regs(recorder, thread, fault)) return false;
+  return event_end(recorder, thread, fault);
+}
+
+/* Memory that the kernel has changed before the call is over, and others see: told now. */
+static bool writes_early(const RecordThread *thread) {
+  switch (thread->nr) {
+  case SYS_recvfrom:
+  case SYS_recvmsg:
+  case SYS_recvmmsg:
+  case SYS_readv:
+  case SYS_preadv:
+  case SYS_preadv2:
+    return true;
+  case SYS_futex:
+    return true; /* locks that inherit priority */
+  default:
+    return false;
+  }
+}
+
+bool call_enter(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  const CallInfo *info = call_info(thread->nr);
+  event_begin(recorder, thread, EVENT_ENTER);
+  recorder->event.nr = thread->nr;
+  memcpy(recorder->event.args, thread->args,
+         (size_t)(info ? info->nargs : 6) * sizeof *thread->args);
+  if (writes_early(thread) && !add_targets(recorder, thread, fault)) return false;
   return event_end(recorder, thread, fault);
 }
 
@@ -282,7 +327,10 @@ bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (first || (info && info->class == CALL_EXEC && ret == 0)) {
     ok = ok && image_record(recorder, thread, fault);
   }
+  life_announce(recorder, thread);
+  thread->former = 0;
   thread->in_call = thread->rewritten = thread->answered = false;
+  thread->yields = thread->nr == SYS_sched_yield;
   thread->after_call = true;
   return ok;
 }

@@ -87,9 +87,21 @@ static void read_pieces(Recorder *recorder, const Space *space) {
 
 /* ---- the end */
 
+/* Is everybody who shares the memory at a place where it is what the events say? */
+static bool is_settled(Recorder *recorder, const RecordThread *thread) {
+  if (!thread->process->has_image) return false;
+  for (size_t i = 0; i < recorder->nthreads; i++) {
+    RecordThread *other = recorder->threads[i];
+    if (other == thread || other->process != thread->process) continue;
+    if (other->stand == THREAD_RUNS || other->stand == THREAD_NEW) return false;
+    if (other->stand == THREAD_ENDING && !other->told_exit) return false;
+    if (other->stand == THREAD_CALL && !thread_is_asleep(other)) return false;
+  }
+  return true;
+}
+
 /* Time spent on hashes stays below its share; every program is hashed at its end. */
-static bool hash_is_due(Recorder *recorder, const RecordThread *thread) {
-  if (!recorder->event.has_hash || !thread->process->has_image) return false;
+static bool hash_is_due(Recorder *recorder) {
   recorder->since_hash++;
   if (recorder->options->hash_every) return recorder->since_hash >= recorder->options->hash_every;
   return recorder->hash_ns * HASH_SHARE <= clock_now() - recorder->hash_began;
@@ -130,7 +142,7 @@ static bool make_chunks(Recorder *recorder, Fault *fault) {
 bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (thread) read_pieces(recorder, &thread->process->space);
   if (thread && recorder->event.has_hash) {
-    recorder->event.has_hash = hash_is_due(recorder, thread);
+    recorder->event.has_hash = hash_is_due(recorder) && is_settled(recorder, thread);
     if (recorder->event.has_hash && !hash_now(recorder, thread, fault)) return false;
   }
   return make_chunks(recorder, fault) && writer_add(recorder->writer, &recorder->event, fault);

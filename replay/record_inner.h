@@ -34,8 +34,10 @@ typedef struct RecordThread {
   Tracee tracee;
   RecordProcess *process;
   ThreadStand stand;
+  bool told_exit; /* its EXIT event has been written */
+  bool yields;    /* its last call was one that gives way */
+  int32_t former; /* after an exec: the number it had before; 0: the same */
   bool stopped;   /* THREAD_NEW: its first stop has come */
-  bool announced; /* THREAD_NEW: its maker has told of it */
 
   bool in_call;    /* between entry and exit of a call */
   bool entered;    /* an ENTER event has been written for it */
@@ -99,6 +101,35 @@ typedef struct Recorder {
 bool record_unsupported(Recorder *recorder, RecordThread *thread, Fault *fault, const char *format,
                         ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- record_schedule.c */
+
+/* Killed from outside, or on the way to it: its end will be told by a stop. */
+bool thread_is_gone(const RecordThread *thread);
+/* On from its stop, with its signal; a thread that is gone is none of our faults. */
+bool thread_resume(RecordThread *thread, Fault *fault);
+bool thread_is_asleep(RecordThread *thread);
+/* Somebody in a call may still end it at once, or write memory. */
+bool schedule_is_busy(Recorder *recorder);
+/* Who is ready, in turns; NULL: nobody. */
+RecordThread *schedule_next(Recorder *recorder);
+bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* After a stop: the runner goes on if its slice is not over; others become ready. */
+bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault);
+bool schedule_is_over(Recorder *recorder, const RecordThread *thread);
+/* Is the runner in a call that sleeps? Then it is not the runner any more. */
+void schedule_doubt(Recorder *recorder);
+
+/* ---- record_life.c: what to do at the stops of ptrace's events */
+
+bool life_spawn(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* The event of the call that made it has been written: it may run. */
+void life_announce(Recorder *recorder, RecordThread *thread);
+/* `first` is the thread that has the process's number, whoever called. */
+bool life_exec(Recorder *recorder, RecordThread *first, Fault *fault);
+bool life_exit(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* It is gone: status is waitpid()'s. */
+bool life_end(Recorder *recorder, RecordThread *thread, int status, Fault *fault);
+
 /* ---- record_threads.c */
 
 bool threads_add(Recorder *recorder, int32_t tid, RecordProcess *process, RecordThread **out,
@@ -140,6 +171,8 @@ bool image_record(Recorder *recorder, RecordThread *thread, Fault *fault);
 
 bool call_entry(Recorder *recorder, RecordThread *thread, Fault *fault);
 bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* The ENTER event: others run while it waits. */
+bool call_enter(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* The event of a call that does not come back: exit, or one that its end interrupted. */
 bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault);
 

@@ -106,11 +106,45 @@ static void test_image(void) {
   assert(!find(EVENT_SYSCALL, "execve").kind && find(EVENT_FILE, NULL).ev == 2);
 }
 
+/* Events in order: what is made has been told of before it does anything; what waits has entered.
+ */
+static void test_processes(void) {
+  RecordSummary summary =
+      record((char *[]){"dash", "-c",
+                        "echo a b | cat | wc -w > /dev/null; sleep 0.01 & wait; exit 4", NULL},
+             FAULT_NONE);
+  assert(WEXITSTATUS(summary.status) == 4 && summary.processes == 5);
+  Recording *recording;
+  TraceCursor *cursor;
+  const Event *event;
+  Fault fault = {0};
+  int known[16] = {0}, nknown = 0, images = 0, ends = 0;
+  assert(recording_open(dir, &recording, &fault) && trace_open(recording, &cursor, &fault));
+  while (trace_next(cursor, &event, &fault) && event) {
+    bool found = !event->tid;
+    if (event->ev == 1) known[nknown++] = event->tid;
+    for (int i = 0; i < nknown; i++) found |= known[i] == event->tid;
+    assert(found);
+    if (event->kind == EVENT_IMAGE) images++;
+    if (event->kind == EVENT_END) ends++;
+    if (event->kind != EVENT_SYSCALL || event->ret <= 0 || nknown == 16) continue;
+    if (event->nr == call_number("clone") || event->nr == call_number("fork") ||
+        event->nr == call_number("vfork")) {
+      known[nknown++] = (int)event->ret;
+    }
+  }
+  assert(!fault.code && images == 4 && ends == 5 && !recording_is_cut(recording));
+  trace_close(cursor);
+  recording_close(recording);
+  assert(find(EVENT_ENTER, "wait4").kind);
+}
+
 int main(int argc, char **argv) {
   if (argc > 2) return record_one(argv[1], argv + 2);
   scratch_make(place, sizeof place);
   test_ends();
   test_image();
+  test_processes();
   scratch_remove(place);
   return 0;
 }

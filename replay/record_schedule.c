@@ -1,0 +1,123 @@
+/*
+** Whose turn it is. One thread of the whole tree runs code of its own; who has been in a call long
+** enough to sleep does not count. A thread keeps its turn until it sleeps or its slice is used up.
+*/
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "replay/record_inner.h"
+
+enum { SLICE_MS = 10 };
+
+bool thread_is_gone(const RecordThread *thread) {
+  unsigned long word;
+  return ptrace(PTRACE_GETEVENTMSG, thread->tracee.tid, 0, &word) != 0 && errno == ESRCH;
+}
+
+bool thread_resume(RecordThread *thread, Fault *fault) {
+  int signal = thread->signal;
+  Fault own = {0};
+  thread->signal = 0;
+  if (tracee_resume(&thread->tracee, PTRACE_SYSCALL, signal, &own)) return true;
+  if (own.code == FAULT_NOTFOUND && thread_is_gone(thread)) return true; /* its end will be told */
+  return fault_set(fault, own.code, "%s", own.text);
+}
+
+/* ---- who sleeps */
+
+/* In the kernel and off the processor, or in a stop that has not been collected. */
+bool thread_is_asleep(RecordThread *thread) {
+  char text[16];
+  if (thread->syscall_fd < 0) {
+    snprintf(text, sizeof text, "/proc/%d", (int)thread->tracee.tid);
+    char path[64];
+    snprintf(path, sizeof path, "%s/syscall", text);
+    thread->syscall_fd = open(path, O_RDONLY | O_CLOEXEC);
+  }
+  ssize_t n = thread->syscall_fd >= 0 ? pread(thread->syscall_fd, text, sizeof text, 0) : -1;
+  return n < 1 || text[0] != 'r'; /* "running" */
+}
+
+/* Does anybody work in the kernel, in a call that might wait but does not yet? */
+bool schedule_is_busy(Recorder *recorder) {
+  for (size_t i = 0; i < recorder->nthreads; i++) {
+    RecordThread *thread = recorder->threads[i];
+    if (thread->stand != THREAD_CALL || thread->asleep) continue;
+    if (!thread_is_asleep(thread)) return true;
+    thread->asleep = true;
+  }
+  return false;
+}
+
+/* ---- turns */
+
+RecordThread *schedule_next(Recorder *recorder) {
+  size_t n = recorder->nthreads;
+  for (size_t i = 0; i < n; i++) {
+    size_t at = (recorder->turn + i) % n;
+    if (recorder->threads[at]->stand != THREAD_READY) continue;
+    recorder->turn = at + 1;
+    return recorder->threads[at];
+  }
+  return NULL;
+}
+
+static bool is_other_ready(const Recorder *recorder, const RecordThread *thread) {
+  for (size_t i = 0; i < recorder->nthreads; i++) {
+    if (recorder->threads[i] != thread && recorder->threads[i]->stand == THREAD_READY) return true;
+  }
+  return false;
+}
+
+/* Those that wait in a call are told to be there, once, before anything happens meanwhile. */
+static bool tell_waiting(Recorder *recorder, const RecordThread *next, Fault *fault) {
+  for (size_t i = 0; i < recorder->nthreads; i++) {
+    RecordThread *thread = recorder->threads[i];
+    if (thread == next || thread->stand != THREAD_CALL || thread->entered) continue;
+    thread->entered = true;
+    if (!call_enter(recorder, thread, fault)) return false;
+  }
+  return true;
+}
+
+bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  if (!tell_waiting(recorder, thread, fault)) return false;
+  recorder->runner = thread;
+  recorder->slice_began = clock_now();
+  thread->stand = THREAD_RUNS;
+  return thread_resume(thread, fault);
+}
+
+bool schedule_is_over(Recorder *recorder, const RecordThread *thread) {
+  int64_t slice = recorder->options->preempt_ms > 0 ? recorder->options->preempt_ms : SLICE_MS;
+  if (thread->yields) return is_other_ready(recorder, thread);
+  return clock_now() - recorder->slice_began > slice * 1000000 && is_other_ready(recorder, thread);
+}
+
+bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  if (!recorder->runner && !is_other_ready(recorder, thread)) {
+    return schedule_start(recorder, thread, fault);
+  }
+  if (recorder->runner == thread && !schedule_is_over(recorder, thread)) {
+    thread->stand = THREAD_RUNS;
+    return thread_resume(thread, fault);
+  }
+  if (recorder->runner == thread) recorder->runner = NULL;
+  thread->stand = THREAD_READY;
+  return true;
+}
+
+/* A call that was thought to end at once sleeps. */
+void schedule_doubt(Recorder *recorder) {
+  RecordThread *thread = recorder->runner;
+  if (!thread || !thread->in_call || !is_other_ready(recorder, thread)) return;
+  if (!thread_is_asleep(thread)) return;
+  thread->stand = THREAD_CALL;
+  recorder->runner = NULL;
+}
