@@ -9,7 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SIZE = 64 * 1024, ALIGN = _Alignof(max_align_t) };
+#include "base/huge.h"
+
+/* An arena that holds a megabyte is on its way to many: its blocks are then large. */
+enum {
+  BLOCK_SIZE = 64 * 1024,
+  MANY = 1024 * 1024,
+  LARGE_SIZE = 8 * HUGE_PAGE,
+  ALIGN = _Alignof(max_align_t)
+};
 
 struct ArenaBlock {
   ArenaBlock *older;
@@ -18,9 +26,11 @@ struct ArenaBlock {
 };
 
 static bool add_block(Arena *arena, size_t need) {
-  size_t size = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+  size_t size = arena->total < MANY ? BLOCK_SIZE : LARGE_SIZE - sizeof(ArenaBlock);
+  if (size < need) size = need;
   ArenaBlock *block = malloc(sizeof *block + size);
   if (!block) return false;
+  huge_hint(block, sizeof *block + size);
   block->older = arena->blocks;
   block->size = size;
   arena->blocks = block;

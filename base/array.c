@@ -6,6 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/huge.h"
+
+enum { LARGE_ARRAY = 2 * HUGE_PAGE };
+
+/* realloc(), but when it is large the new place is known to be so before the first byte gets there.
+ */
+static char *grow(char *array, size_t before, size_t after) {
+  if (after < LARGE_ARRAY) return realloc(array, after);
+  char *larger = malloc(after);
+  if (!larger) return NULL;
+  huge_hint(larger, after);
+  if (before) memcpy(larger, array, before);
+  free(array);
+  return larger;
+}
+
 bool array_extend_bytes(void *at, size_t *capacity, size_t need, size_t size) {
   if (need <= *capacity) return true;
   size_t wanted = *capacity ? *capacity : 8;
@@ -17,7 +33,7 @@ bool array_extend_bytes(void *at, size_t *capacity, size_t need, size_t size) {
   /* `at` points to a T *, which may not be read as a void *: copy the pointer's bytes. */
   char *array;
   memcpy(&array, at, sizeof array);
-  array = realloc(array, wanted * size);
+  array = grow(array, *capacity * size, wanted * size);
   if (!array) return false;
   memcpy(at, &array, sizeof array);
   *capacity = wanted;

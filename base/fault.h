@@ -48,4 +48,8 @@ void fault_clear(Fault *fault);
 /* "view r_capacity: " before the text of a fault that a lower layer has set. Returns false. */
 bool fault_prefix(Fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for a place in the input. Where an interruption came is chance: it gets none. */
+#define fault_place(fault, ...)                                                                    \
+  ((fault)->code == FAULT_INTERRUPT ? false : fault_prefix(fault, __VA_ARGS__))
+
 #endif

@@ -380,7 +380,7 @@ bool relation_of_view(Compiler *compiler, Table *view, const bool *wanted, SymRe
     bool ok = relation_of_select(compiler, view->select, NULL, all, relation, NULL);
     view->open = false;
     compiler->text = text;
-    if (!ok) return fault_prefix(compiler->fault, "view %s: ", view->name);
+    if (!ok) return fault_place(compiler->fault, "view %s: ", view->name);
     view->relation = relation;
   }
   *out = view->relation;

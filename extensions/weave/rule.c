@@ -391,18 +391,18 @@ static bool compile_arms(Compiler *compiler, const Rule *rule, Posting *posting)
     SqlExpr place = {.span = arm->span};
     if (arm->is_values) {
       return compile_refuse(compiler, &place, "VALUES of more than 100 rows as a rule") ||
-             fault_prefix(compiler->fault, "view %s: ", rule->name);
+             fault_place(compiler->fault, "view %s: ", rule->name);
     }
     if (rule->must >= 0 &&
         !compile_must(compiler, rule, arm, arm->expanded[rule->must].expr, posting)) {
-      return fault_prefix(compiler->fault, "view %s, column must: ", rule->name);
+      return fault_place(compiler->fault, "view %s, column must: ", rule->name);
     }
     for (int goal = 0; goal < 2; goal++) {
       int column = goal ? rule->minimize : rule->maximize;
       posting->sign = goal ? -1 : 1;
       if (column >= 0 && !compile_goal(compiler, rule, arm, arm->expanded[column].expr, posting)) {
-        return fault_prefix(compiler->fault, "view %s, column %s: ", rule->name,
-                            goal ? "minimize" : "maximize");
+        return fault_place(compiler->fault, "view %s, column %s: ", rule->name,
+                           goal ? "minimize" : "maximize");
       }
     }
   }
