@@ -5,6 +5,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static void cpu_model(char out[49]) {
 }
 
 bool start_meta(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  char exe[64], program[4097], cwd[4097], cpu[49], started[64];
+  char exe[64], program[4097], cwd[4097], cpu[49], started[64], processor[16];
   snprintf(exe, sizeof exe, "/proc/%d/exe", (int)thread->tracee.tid);
   ssize_t n = readlink(exe, program, sizeof program - 1);
   program[n > 0 ? n : 0] = '\0';
@@ -151,9 +152,11 @@ bool start_meta(Recorder *recorder, RecordThread *thread, Fault *fault) {
   struct tm utc;
   strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
   cpu_model(cpu);
-  const char *pairs[][2] = {{"program", program}, {"cwd", cwd},
-                            {"cpu", cpu},         {"kernel", names.release},
-                            {"started", started}, {"version", TENFOLD_VERSION}};
+  snprintf(processor, sizeof processor, "%d", sched_getcpu());
+  const char *pairs[][2] = {
+      {"program", program},      {"cwd", cwd},         {"cpu", cpu},
+      {"kernel", names.release}, {"started", started}, {"version", TENFOLD_VERSION},
+      {"processor", processor}};
   event_begin(recorder, thread, EVENT_META);
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
     if (!add_meta(recorder, pairs[i][0], pairs[i][1], fault)) return false;

@@ -1,0 +1,230 @@
+/*
+** The player's loop: see play.h.
+*/
+#define _GNU_SOURCE
+#include "replay/play.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "replay/play_inner.h"
+
+enum { TICK_MS = 10 };
+
+bool play_diverged(const Player *player, const Event *event, Fault *fault, const char *format,
+                   ...) {
+  char text[400];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  return fault_set(fault, FAULT_CORRUPT, "event %" PRIu64 ", thread %d: %s%s%s", event->ev,
+                   (int)event->tid, text, player->note[0] ? "; the recorder noted: " : "",
+                   player->note);
+}
+
+/* ---- one event */
+
+static void take_note(Player *player, const Event *event) {
+  for (int i = 0; i < event->nchunks; i++) {
+    const Chunk *chunk = &event->chunks[i];
+    if (chunk->kind != CHUNK_PATH) continue;
+    const size_t size =
+        chunk->size < sizeof player->note - 1 ? chunk->size : sizeof player->note - 1;
+    memcpy(player->note, chunk->bytes, size);
+    player->note[size] = '\0';
+  }
+}
+
+/* The first, or what an execve became. */
+static bool apply_image(Player *player, const Event *event, Fault *fault) {
+  PlaySpace *space = child_space(player, event->pid);
+  PlayThread *thread = NULL;
+  if (!space && player->nspaces) {
+    return play_diverged(player, event, fault, "a program begins in an unknown process %d",
+                         (int)event->pid);
+  }
+  if (!space) {
+    return child_start(player, event->pid, event->tid, &thread, fault) &&
+           play_image(player, thread, event, fault);
+  }
+  bool asked = false;
+  for (size_t i = 0; i < player->nthreads; i++) {
+    asked |= player->threads[i]->space == space && player->threads[i]->execs;
+  }
+  if (!asked) return play_diverged(player, event, fault, "a program that nobody asked for");
+  return child_alone(player, space, event->tid, &thread, fault) &&
+         play_image(player, thread, event, fault);
+}
+
+static bool apply_end(Player *player, const Event *event, Fault *fault) {
+  PlaySpace *space = child_space(player, event->pid);
+  if (space) child_kill(player, space);
+  (void)fault;
+  return true;
+}
+
+static bool apply_thread(Player *player, const Event *event, Fault *fault) {
+  PlayThread *thread = child_find(player, event->tid);
+  if (!thread) return play_diverged(player, event, fault, "there is no such thread");
+  switch (event->kind) {
+  case EVENT_SYSCALL:
+    return step_call(player, thread, event, fault);
+  case EVENT_ENTER:
+    return step_enter(player, thread, event, fault);
+  case EVENT_TRAP:
+    return step_trap(player, thread, event, fault);
+  case EVENT_SIGNAL:
+    return step_signal(player, thread, event, fault);
+  case EVENT_EXIT:
+    return play_write(thread->space, event, fault) && child_end(player, thread, fault);
+  case EVENT_SWITCH:
+    return fault_set(fault, FAULT_UNSUPPORTED, "event %" PRIu64 ": a switch of threads", event->ev);
+  default:
+    return play_diverged(player, event, fault, "an event of unknown kind %d", (int)event->kind);
+  }
+}
+
+static bool apply(Player *player, const Event *event, Fault *fault) {
+  switch (event->kind) {
+  case EVENT_META:
+    return true;
+  case EVENT_FILE:
+    return files_add(player, event, fault);
+  case EVENT_NOTE:
+    take_note(player, event);
+    return true;
+  case EVENT_IMAGE:
+    return apply_image(player, event, fault);
+  case EVENT_END:
+    return apply_end(player, event, fault);
+  default:
+    return apply_thread(player, event, fault);
+  }
+}
+
+static bool compare_hash(Player *player, const Event *event, Fault *fault) {
+  PlayThread *thread = child_find(player, event->tid);
+  uint64_t memory, registers;
+  if (!thread || !event->has_hash || !player->options.hashes) return true;
+  if (!state_memory(&thread->space->state, &thread->space->space, &thread->space->maps, NULL,
+                    &memory, fault) ||
+      !state_registers(&thread->tracee, &registers, fault)) {
+    return false;
+  }
+  player->hashes++;
+  if ((memory ^ registers) == event->hash) return true;
+  return play_diverged(player, event, fault,
+                       "memory or registers are not what they were: hash %016" PRIx64
+                       " expected, got %016" PRIx64,
+                       event->hash, memory ^ registers);
+}
+
+static bool next(Player *player, Fault *fault) {
+  if (!player->event && !trace_next(player->cursor, &player->event, fault)) return false;
+  if (!player->event) {
+    player->ended = true;
+    return true;
+  }
+  if (!apply(player, player->event, fault) || !compare_hash(player, player->event, fault)) {
+    return false;
+  }
+  player->ev = player->event->ev;
+  player->last_tid = player->event->tid;
+  player->event = NULL;
+  return true;
+}
+
+/* `first`: only to the first program's beginning. */
+static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
+  if (player->broken) return fault_set(fault, FAULT_INVALID, "player: it has failed before");
+  bool ok = tracee_ticks(TICK_MS, fault);
+  for (int64_t polled = 0; ok && !player->ended && player->ev < until;) {
+    if (first && player->nspaces) break;
+    if (clock_now() - polled > 1000000) {
+      polled = clock_now();
+      if (stop_now(player->options.stop)) {
+        ok = fault_set(fault, stop_asked(player->options.stop) ? FAULT_INTERRUPT : FAULT_TIMEOUT,
+                       "interrupted");
+        break;
+      }
+    }
+    ok = next(player, fault);
+  }
+  tracee_ticks(0, NULL);
+  player->broken = !ok;
+  return ok;
+}
+
+bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault) {
+  if (!run(player, until, false, fault)) return false;
+  *out = (PlayEnd){.kind = player->ev >= until ? PLAY_REACHED : PLAY_END,
+                   .ev = player->ev,
+                   .hashes = player->hashes,
+                   .set = -1};
+  return true;
+}
+
+/* ---- beginning and end */
+
+/* On the processor where it was recorded, if we may: programs ask which one it is. */
+static bool pin(Player *player, Fault *fault) {
+  cpu_set_t *before = (cpu_set_t *)(void *)player->affinity, one;
+  _Static_assert(sizeof player->affinity == sizeof *before, "a whole mask");
+  const char *recorded = recording_meta(player->recording, "processor");
+  if (sched_getaffinity(0, sizeof *before, before) != 0) {
+    return fault_set(fault, FAULT_IO, "player: its processors: %s", strerror(errno));
+  }
+  player->cpu = recorded ? atoi(recorded) : -1;
+  if (player->cpu < 0 || player->cpu >= CPU_SETSIZE || !CPU_ISSET(player->cpu, before)) {
+    player->cpu = sched_getcpu();
+  }
+  CPU_ZERO(&one);
+  CPU_SET(player->cpu, &one);
+  return sched_setaffinity(0, sizeof one, &one) == 0 ||
+         fault_set(fault, FAULT_IO, "player: processor %d: %s", player->cpu, strerror(errno));
+}
+
+bool player_open(Recording *recording, const PlayOptions *options, Player **out, Fault *fault) {
+  Player *player = calloc(1, sizeof *player);
+  if (!player) return fault_oom(fault);
+  player->recording = recording;
+  player->options = *options;
+  player->cpu = -1;
+  bool ok = trace_open(recording, &player->cursor, fault) && pin(player, fault) &&
+            run(player, UINT64_MAX, true, fault);
+  if (ok && !player->nspaces) {
+    ok = fault_set(fault, FAULT_CORRUPT, "recording \"%s\": no program begins in it",
+                   recording_dir(recording));
+  }
+  if (!ok) {
+    player_close(player);
+    return false;
+  }
+  *out = player;
+  return true;
+}
+
+void player_close(Player *player) {
+  if (!player) return;
+  while (player->nspaces) child_kill(player, player->spaces[0]);
+  files_close(player);
+  trace_close(player->cursor);
+  if (player->cpu >= 0) sched_setaffinity(0, sizeof player->affinity, (void *)player->affinity);
+  free(player->spaces);
+  free(player->threads);
+  free(player);
+}
+
+bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault) {
+  PlayThread *thread = child_find(player, tid ? tid : player->last_tid);
+  if (!thread) return fault_set(fault, FAULT_NOTFOUND, "player: no thread %d", (int)tid);
+  if (!tracee_regs(&thread->tracee, fault)) return false;
+  *out = (PlayView){thread->space->pid, thread->tid, &thread->tracee, &thread->space->maps};
+  return true;
+}

@@ -1,0 +1,137 @@
+/*
+** What the files of the player share. Names: play_... for the loop and what it does to a program,
+** child_... for processes and threads of the system, step_... for events, files_... for files.
+*/
+#ifndef TENFOLD_REPLAY_PLAY_INNER_H
+#define TENFOLD_REPLAY_PLAY_INNER_H
+
+#include "replay/play.h"
+#include "replay/state.h"
+
+#define SPACE_TOP ((uint64_t)1 << 47)
+
+/* A file of the recording. */
+typedef struct PlayFile {
+  bool known, verified;
+  TraceFile about;
+  char *path;
+  int fd;        /* of files/N + 1, 0: not open */
+  int memory_fd; /* of the copy that shared mappings have + 1 */
+} PlayFile;
+
+/* Where a thread stands. */
+typedef enum PlayStand {
+  STAND_READY, /* what happened last has been applied: it can run */
+  STAND_CALL,  /* it has come to a system call */
+  STAND_FAULT  /* an instruction of it was refused: `signal` */
+} PlayStand;
+
+typedef struct PlayThread {
+  int32_t tid; /* as recorded */
+  struct PlaySpace *space;
+  Tracee tracee;
+  PlayStand stand;
+  int signal;
+  uint64_t fault_at; /* si_addr */
+  int64_t again;     /* -512...: the last call, which will be made again unless a handler runs */
+  bool fresh;        /* an IMAGE was built and it has not run yet */
+  bool execs;        /* the next IMAGE of its process is what it asked for */
+} PlayThread;
+
+/* An address space: a process. Its first thread is kept, stopped, when it ends before the others,
+** so that the process can be named by it. */
+typedef struct PlaySpace {
+  int32_t pid; /* as recorded */
+  Space space;
+  MapList maps;
+  StateReader state;
+  PlayThread *leader;
+  size_t nthreads; /* that have not ended */
+} PlaySpace;
+
+struct Player {
+  Recording *recording;
+  PlayOptions options;
+  TraceCursor *cursor;
+  const Event *event; /* the next one; NULL: not read yet */
+  uint64_t ev;        /* the last one that has been applied */
+  int32_t last_tid;
+  uint64_t hashes;
+  bool broken, ended;
+  PlayFile *files; /* by number */
+  size_t nfiles, files_capacity;
+  PlaySpace **spaces;
+  size_t nspaces, spaces_capacity;
+  PlayThread **threads; /* that have not ended */
+  size_t nthreads, threads_capacity;
+  char note[160]; /* the recorder's last remark */
+  int cpu;        /* pinned to; the mask before is in `affinity` */
+  unsigned long affinity[16];
+};
+
+/* ---- play.c */
+
+/* Fills the fault with FAULT_CORRUPT and "event E, thread T: ...". Returns false. */
+bool play_diverged(const Player *player, const Event *event, Fault *fault, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- play_child.c */
+
+bool child_start(Player *player, int32_t pid, int32_t tid, PlayThread **out, Fault *fault);
+/* A call in the thread's name that must succeed. */
+bool child_call(PlayThread *thread, const char *what, long nr, const uint64_t args[6],
+                int64_t *out_ret, Fault *fault);
+/* The thread makes another, in its own space or in a copy. It begins with the registers that its
+** maker has now. */
+bool child_spawn(Player *player, PlayThread *thread, bool copy, int32_t pid, int32_t tid,
+                 PlayThread **out, Fault *fault);
+/* The thread ends; with it its process, if it was the last. */
+bool child_end(Player *player, PlayThread *thread, Fault *fault);
+void child_kill(Player *player, PlaySpace *space);
+/* Of the threads of the space only the first stays: what an execve leaves. */
+bool child_alone(Player *player, PlaySpace *space, int32_t tid, PlayThread **out, Fault *fault);
+PlayThread *child_find(const Player *player, int32_t tid);
+PlaySpace *child_space(const Player *player, int32_t pid);
+
+/* ---- play_files.c */
+
+bool files_add(Player *player, const Event *event, Fault *fault);
+/* The descriptor of a file of the recording, which is what it was; for a shared mapping a copy in
+** memory, the same for all of them. */
+bool files_open(Player *player, uint32_t number, bool shared, int *out, Fault *fault);
+const char *files_path(const Player *player, uint32_t number);
+void files_close(Player *player);
+
+/* ---- play_memory.c */
+
+/* Neither our own places nor outside what programs can have. */
+bool play_may_map(const PlaySpace *space, uint64_t start, uint64_t size);
+/* `range` is mapped (file: number + 1) where nothing must be (or, with `replace`, anything). */
+bool play_map(Player *player, PlayThread *thread, const MapRange *range, bool replace,
+              Fault *fault);
+bool play_unmap_all(PlayThread *thread, Fault *fault);
+/* A call of CALL_MEMORY is made again. */
+bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+/* The bytes that the kernel wrote. */
+bool play_write(PlaySpace *space, const Event *event, Fault *fault);
+
+/* ---- play_image.c */
+
+/* The thread, alone in its space, becomes what the IMAGE event says. */
+bool play_image(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+/* All registers but segments; XSTATE chunk, if there is one. */
+bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fault *fault);
+/* From the event's chunk, or with `reset` and none, as a program begins. */
+bool play_xstate(PlayThread *thread, const Event *event, bool reset, Fault *fault);
+
+/* ---- play_step.c */
+
+/* On to the next thing that is not its own doing: thread->stand tells. */
+bool step_run(Player *player, PlayThread *thread, Fault *fault);
+/* Apply an event of a thread that is there. */
+bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+bool step_enter(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+bool step_signal(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+
+#endif
