@@ -209,6 +209,7 @@ static void finish(Recorder *recorder) {
   free(recorder->bytes);
   free(recorder->chunks);
   free(recorder->ranges);
+  file_finish(recorder);
 }
 
 bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fault *fault) {

@@ -239,6 +239,15 @@ static bool follow_memory(Recorder *recorder, RecordThread *thread, int64_t ret,
   return maps_apply(&thread->process->maps, thread->nr, thread->args, ret, file, path, fault);
 }
 
+/* Code has appeared. */
+static bool patch_code(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault) {
+  const uint64_t *args = thread->args;
+  bool maps = thread->nr == SYS_mmap, protects = thread->nr == SYS_mprotect;
+  if (is_error(ret) || !(maps || protects) || !(args[2] & PROT_EXEC)) return true;
+  uint64_t start = maps ? (uint64_t)ret : args[0];
+  return file_patch(recorder, thread, start, start + args[1], true, fault);
+}
+
 bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault) {
   const CallInfo *info = call_info(thread->nr);
   uint64_t aux = 0;
@@ -257,7 +266,8 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   bool execs = info && info->class == CALL_EXEC && ret == 0;
   event->has_hash = !again && !execs && !(info && info->class == CALL_EXIT);
   if (!thread->answered && !execs && !add_ranges(recorder, thread, ret, fault)) return false;
-  if (!add_paths(recorder, thread, fault)) return false;
+  if (!add_paths(recorder, thread, fault) || !patch_code(recorder, thread, ret, fault))
+    return false;
   if (thread->nr == SYS_rt_sigreturn && !event_regs(recorder, thread, fault)) return false;
   return event_end(recorder, thread, fault);
 }

@@ -4,11 +4,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "replay/record_inner.h"
 
 bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out, char path[4097],
@@ -31,4 +34,59 @@ bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out,
   if (!writer_file(recorder->writer, link, path, &number, fault)) return false;
   *out = number + 1;
   return true;
+}
+
+/* ---- code */
+
+static bool sites_of(Recorder *recorder, uint32_t number, TrapSites **out, Fault *fault) {
+  char path[4200];
+  if (!array_grow(recorder->sites, recorder->sites_capacity, number + 1)) return fault_oom(fault);
+  FileSites *file = &recorder->sites[number];
+  *out = &file->sites;
+  if (file->known) return true;
+  file->known = true;
+  snprintf(path, sizeof path, "%s/files/%u", recorder->options->dir, number);
+  return traps_find(path, &file->sites, fault);
+}
+
+/* One place, if the program still has there what the file has. */
+static bool patch(Recorder *recorder, RecordThread *thread, const TrapSite *site, uint64_t at,
+                  bool tell, Fault *fault) {
+  uint8_t now[TRAP_BYTES];
+  size_t got;
+  int differ = 0;
+  space_peek(&thread->process->space, (RemoteAddr){at}, now, site->length, &got);
+  for (size_t i = 0; i < got; i++) differ += now[i] != site->bytes[i];
+  if (got != site->length || differ == 0 || differ > 2) return true;
+  return space_write(&thread->process->space, (RemoteAddr){at}, site->bytes, site->length, fault) &&
+         (!tell || event_bytes(recorder, CHUNK_OUT, at, site->bytes, site->length, fault));
+}
+
+bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end, bool tell,
+                Fault *fault) {
+  const MapList *maps = &thread->process->maps;
+  for (size_t i = 0; i < maps->count && maps->ranges[i].start < end; i++) {
+    const MapRange *range = &maps->ranges[i];
+    TrapSites *sites;
+    if (range->end <= start || !range->file || !(range->prot & PROT_EXEC) ||
+        range->flags & MAP_SHARED) {
+      continue;
+    }
+    if (!sites_of(recorder, range->file - 1, &sites, fault)) return false;
+    for (size_t k = 0; k < sites->count; k++) {
+      const TrapSite *site = &sites->list[k];
+      if (site->offset < range->offset) continue;
+      uint64_t at = range->start + (site->offset - range->offset);
+      if (at >= range->end) break;
+      if (at + site->length <= range->end && !patch(recorder, thread, site, at, tell, fault)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+void file_finish(Recorder *recorder) {
+  for (size_t i = 0; i < recorder->sites_capacity; i++) free(recorder->sites[i].sites.list);
+  free(recorder->sites);
 }

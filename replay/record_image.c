@@ -262,7 +262,10 @@ bool image_record(Recorder *recorder, RecordThread *thread, Fault *fault) {
   space_finish(&process->space);
   state_finish(&process->state);
   process->space.call_site.at = 0;
-  if (!prepare(recorder, thread, fault) || !number_files(recorder, thread, fault)) return false;
+  if (!prepare(recorder, thread, fault) || !number_files(recorder, thread, fault) ||
+      !file_patch(recorder, thread, 0, UINT64_MAX, false, fault)) {
+    return false;
+  }
   event_begin(recorder, thread, EVENT_IMAGE);
   for (size_t i = 0; i < process->maps.count; i++) {
     if (!write_map(recorder, &process->maps.ranges[i], fault)) return false;

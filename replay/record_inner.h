@@ -9,6 +9,7 @@
 #include "replay/state.h"
 #include "replay/syscalls.h"
 #include "replay/trace.h"
+#include "replay/traps.h"
 
 typedef struct RecordProcess {
   int32_t pid;
@@ -68,6 +69,12 @@ typedef struct Piece {
   bool read;           /* from the thread's memory, when the event is finished */
 } Piece;
 
+/* What is to be replaced in the code of a file. */
+typedef struct FileSites {
+  bool known;
+  TrapSites sites;
+} FileSites;
+
 typedef struct Recorder {
   const RecordOptions *options;
   Stop *stop;
@@ -90,6 +97,9 @@ typedef struct Recorder {
   size_t chunks_capacity;
   CallRange *ranges;
   size_t ranges_capacity;
+
+  FileSites *sites; /* by number of the file */
+  size_t sites_capacity;
 
   uint64_t since_hash;         /* events */
   int64_t hash_ns, hash_began; /* time spent on hashes; when recording began */
@@ -182,6 +192,12 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
 ** + 1 and path; 0 for anonymous memory. */
 bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out, char path[4097],
                 Fault *fault);
+
+/* Instructions that must trap are replaced in the code between start and end; with `tell` the event
+** in the making has the new bytes. */
+bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end, bool tell,
+                Fault *fault);
+void file_finish(Recorder *recorder);
 
 /* ---- record_signal.c */
 

@@ -9,33 +9,26 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
-#include <x86intrin.h>
 
 #include "replay/record_inner.h"
+#include "replay/traps.h"
 
 /* ---- traps */
 
-/* rdtsc and rdtscp fault, as PR_SET_TSC has it: they are carried out here. */
-static bool emulate_tsc(Recorder *recorder, RecordThread *thread, bool *out_done, Fault *fault) {
+static bool carry_out(Recorder *recorder, RecordThread *thread, bool *out_done, Fault *fault) {
   Tracee *tracee = &thread->tracee;
-  uint8_t code[3];
+  uint8_t code[TRAP_BYTES];
   size_t got;
+  TrapKind kind;
+  int length, number;
   *out_done = false;
   if (!tracee_regs(tracee, fault)) return false;
   space_peek(tracee->space, (RemoteAddr){tracee->regs.rip}, code, sizeof code, &got);
-  bool plain = got >= 2 && code[0] == 0x0f && code[1] == 0x31;
-  bool extended = got >= 3 && code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xf9;
-  if (!plain && !extended) return true;
-  unsigned cpu;
-  uint64_t now = __rdtscp(&cpu);
-  tracee->regs.rax = now & 0xffffffff;
-  tracee->regs.rdx = now >> 32;
-  if (extended) tracee->regs.rcx = cpu;
-  tracee->regs.rip += extended ? 3 : 2;
+  if (!trap_decode(code, got, &kind, &length, &number)) return true;
+  trap_carry_out(kind, length, number, &tracee->regs);
   tracee->regs_changed = true;
   event_begin(recorder, thread, EVENT_TRAP);
-  recorder->event.nr = extended ? TRAP_RDTSCP : TRAP_RDTSC;
-  recorder->event.ret = (int64_t)now;
+  recorder->event.nr = (int)kind;
   *out_done = true;
   return event_regs(recorder, thread, fault) && event_end(recorder, thread, fault);
 }
@@ -100,7 +93,7 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
   }
   thread->signal = 0;
   if (signal == SIGSEGV && info.si_code == SI_KERNEL) {
-    if (!emulate_tsc(recorder, thread, &done, fault) || done) return done;
+    if (!carry_out(recorder, thread, &done, fault) || done) return done;
   }
   if (has_handler(thread, signal)) return enter_handler(recorder, thread, signal, &info, fault);
   thread->signal = signal;

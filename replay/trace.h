@@ -41,7 +41,9 @@ typedef enum EventKind {
                   ** with the state of its parent. ret of -512, -513, -514 or -516 (the kernel's
                   ** ERESTART...): a signal came; the thread stands before the call again, unless
                   ** a SIGNAL event with a handler follows. exit and exit_group have one, too */
-  EVENT_TRAP,     /* an instruction whose result the machine chose (nr: a TrapKind); regs: after */
+  EVENT_TRAP,     /* an instruction whose result the machine chose (nr: a TrapKind); regs: after.
+                  ** It faults (SIGSEGV) in replay as it did when recorded: the recorder has replaced
+                  ** it in the code (see traps.h), which IMAGE and mmap events tell as OUT */
   EVENT_SIGNAL,   /* signal nr was delivered; chunk SIGINFO. With a handler: regs after entering it,
                   ** OUT: the frame; without: what the default action left. If the thread was at a
                   ** place of its own (no system call before), POINT chunks tell where */
@@ -49,9 +51,9 @@ typedef enum EventKind {
   EVENT_EXIT,     /* the thread ended (nr: exit code); OUT: what the kernel cleared in memory */
   EVENT_END,      /* the process ended; ret: wait status */
   EVENT_NOTE,     /* the recorder's remark, PATH: its text ("unsupported: ...") */
-  EVENT_ENTER     /* the thread entered the call nr (args) and gave way to another of its process;
-                  ** the SYSCALL event follows when the call ends. Without one, nothing of the
-                  ** process happened between entry and end */
+  EVENT_ENTER     /* the thread entered the call nr (args) and gave way to another, of whatever
+                  ** process; the SYSCALL event follows when the call ends. Without one, nothing
+                  ** happened between entry and end. OUT: what the kernel has written already */
 } EventKind;
 
 typedef enum TrapKind {
