@@ -87,6 +87,7 @@ Var model_intern(Model *model, Definition def, size_t terms, size_t items, doubl
   for (; model->table[at]; at = (at + 1) & (model->table_size - 1)) {
     const Definition *other = &model->defs[model->table[at] - 1];
     if (!same_definition(model, other, &def)) continue;
+    if (def.noise > other->noise) model->defs[model->table[at] - 1].noise = def.noise;
     model->nterms = terms;
     model->nitems = items;
     return other->var;
@@ -256,15 +257,6 @@ static bool le_as_and(Model *model, double bound, Lit *out) {
   return true;
 }
 
-static double epsilon_of(const Model *model, const Lin *lin) {
-  double largest = 0;
-  for (size_t i = 0; i < lin->count; i++) {
-    const VarInfo *info = &model->vars[lin->terms[i].var];
-    largest = fmax(largest, fabs(lin->terms[i].coef) * fmax(fabs(info->lo), fabs(info->hi)));
-  }
-  return 1e-9 * (1 + largest);
-}
-
 static bool variables_integral(const Model *model, const Lin *lin) {
   for (size_t i = 0; i < lin->count; i++) {
     if (!model->vars[lin->terms[i].var].integral) return false;
@@ -272,28 +264,30 @@ static bool variables_integral(const Model *model, const Lin *lin) {
   return true;
 }
 
-/* Coefficients like 0.25 become integers when scaled by a power of two, without any rounding. */
-static void scale_binary(Lin *lin, double *bound) {
+/* Coefficients like 0.25 become integers when scaled by a power of two, without any rounding.
+** Returns the factor. */
+static double scale_binary(Lin *lin, double *bound) {
   double factor = 1;
   for (size_t i = 0; i < lin->count; i++) {
     double coef = lin->terms[i].coef;
-    if (fabs(coef) > 1e9) return;
+    if (fabs(coef) > 1e9) return 1;
     while (coef * factor != floor(coef * factor) && factor <= 1048576) factor *= 2;
   }
-  if (factor > 1048576 || factor == 1) return;
+  if (factor > 1048576 || factor == 1) return 1;
   for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef *= factor;
   *bound *= factor;
+  return factor;
 }
 
-/* Coefficients like 0.1 of integers: values are (nearly) multiples of this step; 0 when they are
-** not. So "not <=" can be told from "<=" by much more than an epsilon. */
+/* Coefficients like 0.1 of integers: values are, but for rounding, multiples of this step; 0 when
+** they are not. So "not <=" can be told from "<=" by much more than the noise. */
 static double decimal_step(const Lin *lin) {
   for (double scale = 10; scale <= 1e6; scale *= 10) {
     double gcd = 0;
     bool fits = true;
     for (size_t i = 0; i < lin->count && fits; i++) {
       double scaled = fabs(lin->terms[i].coef) * scale, a = round(scaled);
-      fits = fabs(scaled - a) < 1e-9 * (1 + a) && a < 1e12;
+      fits = fabs(scaled - a) <= 2e-15 * a && a < 1e12;
       while (fits && a != 0) {
         double rest = fmod(gcd, a);
         gcd = a;
@@ -305,6 +299,46 @@ static double decimal_step(const Lin *lin) {
   return 0;
 }
 
+/* Values are multiples of `unit`, give or take the noise: the largest multiple that is at most the
+** bound, when it is clear which; false when the bound is one, or as good as one. */
+static bool clear_multiple(double bound, double unit, double noise, double *out) {
+  *out = floor((bound + noise) / unit) * unit;
+  return fabs(*out) < 1e15 * unit && *out<bound - noise && * out + unit> bound + noise;
+}
+
+/* lin <= bound over model->scratch, where sums are exact. */
+static Lit exact_le(Model *model, double bound, bool integral) {
+  Lin *from = &model->scratch;
+  bool flip = integral && canonical_le(from, &bound);
+  Lit lit;
+  if (!integral || !le_as_and(model, bound, &lit)) {
+    size_t terms = model->nterms;
+    int grid = terms_grid(model, from->terms, from->count, 0);
+    if (grid > 0) bound = ldexp(floor(ldexp(bound, grid)), -grid);
+    Definition def = {.kind = DEF_LE, .bound = bound, .step = ldexp(1, -grid)};
+    if (!model_keep(model, &def.span)) return LIT_FALSE;
+    lit = lit_of(model_intern(model, def, terms, model->nitems, 0, 1, 0));
+  }
+  if (!model_ok(model)) return LIT_FALSE;
+  return flip ? lit_not(lit) : lit;
+}
+
+/* The same where they are not. The negation is known to be lin >= bound + step: a step of the
+** numbers where they have one and the bound lies clearly within it, else less than nothing. */
+static Lit rough_le(Model *model, double bound, double noise, bool discrete) {
+  Lin *from = &model->scratch;
+  size_t terms = model->nterms;
+  double decimal = discrete ? decimal_step(from) : 0, multiple;
+  Definition def = {.kind = DEF_LE, .bound = bound, .step = -noise, .noise = noise};
+  if (decimal > 0 && clear_multiple(bound, decimal, noise, &multiple)) {
+    def.step = multiple + decimal - bound - noise;
+  }
+  model->rounds = true;
+  if (!model_keep(model, &def.span)) return LIT_FALSE;
+  Var var = model_intern(model, def, terms, model->nitems, 0, 1, 0);
+  return model_ok(model) ? lit_of(var) : LIT_FALSE;
+}
+
 Lit model_le(Model *model, const Lin *lin, double bound) {
   if (!model_fold(model, lin)) return LIT_FALSE;
   Lin *from = &model->scratch;
@@ -313,32 +347,21 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
     model_fail(model, FAULT_INVALID, "a bound is not a number");
     return LIT_FALSE;
   }
-  double lo, hi;
+  double lo, hi, multiple;
   span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
-  if (hi <= bound) return LIT_TRUE;
-  if (lo > bound) return LIT_FALSE;
-  bool discrete = variables_integral(model, from);
-  if (discrete) scale_binary(from, &bound);
   bool integral = terms_integral(model, from->terms, from->count);
-  bool flip = integral && canonical_le(from, &bound);
-  Lit lit;
-  if (!integral || !le_as_and(model, bound, &lit)) {
-    size_t terms = model->nterms;
-    int grid = terms_grid(model, from->terms, from->count, 0);
-    double step = integral ? 1 : 0, decimal = discrete && !integral ? decimal_step(from) : 0;
-    if (grid >= 0) {
-      step = fmax(step, ldexp(1, -grid));
-      bound = ldexp(floor(ldexp(bound, grid)), -grid);
-    }
-    if (decimal > 0) { /* to the next multiple: the bound need not be one */
-      double at = bound / decimal;
-      step = fmax(step, (floor(at + 1e-9 * (1 + fabs(at))) + 1) * decimal - bound);
-    }
-    Definition def = {.kind = DEF_LE, .bound = bound};
-    def.step = step > 0 ? step : epsilon_of(model, from);
-    if (!model_keep(model, &def.span)) return LIT_FALSE;
-    lit = lit_of(model_intern(model, def, terms, model->nitems, 0, 1, 0));
+  double noise = model_noise(model, from, integral, bound, lo, hi);
+  if (hi <= bound - noise) return LIT_TRUE;
+  if (lo > bound + noise) return LIT_FALSE;
+  bool discrete = integral || variables_integral(model, from);
+  if (discrete && !integral) {
+    noise *= scale_binary(from, &bound);
+    integral = terms_integral(model, from->terms, from->count);
   }
-  if (!model_ok(model)) return LIT_FALSE;
-  return flip ? lit_not(lit) : lit;
+  if (noise == 0) return exact_le(model, bound, integral);
+  int grid = terms_grid(model, from->terms, from->count, 0);
+  if (grid >= 0 && clear_multiple(bound, ldexp(1, -grid), noise, &multiple)) {
+    return exact_le(model, multiple, integral);
+  }
+  return rough_le(model, bound, noise, discrete);
 }

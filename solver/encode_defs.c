@@ -100,7 +100,7 @@ static void emit_implied(Encoder *e, const NetDef *def, double sign, double boun
   double lo, hi;
   net_expr_bounds(e->net, def->first_expr, e->lo, e->hi, &lo, &hi);
   double least = sign > 0 ? lo : -hi, most = sign > 0 ? hi : -lo;
-  if (most <= bound) return;
+  if (most <= bound + e->net->exprs[def->first_expr].noise) return;
   Guard literal = {def->column, !when};
   bool fine = def->step < 1e-5 * (1 + fabs(def->bound));
   if (e->edge == EDGE_INSIDE && fine) bound -= 1e-6 * (1 + fabs(bound));

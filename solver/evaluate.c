@@ -80,13 +80,11 @@ bool terms_integral(const Model *model, const Term *terms, size_t count) {
 }
 
 int number_grid(double value) {
+  int grid = 0;
   if (value == floor(value) && fabs(value) <= 9007199254740992.0) return 0; /* nearly all are */
-  for (int grid = 0; grid <= 20; grid++) {
-    double scaled = ldexp(value, grid);
-    if (fabs(scaled) > 9007199254740992.0) return -1;
-    if (scaled == floor(scaled)) return grid;
-  }
-  return -1;
+  if (!number_is_binary(value)) return -1;
+  for (; value != floor(value); value *= 2) grid++;
+  return grid;
 }
 
 int terms_grid(const Model *model, const Term *terms, size_t count, double constant) {
@@ -139,12 +137,14 @@ void model_bounds(const Model *model, const Lin *lin, double *out_lo, double *ou
 double model_step(const Model *model, const Lin *lin) {
   Lin copy = {0};
   int grid = -1;
-  if (sorted_copy(model, lin, &copy)) {
+  if (sorted_copy(model, lin, &copy) && copy.rough == 0) {
     grid = terms_grid(model, copy.terms, copy.count, copy.constant);
   }
   lin_finish(&copy);
   return grid < 0 ? 0 : ldexp(1, -grid);
 }
+
+bool model_exact(const Model *model) { return !model->rounds; }
 
 bool model_is_integral(const Model *model, const Lin *lin) {
   Lin copy = {0};

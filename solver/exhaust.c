@@ -63,6 +63,26 @@ bool net_is_wide(const Net *net) {
   return false;
 }
 
+static bool expr_is_fine(const Net *net, int32_t expr) {
+  const NetExpr *e = &net->exprs[expr];
+  int grid = number_grid(e->constant);
+  double size = fabs(e->constant);
+  for (size_t i = 0; i < e->span.count && grid >= 0; i++) {
+    Term term = net->terms[e->span.start + i];
+    int own = net_column_grid(net, term.var), coef = number_grid(term.coef);
+    grid = own < 0 || coef < 0 ? -1 : own + coef > grid ? own + coef : grid;
+    size += fabs(term.coef) * fmax(fabs(net->lo[term.var]), fabs(net->hi[term.var]));
+  }
+  return grid >= 0 && ldexp(size, grid) > 1024 * widest;
+}
+
+bool net_is_fine(const Net *net) {
+  for (size_t i = 0; i < net->nexprs; i++) {
+    if (expr_is_fine(net, (int32_t)i)) return true;
+  }
+  return false;
+}
+
 /* ---- going through everything */
 
 enum { ROUNDS = 10, MAX_DEPTH = 1000 };

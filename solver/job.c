@@ -49,7 +49,8 @@ double job_cutoff(const Job *job) {
 
 void job_bound(Job *job, double bound) {
   if (job->step > 0 && isfinite(bound)) {
-    bound = job->origin + job->step * floor((bound - job->origin + 1e-6) / job->step);
+    double slack = fmin(1e-6, job->step / 4);
+    bound = job->origin + job->step * floor((bound - job->origin + slack) / job->step);
   }
   if (bound < job->bound) job->bound = bound;
   if (job->have && job->bound < job->value) job->bound = job->value; /* rounding */

@@ -8,10 +8,24 @@
 #include "base/array.h"
 #include "solver/model.h"
 
+bool number_is_binary(double value) {
+  if (value == floor(value)) return fabs(value) <= 9007199254740992.0; /* nearly all are */
+  double scaled = value * 1048576;
+  return scaled == floor(scaled) && fabs(scaled) <= 9007199254740992.0;
+}
+
+/* The size of a number that is rounded when it is added to others. */
+static double rough_part(double value) { return number_is_binary(value) ? 0 : fabs(value); }
+
+static void add_constant(Lin *lin, double value) {
+  lin->constant += value;
+  lin->rough += rough_part(value);
+}
+
 void lin_add(Lin *lin, Var var, double coef) {
   if (lin->oom) return;
   if (var == VAR_ONE) {
-    lin->constant += coef;
+    add_constant(lin, coef);
     return;
   }
   if (!array_extend(lin->terms, lin->capacity, lin->count + 1)) {
@@ -23,10 +37,28 @@ void lin_add(Lin *lin, Var var, double coef) {
 
 void lin_add_lit(Lin *lin, Lit lit, double coef) {
   if (lit_negative(lit)) {
-    lin->constant += coef;
+    add_constant(lin, coef);
     coef = -coef;
   }
   lin_add(lin, lit_var(lit), coef);
+}
+
+/* A factor that is a power of two changes no digit. */
+static bool keeps_digits(double factor) {
+  int exponent;
+  return fabs(factor) == 1 || fabs(frexp(factor, &exponent)) == 0.5;
+}
+
+/* What is rounded when every coefficient is multiplied. */
+static double rough_product(const Lin *lin, double factor) {
+  double rough = 0;
+  bool binary = number_is_binary(factor);
+  if (keeps_digits(factor)) return 0;
+  for (size_t i = 0; i < lin->count; i++) {
+    double coef = lin->terms[i].coef;
+    if (!binary || !number_is_binary(coef)) rough += fabs(coef * factor);
+  }
+  return binary && number_is_binary(lin->constant) ? rough : rough + fabs(lin->constant * factor);
 }
 
 void lin_add_lin(Lin *lin, const Lin *other, double factor) {
@@ -34,6 +66,7 @@ void lin_add_lin(Lin *lin, const Lin *other, double factor) {
   if (lin->oom) return;
   size_t count = other->count; /* `other` may be `lin` itself */
   double constant = other->constant;
+  double rough = fabs(factor) * other->rough + rough_product(other, factor);
   if (count && (count > SIZE_MAX - lin->count ||
                 !array_extend(lin->terms, lin->capacity, lin->count + count))) {
     lin->oom = true;
@@ -42,10 +75,12 @@ void lin_add_lin(Lin *lin, const Lin *other, double factor) {
   for (size_t i = 0; i < count; i++) {
     lin->terms[lin->count++] = (Term){other->terms[i].var, other->terms[i].coef * factor};
   }
-  lin->constant += constant * factor;
+  add_constant(lin, constant * factor);
+  lin->rough += rough;
 }
 
 void lin_scale(Lin *lin, double factor) {
+  lin->rough = fabs(factor) * lin->rough + rough_product(lin, factor);
   for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef *= factor;
   lin->constant *= factor;
 }
@@ -136,9 +171,15 @@ void lin_normalize(Lin *lin) {
   size_t kept = 0;
   for (size_t i = 0; i < lin->count;) {
     Term term = lin->terms[i++];
-    while (i < lin->count && lin->terms[i].var == term.var) term.coef += lin->terms[i++].coef;
+    while (i < lin->count && lin->terms[i].var == term.var) {
+      double more = lin->terms[i++].coef;
+      if (term.coef != floor(term.coef) || more != floor(more)) {
+        lin->rough += rough_part(term.coef) + rough_part(more);
+      }
+      term.coef += more;
+    }
     if (term.var == VAR_ONE) {
-      lin->constant += term.coef;
+      add_constant(lin, term.coef);
     } else if (term.coef != 0) {
       lin->terms[kept++] = term;
     }

@@ -169,12 +169,13 @@ static bool expand(Model *model, const Term *terms, size_t count, double factor,
     if (!isfinite(coef)) return model_fail(model, FAULT_INVALID, "a coefficient is not finite");
     const VarInfo *info = &model->vars[term.var];
     if (info->lo == info->hi) {
-      to->constant += coef * info->lo;
+      lin_add(to, VAR_ONE, coef * info->lo);
       continue;
     }
     const Definition *def = info->kind == VAR_DERIVED ? &model->defs[info->owner] : NULL;
     if (def && def->kind == DEF_PRODUCT && def->lit == LIT_TRUE && depth == 0) {
-      to->constant += coef * def->bound;
+      lin_add(to, VAR_ONE, coef * def->bound);
+      to->rough += fabs(coef) * rough_of_noise(def->noise);
       if (!expand(model, model->terms + def->span.start, def->span.count, coef, 1)) return false;
       continue;
     }
@@ -204,6 +205,8 @@ bool model_fold(Model *model, const Lin *lin) {
   if (lin->oom) return model_fail(model, FAULT_NOMEM, NULL);
   model->scratch.count = 0;
   model->scratch.constant = lin->constant;
+  model->scratch.rough = lin->rough;
+  if (!number_is_binary(lin->constant)) model->scratch.rough += fabs(lin->constant);
   if (!expand(model, lin->terms, lin->count, 1, 0)) return false;
   return finish_fold(model);
 }
@@ -212,7 +215,7 @@ bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef) {
   if (!model_ok(model)) return false;
   Lin *to = &model->scratch;
   to->count = 0;
-  to->constant = 0;
+  to->constant = to->rough = 0;
   for (size_t i = 0; i < count; i++) {
     if (lits[i] < 0 || !var_exists(model, lit_var(lits[i]))) {
       return model_fail(model, FAULT_INVALID, "a literal of no variable");
@@ -248,16 +251,14 @@ bool model_keep(Model *model, Span *out) {
 
 /* ---- requirements */
 
-static bool holds_always(const Model *model, ModelSense sense, double bound) {
-  double lo, hi;
-  span_bounds(model, model->scratch.terms, model->scratch.count, NULL, NULL, &lo, &hi);
-  if (sense == MODEL_LE) return hi <= bound;
-  if (sense == MODEL_GE) return lo >= bound;
-  return lo == bound && hi == bound;
+static bool holds_always(ModelSense sense, double bound, double lo, double hi, double noise) {
+  if (sense == MODEL_LE) return hi <= bound - noise;
+  if (sense == MODEL_GE) return lo >= bound + noise;
+  return noise == 0 && lo == bound && hi == bound;
 }
 
-/* Post model->scratch as a requirement, its constant moved to the right. */
-static void post(Model *model, ModelSense sense, double bound, int tag) {
+/* Post model->scratch as a requirement, its constant moved to the right. `noise`: at least. */
+static void post(Model *model, ModelSense sense, double bound, double noise, int tag) {
   bound -= model->scratch.constant;
   if (!isfinite(bound)) {
     model_fail(model, FAULT_INVALID, "a bound is not finite");
@@ -267,11 +268,14 @@ static void post(Model *model, ModelSense sense, double bound, int tag) {
     fault_set(&model->fault, FAULT_INVALID, "model: tag %d is negative", tag);
     return;
   }
-  if (holds_always(model, sense, bound)) return;
-  bool exact =
-      bound == floor(bound) && terms_integral(model, model->scratch.terms, model->scratch.count);
-  Requirement req = {.bound = bound, .tag = tag, .sense = (uint8_t)sense};
-  req.slack = exact ? 0 : 1e-6 * (1 + fabs(bound));
+  double lo, hi;
+  const Lin *from = &model->scratch;
+  span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
+  bool integral = terms_integral(model, from->terms, from->count);
+  noise = fmax(noise, model_noise(model, from, integral, bound, lo, hi));
+  if (holds_always(sense, bound, lo, hi, noise)) return;
+  Requirement req = {.bound = bound, .slack = noise, .tag = tag, .sense = (uint8_t)sense};
+  if (noise > 0) model->rounds = true;
   if (!model_keep(model, &req.span)) return;
   if (!array_extend(model->reqs, model->reqs_capacity, model->nreqs + 1)) {
     model_fail(model, FAULT_NOMEM, NULL);
@@ -281,15 +285,15 @@ static void post(Model *model, ModelSense sense, double bound, int tag) {
 }
 
 void model_require(Model *model, const Lin *lin, ModelSense sense, double bound, int tag) {
-  if (model_fold(model, lin)) post(model, sense, bound, tag);
+  if (model_fold(model, lin)) post(model, sense, bound, 0, tag);
 }
 
 void model_require_clause(Model *model, const Lit *lits, size_t count, int tag) {
-  if (model_fold_lits(model, lits, count, 1)) post(model, MODEL_GE, 1, tag);
+  if (model_fold_lits(model, lits, count, 1)) post(model, MODEL_GE, 1, 0, tag);
 }
 
 void model_require_at_most_one(Model *model, const Lit *lits, size_t count, int tag) {
-  if (model_fold_lits(model, lits, count, 1)) post(model, MODEL_LE, 1, tag);
+  if (model_fold_lits(model, lits, count, 1)) post(model, MODEL_LE, 1, 0, tag);
 }
 
 static Lit member_lit(const Model *model, size_t at) {
@@ -304,14 +308,14 @@ static void require_and(Model *model, Span span, bool negative, int tag) {
     for (size_t i = 0; i < span.count; i++) {
       Lit member = member_lit(model, span.start + i);
       if (!model_fold_lits(model, &member, 1, 1)) return;
-      post(model, MODEL_GE, 1, tag);
+      post(model, MODEL_GE, 1, 0, tag);
     }
     return;
   }
   row->count = 0;
-  row->constant = 0;
+  row->constant = row->rough = 0;
   for (size_t i = 0; i < span.count; i++) lin_add_lit(row, member_lit(model, span.start + i), 1);
-  if (finish_fold(model)) post(model, MODEL_LE, (double)span.count - 1, tag);
+  if (finish_fold(model)) post(model, MODEL_LE, (double)span.count - 1, 0, tag);
 }
 
 void model_require_lit(Model *model, Lit lit, int tag) {
@@ -325,11 +329,11 @@ void model_require_lit(Model *model, Lit lit, int tag) {
   } else if (def && def->kind == DEF_LE &&
              (!negative || def->step > 1e-5 * (1 + fabs(def->bound)))) {
     /* A strict comparison of reals stays a literal: it is evaluated exactly, a row is not. */
-    double bound = negative ? def->bound + def->step : def->bound;
+    double bound = negative ? def->bound + def->step : def->bound, noise = def->noise;
     Lin from = {.terms = model->terms + def->span.start, .count = def->span.count};
-    model_require(model, &from, negative ? MODEL_GE : MODEL_LE, bound, tag);
+    if (model_fold(model, &from)) post(model, negative ? MODEL_GE : MODEL_LE, bound, noise, tag);
   } else {
-    post(model, MODEL_GE, 1, tag);
+    post(model, MODEL_GE, 1, 0, tag);
   }
 }
 
@@ -355,6 +359,11 @@ void model_goal(Model *model, int level, bool maximize, const Lin *lin) {
     return;
   }
   lin_normalize(sum);
+  double lo, hi;
+  span_bounds(model, sum->terms, sum->count, NULL, NULL, &lo, &hi);
+  bool integral = terms_integral(model, sum->terms, sum->count);
+  model->goals[at].noise = model_noise(model, sum, integral, 0, lo, hi);
+  if (model->goals[at].noise > 0) model->rounds = true;
 }
 
 size_t model_nlevels(const Model *model) { return model->ngoals; }

@@ -59,6 +59,9 @@ typedef struct Term {
 
 typedef struct Lin {
   double constant;
+  double rough; /* size of the numbers that went into it and are no binary fractions: sums of these
+                ** are rounded, by how much depends on their order. What is among `terms` still is
+                ** not counted here */
   Term *terms;
   size_t count, capacity;
   bool oom; /* sticky; the model functions refuse such an expression */
@@ -70,6 +73,9 @@ void lin_add_lin(Lin *lin, const Lin *other, double factor);
 void lin_scale(Lin *lin, double factor);
 void lin_normalize(Lin *lin); /* sorted by var, merged, no zero coefficients, no VAR_ONE */
 void lin_finish(Lin *lin);
+
+/* A multiple of 2^-20, or a whole number up to 2^53: doubles add these up without rounding. */
+bool number_is_binary(double value);
 
 typedef struct Model Model;
 
@@ -151,9 +157,12 @@ int model_level(const Model *model, size_t i); /* their numbers, ascending */
 ** arithmetic in definition order. */
 void model_evaluate(const Model *model, double *values);
 double model_lin_value(const Lin *lin, const double *values);
-/* The first requirement the values break by more than 1e-6 * (1 + |bound|), or at all when it is
-** over integers, or -1; *out_tag is its tag. Also checks domains and integrality of primaries. */
+/* The first requirement the values break by more than rounding explains, or -1; *out_tag is its
+ *tag.
+ ** Also checks domains and integrality of primaries. */
 int64_t model_check(const Model *model, const double *values, int *out_tag);
+/* Is there none, without those whose tag's entry in `skip` (NULL: none) is not 0? */
+bool model_holds(const Model *model, const double *values, const uint8_t *skip);
 double model_level_value(const Model *model, size_t i, const double *values);
 
 /* ---- solving */
@@ -167,6 +176,18 @@ typedef enum SolveStatus {
 
 const char *solve_status_name(SolveStatus status); /* "optimal", "feasible", … */
 
+/* Whoever owns the numbers of a model, asked where an answer hangs on how sums are rounded. Without
+** one the model's own arithmetic decides. */
+typedef struct Judge {
+  /* Do these values satisfy everything but the requirements whose tag's entry in `skip` (NULL:
+   *none)
+   ** is not 0? *out_holds, and then the number of each level in out_levels. Only the primaries in
+   ** `values` count. False after a fault. Called on the calling thread. */
+  bool (*ask)(void *ctx, const double *values, const uint8_t *skip, bool *out_holds,
+              double *out_levels, Fault *fault);
+  void *ctx;
+} Judge;
+
 typedef struct SolveOptions {
   double
       gap; /* relative gap that counts as optimal; 0: none where values lie in steps, else 1e-6 */
@@ -174,6 +195,9 @@ typedef struct SolveOptions {
   const Lit *assume; /* literals taken as true for this solve only */
   size_t nassume;
   bool first_answer; /* any answer will do: goals ignored */
+  const Judge *judge;
+  double settle; /* a model whose sums are rounded is settled by going through all assignments when
+                 ** that takes at most so many steps; 0: the usual number, < 0: never */
   void (*progress)(void *ctx, const char *phase, double seconds, double objective, double bound);
   void *progress_ctx; /* progress is called on the calling thread */
 } SolveOptions;
@@ -201,6 +225,9 @@ typedef struct Answer {
 } Answer;
 
 void answer_finish(Answer *answer);
+
+/* Are all sums exact: of whole numbers and binary fractions, and not too large? */
+bool model_exact(const Model *model);
 
 /* Solve. Runs the linear solver on a thread of its own (GLPK aborts, prints and keeps per-thread
 ** state: none of it reaches the host); polls `stop` on the calling thread at least every 20 ms and

@@ -220,6 +220,7 @@ static bool keep_row(Builder *b, double lo, double hi, double slack) {
   lin->constant = 0;
   int32_t expr = keep_expr(net, lin, OWNER_ROW, (int32_t)net->nrows);
   if (expr < 0) return false;
+  net->exprs[expr].noise = slack;
   net->rows[net->nrows++] = (NetRow){expr, lo - constant, hi - constant, slack};
   return true;
 }
@@ -262,10 +263,11 @@ static bool add_le(Builder *b, const Definition *def, int32_t column) {
   if (!translate(b, terms, def->span.count, 0, is_and ? -1 : 1)) return false;
   if (column < 0) { /* its value is known: a requirement */
     bool holds = b->p->lo[def->var] > 0.5;
-    return keep_row(b, holds ? -INFINITY : bound + step, holds ? bound : INFINITY, 0);
+    return keep_row(b, holds ? -INFINITY : bound + step, holds ? bound : INFINITY, def->noise);
   }
   int32_t expr = keep_expr(net, &b->lin, OWNER_DEF, (int32_t)net->ndefs);
   if (expr < 0) return false;
+  net->exprs[expr].noise = def->noise;
   net->defs[net->ndefs++] = (NetDef){.kind = NET_LE,
                                      .column = column,
                                      .first_expr = expr,
@@ -289,6 +291,7 @@ static bool add_extreme(Builder *b, const Definition *def, int32_t column) {
     int32_t expr = translate_expr(b, item->span, item->constant, OWNER_DEF, (int32_t)net->ndefs);
     if (expr < 0) return false;
     net->exprs[expr].guard = guard;
+    net->exprs[expr].noise = def->noise;
     to.nexprs++;
   }
   net->defs[net->ndefs++] = to;
@@ -304,6 +307,7 @@ static bool add_product(Builder *b, const Definition *def, int32_t column) {
                                 (int32_t)net->ndefs);
   if (expr < 0) return false;
   net->exprs[expr].guard = guard;
+  net->exprs[expr].noise = def->noise;
   net->defs[net->ndefs++] =
       (NetDef){.kind = NET_PRODUCT, .column = column, .first_expr = expr, .nexprs = 1};
   return true;
@@ -362,6 +366,7 @@ static bool add_goals(Builder *b) {
     if (!translate(b, lin->terms, lin->count, lin->constant, 1)) return false;
     net->goals[i] = keep_expr(net, &b->lin, OWNER_GOAL, (int32_t)i);
     if (net->goals[i] < 0) return false;
+    net->exprs[net->goals[i]].noise = model->goals[i].noise;
     net->ngoals++;
   }
   return true;

@@ -15,9 +15,9 @@
 #include "solver/store.h"
 
 typedef enum NetKind {
-  NET_LE,      /* column = [expr <= bound]; false means expr >= bound + step */
-  NET_MAX,     /* column = largest expr whose guard holds; `bound` when none does */
-  NET_MIN,     /* the smallest */
+  NET_LE,  /* column = [expr <= bound]; false means expr >= bound + step; give or take the noise */
+  NET_MAX, /* column = largest expr whose guard holds; `bound` when none does */
+  NET_MIN, /* the smallest */
   NET_PRODUCT, /* column = guard ? expr : 0 */
   NET_QUOTIENT /* column = expr / divisor, towards zero */
 } NetKind;
@@ -35,8 +35,9 @@ typedef struct NetExpr {
   double constant;
   int32_t owner; /* row, definition or level */
   uint8_t owner_kind;
-  bool exact;  /* takes integers only, small enough for exact sums */
-  Guard guard; /* of an item or a product */
+  bool exact;   /* takes integers only, small enough for exact sums */
+  Guard guard;  /* of an item or a product */
+  double noise; /* what rounding may make of its value; 0 where sums are exact */
 } NetExpr;
 
 typedef struct NetRow {

@@ -8,6 +8,10 @@
 
 #include "solver/store.h"
 
+static double noise_of(const Model *model, const Lin *lin, double lo, double hi) {
+  return model_noise(model, lin, terms_integral(model, lin->terms, lin->count), 0, lo, hi);
+}
+
 /* A variable equal to factor * (model->scratch) under `lit`, else 0. */
 static Var product_of_scratch(Model *model, Lit lit) {
   Lin *lin = &model->scratch;
@@ -16,8 +20,9 @@ static Var product_of_scratch(Model *model, Lit lit) {
   }
   double lo, hi;
   span_bounds(model, lin->terms, lin->count, NULL, NULL, &lo, &hi);
-  int grid = terms_grid(model, lin->terms, lin->count, lin->constant);
   Definition def = {.kind = DEF_PRODUCT, .lit = lit, .bound = lin->constant};
+  def.noise = noise_of(model, lin, lo, hi);
+  int grid = def.noise > 0 ? -1 : terms_grid(model, lin->terms, lin->count, lin->constant);
   lo += lin->constant;
   hi += lin->constant;
   if (lit != LIT_TRUE) {
@@ -40,7 +45,7 @@ static void assume_in_scratch(Model *model, Lit lit) {
     bool same_choice = info->kind == VAR_VALUE && other->kind == VAR_VALUE &&
                        other->owner == info->owner && !lit_negative(lit);
     if (term.var == lit_var(lit)) {
-      if (!lit_negative(lit)) lin->constant += term.coef;
+      if (!lit_negative(lit)) lin_add(lin, VAR_ONE, term.coef);
     } else if (!same_choice) {
       lin->terms[kept++] = term;
     }
@@ -55,13 +60,13 @@ Var model_product(Model *model, Lit lit, const Lin *lin) {
   Lin *from = &model->scratch;
   if (lit == LIT_FALSE) {
     from->count = 0;
-    from->constant = 0;
+    from->constant = from->rough = 0;
     lit = LIT_TRUE;
   }
   if (lit != LIT_TRUE) assume_in_scratch(model, lit);
   if (lit != LIT_TRUE && from->count == 0) { /* a constant: the literal itself, scaled */
     double value = from->constant;
-    from->constant = 0;
+    from->constant = from->rough = 0;
     lin_add_lit(from, lit, value);
     lin_normalize(from);
     if (from->oom) {
@@ -108,6 +113,7 @@ typedef struct Extreme {
   double best;   /* what a true guard promises at least (most, for min) */
   double lo, hi; /* over all items */
   int grid;
+  double noise;
 } Extreme;
 
 static bool better(const Extreme *e, double a, double b) { return e->max ? a > b : a < b; }
@@ -122,6 +128,7 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   if (guard != LIT_TRUE) assume_in_scratch(model, guard);
   Item item = {.constant = model->scratch.constant, .guard = guard};
   span_bounds(model, model->scratch.terms, model->scratch.count, NULL, NULL, &item.lo, &item.hi);
+  double noise = noise_of(model, &model->scratch, item.lo, item.hi);
   item.lo += item.constant;
   item.hi += item.constant;
   if (!model_keep(model, &item.span)) return false;
@@ -134,9 +141,10 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   e->lo = fmin(e->lo, lo);
   e->hi = fmax(e->hi, hi);
   if (e->grid >= 0) {
-    int grid = terms_grid(model, terms, item.span.count, item.constant);
+    int grid = noise > 0 ? -1 : terms_grid(model, terms, item.span.count, item.constant);
     if (grid < 0 || grid > e->grid) e->grid = grid;
   }
+  e->noise = fmax(e->noise, noise);
   if (guard == LIT_TRUE && better(e, e->max ? lo : hi, e->best)) e->best = e->max ? lo : hi;
   return true;
 }
@@ -146,10 +154,11 @@ static bool dominated(const Item *item, const Extreme *e) {
   return better(e, e->best, e->max ? item->hi : item->lo);
 }
 
-static Var constant_or_copy(Model *model, const Item *item) {
+static Var constant_or_copy(Model *model, const Item *item, double noise) {
   Lin *to = &model->scratch;
   to->count = 0;
   to->constant = item ? item->constant : 0;
+  to->rough = rough_of_noise(noise);
   for (size_t i = 0; item && i < item->span.count; i++) {
     Term term = model->terms[item->span.start + i];
     lin_add(to, term.var, term.coef);
@@ -163,7 +172,7 @@ static Var constant_or_copy(Model *model, const Item *item) {
 
 static Var extreme(Model *model, const GuardedLin *items, size_t count, bool max) {
   if (!model_ok(model)) return VAR_ONE;
-  Extreme e = {max, max ? -INFINITY : INFINITY, INFINITY, -INFINITY, 0};
+  Extreme e = {max, max ? -INFINITY : INFINITY, INFINITY, -INFINITY, 0, 0};
   size_t terms = model->nterms, first = model->nitems;
   for (size_t i = 0; i < count; i++) {
     if (!add_item(model, &items[i], &e)) return VAR_ONE;
@@ -180,13 +189,14 @@ static Var extreme(Model *model, const GuardedLin *items, size_t count, bool max
   if (kept - first <= 1) { /* alone, the guard matters not: without it the value is unspecified */
     Item only = kept > first ? model->items[first] : (Item){0};
     model->nitems = first;
-    return constant_or_copy(model, kept > first ? &only : NULL);
+    return constant_or_copy(model, kept > first ? &only : NULL, e.noise);
   }
   double lo = e.lo, hi = e.hi;
   if (isfinite(e.best)) *(max ? &lo : &hi) = e.best;
   Definition def = {.kind = max ? DEF_MAX : DEF_MIN,
                     .first_item = first,
                     .nitems = (uint32_t)(kept - first),
+                    .noise = e.noise,
                     .bound = max ? lo : hi};
   return model_intern(model, def, terms, first, lo, hi, e.grid);
 }

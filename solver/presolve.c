@@ -52,11 +52,12 @@ bool presolve_foldable(const Model *model, Var var) {
 
 /* ---- bounds */
 
-/* Move one bound. Returns whether it moved by more than rounding. */
-static bool set_bound(Presolve *p, Var var, bool upper, double value) {
+/* Move one bound; `noise`: how far the value may be off. Returns whether it moved by more than
+** rounding. */
+static bool set_bound(Presolve *p, Var var, bool upper, double value, double noise) {
   const VarInfo *info = &p->model->vars[var];
   double *lo = &p->lo[var], *hi = &p->hi[var];
-  double slack = slack_of(value);
+  double slack = slack_of(value) + noise;
   if (info->integral) value = upper ? floor(value + slack) : ceil(value - slack);
   if (upper ? value >= *hi - (info->integral ? 0 : slack)
             : value <= *lo + (info->integral ? 0 : slack)) {
@@ -117,14 +118,15 @@ static double run_least(const Presolve *p, const Term *terms, size_t count, doub
   return isinf(least) ? 0 : least;
 }
 
-/* sign * terms <= bound: tighten each variable by what the others leave. */
-static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sign, double bound) {
+/* sign * terms <= bound, give or take the noise: tighten each variable by what the others leave. */
+static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sign, double bound,
+                        double noise) {
   const Model *model = p->model;
   double lo, hi;
   span_bounds(model, terms, count, p->lo, p->hi, &lo, &hi);
   double least = sign > 0 ? lo : -hi;
-  double slack = slack_of(bound);
-  if (least > bound + 1e-6 * (1 + fabs(bound))) p->infeasible = true;
+  double slack = slack_of(bound) + 2 * noise;
+  if (least > bound + 1e-6 * (1 + fabs(bound)) + 2 * noise) p->infeasible = true;
   bool changed = false;
   for (size_t i = 0; i < count;) {
     Var var = terms[i].var;
@@ -142,7 +144,7 @@ static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sig
       continue;
     }
     double own = coef * (coef > 0 ? p->lo[var] : p->hi[var]);
-    changed |= set_bound(p, var, coef > 0, (bound - (least - own)) / coef);
+    changed |= set_bound(p, var, coef > 0, (bound - (least - own)) / coef, 2 * noise / fabs(coef));
     i++;
   }
   return changed;
@@ -155,8 +157,12 @@ static bool sweep(Presolve *p) {
     const Requirement *req = &model->reqs[i];
     const Term *terms = model->terms + req->span.start;
     if (p->dropped[i] || req->span.count > LONG_ROW) continue;
-    if (req->sense != MODEL_GE) changed |= tighten_row(p, terms, req->span.count, 1, req->bound);
-    if (req->sense != MODEL_LE) changed |= tighten_row(p, terms, req->span.count, -1, -req->bound);
+    if (req->sense != MODEL_GE) {
+      changed |= tighten_row(p, terms, req->span.count, 1, req->bound, req->slack);
+    }
+    if (req->sense != MODEL_LE) {
+      changed |= tighten_row(p, terms, req->span.count, -1, -req->bound, req->slack);
+    }
   }
   for (size_t i = 0; i < model->nchoices; i++) changed |= settle_choice(p, &model->choices[i]);
   return changed;
@@ -169,13 +175,13 @@ static bool unit_rows(Presolve *p) {
     const Requirement *req = &model->reqs[i];
     if (p->dropped[i] || req->span.count != 1) continue;
     const Term *term = &model->terms[req->span.start];
-    double value = req->bound / term->coef;
+    double value = req->bound / term->coef, noise = 2 * req->slack / fabs(term->coef);
     bool upper = (req->sense == MODEL_LE) == (term->coef > 0);
     if (req->sense == MODEL_EQ) {
-      changed |= set_bound(p, term->var, true, value);
-      changed |= set_bound(p, term->var, false, value);
+      changed |= set_bound(p, term->var, true, value, noise);
+      changed |= set_bound(p, term->var, false, value, noise);
     } else {
-      changed |= set_bound(p, term->var, upper, value);
+      changed |= set_bound(p, term->var, upper, value, noise);
     }
     if (presolve_foldable(model, term->var) && p->lo[term->var] == p->hi[term->var]) {
       p->dropped[i] = 1;
@@ -188,7 +194,7 @@ static bool unit_rows(Presolve *p) {
 void presolve_bounds(Presolve *p, const Lit *assume, size_t nassume) {
   for (size_t i = 0; i < nassume; i++) {
     bool negative = lit_negative(assume[i]);
-    set_bound(p, lit_var(assume[i]), negative, negative ? 0 : 1);
+    set_bound(p, lit_var(assume[i]), negative, negative ? 0 : 1, 0);
   }
   unit_rows(p);
   for (int i = 0; i < SWEEPS && !p->infeasible; i++) {

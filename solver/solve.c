@@ -9,6 +9,7 @@
 #include "solver/exhaust.h"
 #include "solver/job.h"
 #include "solver/search.h"
+#include "solver/settle.h"
 #include "solver/solve.h"
 
 /* Branchings that are tried without the linear solver where that one is not believed: so many, and
@@ -337,6 +338,40 @@ static bool report(Job *job) {
   return true;
 }
 
+/* The tolerance of the linear solver matters, and going through all assignments may be short work.
+ */
+static bool wants_settling(const Job *job) {
+  const Net *net = &job->net;
+  double log_count = 0;
+  for (int32_t g = 0; g < net->ngroups; g++) {
+    if (net->groups[g].count) log_count += net->groups[g].size * log2(net->groups[g].count);
+  }
+  if (log_count > 32) return false;
+  if (!model_exact(job->model)) return job->options.judge != NULL;
+  return job->wide || net_is_fine(net);
+}
+
+static bool solve_network(Job *job) {
+  int64_t since = job_clock();
+  if (!net_build(job->model, job->options.assume, job->options.nassume, job->skip, &job->net,
+                 job->fault)) {
+    return false;
+  }
+  if (job->net.infeasible) {
+    job->answer->status = SOLVE_INFEASIBLE;
+    return true;
+  }
+  job->answer->groups = (size_t)job->net.ngroups;
+  job->wide = net_is_wide(&job->net);
+  job_phase(job, "presolve", since);
+  bool settled = false;
+  if (wants_settling(job) &&
+      !settle(job->model, &job->options, job->skip, job->stop, job->answer, &settled, job->fault)) {
+    return false;
+  }
+  return settled || (prepare(job) && solve_levels(job) && report(job));
+}
+
 bool solve_without(const Model *model, const SolveOptions *options, const uint8_t *skip, Stop *stop,
                    Answer *out, Fault *fault) {
   Answer answer = {.status = SOLVE_UNKNOWN};
@@ -356,17 +391,7 @@ bool solve_without(const Model *model, const SolveOptions *options, const uint8_
     answer.objective[i] = -INFINITY;
     answer.bound[i] = INFINITY;
   }
-  int64_t since = job_clock();
-  ok = ok && net_build(model, job.options.assume, job.options.nassume, skip, &job.net, fault);
-  if (ok && job.net.infeasible) {
-    answer.status = SOLVE_INFEASIBLE;
-  } else if (ok) {
-    answer.groups = (size_t)job.net.ngroups;
-    ok = prepare(&job);
-    job.wide = net_is_wide(&job.net);
-    job_phase(&job, "presolve", since);
-    ok = ok && solve_levels(&job) && report(&job);
-  }
+  ok = ok && solve_network(&job);
   finish(&job);
   if (!ok) answer_finish(&answer);
   *out = answer;

@@ -40,7 +40,7 @@ typedef struct Span {
 
 typedef struct Requirement {
   Span span;
-  double bound, slack; /* slack: what rounding may cost; 0 for integers */
+  double bound, slack; /* slack: what rounding may make of it; 0 where sums are exact */
   int tag;
   uint8_t sense; /* ModelSense */
 } Requirement;
@@ -71,13 +71,15 @@ typedef struct Definition {
   double bound; /* the constant of PRODUCT and QUOTIENT; of MAX and MIN: the value when no guard
                 ** is true, at the end of the range that never matters */
   double step;
+  double noise; /* the value, or the sum that LE compares, may be off by this; 0: it is exact */
   int64_t divisor;
   uint64_t hash;
 } Definition;
 
 typedef struct Goal {
   int level;
-  Lin lin; /* to be maximized: minimized goals are negated on entry */
+  Lin lin;      /* to be maximized: minimized goals are negated on entry */
+  double noise; /* what rounding may make of it; 0: it is exact */
 } Goal;
 
 struct Model {
@@ -102,6 +104,7 @@ struct Model {
   Goal *goals; /* ascending by level, one per level */
   size_t ngoals, goals_capacity;
   Lin scratch;
+  bool rounds; /* some comparison, requirement or goal is not exact */
 };
 
 /* Record the first fault; always false. */
@@ -113,11 +116,21 @@ bool model_fold(Model *model, const Lin *lin);
 /* The same for literals, each with the coefficient given. */
 bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef);
 
+/* Doubles round sums, and in what order they are added is not known here: by how much two who
+*compute
+** `lin - bound` may differ. 0 when there is nothing to round. `lin` is folded, its terms add up to
+** lo..hi; `integral` is terms_integral() of them. */
+double model_noise(const Model *model, const Lin *lin, bool integral, double bound, double lo,
+                   double hi);
+
 /* Copy model->scratch's terms to the pool. */
 bool model_keep(Model *model, Span *out);
 
 /* A new derived variable (definition not yet attached), or VAR_ONE after a fault. */
 Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, int32_t owner);
+
+/* What a derived variable with this noise adds, times a coefficient, to the `rough` of a Lin. */
+static inline double rough_of_noise(double noise) { return noise / 3.2e-15; }
 
 /* The variable of `def`, whose terms (from `terms` on) and items (from `items` on) were just
 ** appended; they are taken back when an equal definition exists. */
@@ -139,9 +152,6 @@ double terms_value(const Term *terms, size_t count, const double *values);
 
 /* Greatest common divisor of integer coefficients, 0 for none. Exact below 2^53. */
 double terms_gcd(const Term *terms, size_t count);
-
-/* model_check() without the requirements whose tag's entry in `skip` (NULL: none) is not 0. */
-bool model_holds(const Model *model, const double *values, const uint8_t *skip);
 
 static inline bool lit_value(Lit lit, const double *values) {
   return (values[lit_var(lit)] > 0.5) != lit_negative(lit);

@@ -131,7 +131,7 @@ static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
   const Term *terms = net->terms + e->span.start;
   double least = least_value(net, e, b->lo, b->hi, sign);
   if (e->exact && !isinf(bound)) bound = floor(bound + 1e-6);
-  double room = bound - least;
+  double room = bound - least + e->noise;
   if (room < (e->exact ? -0.5 : -1e-6 * (1 + fabs(bound)))) {
     b->infeasible = true;
     return;
@@ -184,6 +184,7 @@ static void tighten_le(Bounds *b, const NetDef *def) {
   /* The evaluation is exact, so only a clear distance decides; integers leave half a step. */
   bool grid = def->step > 1e-5 * (1 + fabs(def->bound));
   double clear = grid ? def->step / 2 : 1e-6 * (1 + fabs(def->bound));
+  clear = fmax(clear, 2 * b->net->exprs[def->first_expr].noise);
   if (hi < def->bound + (grid && def->step >= 1 ? clear : -clear)) move(b, c, false, 1);
   if (lo > def->bound + clear) move(b, c, true, 0);
   if (b->lo[c] > 0.5) at_most(b, def->first_expr, 1, def->bound);
@@ -202,7 +203,8 @@ static void tighten_extreme(Bounds *b, const NetDef *def) {
     const Guard guard = net->exprs[expr].guard;
     double lo, hi;
     net_expr_bounds(net, expr, b->lo, b->hi, &lo, &hi);
-    double low = sign > 0 ? lo : -hi, high = sign > 0 ? hi : -lo;
+    double noise = net->exprs[expr].noise;
+    double low = (sign > 0 ? lo : -hi) - noise, high = (sign > 0 ? hi : -lo) + noise;
     bool on = guard.column < 0 ||
               (guard.negative ? b->hi[guard.column] < 0.5 : b->lo[guard.column] > 0.5);
     bool off = guard.column >= 0 &&
@@ -227,6 +229,8 @@ static void tighten_product(Bounds *b, const NetDef *def) {
   double lo, hi;
   int32_t c = def->column;
   net_expr_bounds(b->net, def->first_expr, b->lo, b->hi, &lo, &hi);
+  lo -= b->net->exprs[def->first_expr].noise;
+  hi += b->net->exprs[def->first_expr].noise;
   bool on =
       guard.column < 0 || (guard.negative ? b->hi[guard.column] < 0.5 : b->lo[guard.column] > 0.5);
   bool off =

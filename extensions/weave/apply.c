@@ -236,8 +236,8 @@ static bool check_must(sqlite3 *db, const RuleResult *rule, When when, Fault *fa
   return step == 0 || fault_prefix(fault, "rule %s: ", rule->name);
 }
 
-static bool goal_total(sqlite3 *db, const RuleResult *rule, bool maximize, double *out,
-                       Fault *fault) {
+bool apply_goal_total(sqlite3 *db, const RuleResult *rule, bool maximize, double *out,
+                      Fault *fault) {
   sqlite3_stmt *query = rule_query(db, rule,
                                    maximize ? "SELECT total(maximize) FROM \"%w\".\"%w\""
                                             : "SELECT -total(minimize) FROM \"%w\".\"%w\"",
@@ -279,8 +279,8 @@ static bool check_rules(sqlite3 *db, Solution *solution, When when, Fault *fault
       RuleResult *rule = &solution->rules[i];
       double value = 0;
       if (rule->level != solution->levels[l]) continue;
-      if (rule->maximize && !goal_total(db, rule, true, &value, fault)) return false;
-      if (rule->minimize && !goal_total(db, rule, false, &value, fault)) return false;
+      if (rule->maximize && !apply_goal_total(db, rule, true, &value, fault)) return false;
+      if (rule->minimize && !apply_goal_total(db, rule, false, &value, fault)) return false;
       if (when == WHEN_SOLVED) rule->value = value;
       total += value;
     }
@@ -312,6 +312,21 @@ static bool leave(sqlite3 *db, bool outermost, bool keep, Fault *fault) {
   bool undone = undo(db, outermost, keep ? &ignored : &late);
   if (late.code) fault_set(fault, late.code, "%s", late.text);
   return !keep && undone;
+}
+
+bool apply_try(sqlite3 *db, const Solution *solution, bool (*look)(void *ctx, Fault *fault),
+               void *ctx, bool *out_refused, Fault *fault) {
+  bool outermost = sqlite3_get_autocommit(db);
+  *out_refused = false;
+  if (!enter(db, fault)) return false;
+  bool ok = write_answer(db, solution, fault);
+  if (!ok && strstr(fault->text, " constraint failed")) {
+    fault_clear(fault);
+    *out_refused = ok = true;
+  } else {
+    ok = ok && look(ctx, fault);
+  }
+  return leave(db, outermost, false, fault) && ok;
 }
 
 bool apply_verify(Compiler *compiler, Solution *solution, Fault *fault) {

@@ -52,6 +52,8 @@ typedef struct Question {
   WeaveTab *weave;
   sqlite3_stmt *hold; /* keeps the table connected */
   Compiler compiler;
+  Referee referee;
+  SolveOptions options; /* with the referee's judge */
   Stop stop;
   Fault fault;
   SolveRequest request;
@@ -69,8 +71,11 @@ static bool question_open(Question *question, VtCursor *cur, const char *name) {
     return false;
   }
   question->stop.deadline = clock_now() + (int64_t)(question->request.limit * 1e9);
+  question->options.seed = question->request.seed;
   return compile(&question->compiler, cur->tab->db, &question->weave->declaration, true,
-                 &question->stop, &question->fault);
+                 &question->stop, &question->fault) &&
+         referee_open(&question->referee, &question->compiler, &question->options,
+                      &question->fault);
 }
 
 /* Rows for a minimal set of requirements that cannot hold together. */
@@ -105,6 +110,7 @@ out:
 }
 
 static int question_close(Question *question, VtCursor *cur, bool ok) {
+  referee_close(&question->referee);
   if (question->compiler.model) compiler_finish(&question->compiler);
   if (question->weave) weave_release(question->weave, question->hold);
   if (!ok) return vt_fault(cur->tab, &question->fault);
@@ -132,8 +138,7 @@ static int explain_seek(VtCursor *cur, const VtPlan *plan) {
   if (!vt_arg_text(cur->tab, plan, EXPLAIN_MODEL, NULL, &name)) return SQLITE_ERROR;
   bool ok = question_open(&question, cur, name);
   if (ok) {
-    SolveOptions options = {.seed = question.request.seed};
-    ok = add_core(&question, &options, "clash");
+    ok = add_core(&question, &question.options, "clash");
     if (!ok && question.fault.code == FAULT_INVALID) { /* there is an answer: no clash, no rows */
       fault_clear(&question.fault);
       ok = true;
@@ -292,8 +297,9 @@ static bool add_costs(Question *question, const Answer *best, const Answer *forc
 
 /* Solve with the value forced: infeasible gives the rules, otherwise the price. */
 static bool ask_forced(Question *question, Lit lit) {
-  SolveOptions options = {.assume = &lit, .nassume = 1, .seed = question->request.seed};
-  SolveOptions free_options = {.seed = question->request.seed};
+  SolveOptions options = question->options;
+  options.assume = &lit;
+  options.nassume = 1;
   Answer forced = {0}, best = {0};
   const Model *model = question->compiler.model;
   int64_t half = (int64_t)(question->request.limit * 0.5e9);
@@ -303,7 +309,7 @@ static bool ask_forced(Question *question, Lit lit) {
   if (ok && forced.status == SOLVE_INFEASIBLE) {
     ok = add_core(question, &options, "forbidden");
   } else if (ok && forced.values) {
-    ok = solver_solve(model, &free_options, &question->stop, &best, &question->fault);
+    ok = solver_solve(model, &question->options, &question->stop, &best, &question->fault);
     if (ok && best.values) ok = add_costs(question, &best, &forced);
   }
   bool open = forced.status != SOLVE_INFEASIBLE && !(forced.values && best.values);

@@ -263,13 +263,14 @@ static bool collect_parts(Block *block, const Group *group, const Aggregate *agg
   return true;
 }
 
-/* A finished sum; constant where it can be. */
+/* A finished sum; constant where it can be: how SQLite rounds it depends on the order of its rows.
+ */
 static bool finish_lin(Block *block, Lin *lin, NumberType type, const GuardSet *set, bool nullable,
                        double at_empty, Sym *out) {
   const Lin *kept = sym_keep(&block->compiler->algebra, lin);
   if (!kept) return false;
   bool never_null = !nullable || set->always;
-  if (kept->count == 0 && never_null && type != NUMBER_EITHER) {
+  if (kept->count == 0 && never_null && type != NUMBER_EITHER && kept->rough == 0) {
     *out = sym_const(type == NUMBER_INTEGER ? value_integer((int64_t)kept->constant)
                                             : value_real(kept->constant));
     return true;

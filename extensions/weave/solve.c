@@ -161,8 +161,8 @@ static bool read_row(Solution *solution, const Compiler *compiler, const Table *
   return true;
 }
 
-static bool read_changes(Solution *solution, const Compiler *compiler, const double *values,
-                         Fault *fault) {
+bool solution_read_changes(Solution *solution, const Compiler *compiler, const double *values,
+                           Fault *fault) {
   Change *list = NULL;
   size_t capacity = 0;
   bool ok = true;
@@ -183,7 +183,7 @@ static bool read_changes(Solution *solution, const Compiler *compiler, const dou
   return ok;
 }
 
-static bool read_rules(Solution *solution, const Compiler *compiler, Fault *fault) {
+bool solution_read_rules(Solution *solution, const Compiler *compiler, Fault *fault) {
   solution->nrules = compiler->nrules;
   solution->rules = arena_array(&solution->arena, compiler->nrules, sizeof *solution->rules);
   if (!solution->rules) return fault_oom(fault);
@@ -296,14 +296,18 @@ static bool solve_model(sqlite3 *db, Compiler *compiler, const SolveRequest *req
   Answer answer = {0};
   SolveOptions options = {.gap = request->gap, .seed = request->seed};
   Progress progress;
+  Referee referee;
   if (!progress_open(db, request, stop, &progress, &options, fault)) return false;
-  bool ok = solver_solve(compiler->model, &options, stop, &answer, fault);
+  bool ok = referee_open(&referee, compiler, &options, fault) &&
+            solver_solve(compiler->model, &options, stop, &answer, fault);
+  referee_close(&referee);
   query_finish(progress.call);
   if (ok) {
     solution->status = answer.status;
     read_sizes(solution, compiler, &answer);
-    ok = read_levels(solution, compiler, &answer, fault) && read_rules(solution, compiler, fault) &&
-         (!answer.values || read_changes(solution, compiler, answer.values, fault));
+    ok = read_levels(solution, compiler, &answer, fault) &&
+         solution_read_rules(solution, compiler, fault) &&
+         (!answer.values || solution_read_changes(solution, compiler, answer.values, fault));
   }
   if (ok && answer.values) {
     int64_t start = clock_now();

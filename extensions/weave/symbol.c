@@ -41,7 +41,8 @@ const Lin *sym_keep(const Algebra *algebra, Lin *lin) {
     return NULL;
   }
   if (lin->count) memcpy(terms, lin->terms, lin->count * sizeof *terms);
-  *kept = (Lin){.constant = lin->constant, .terms = terms, .count = lin->count};
+  *kept =
+      (Lin){.constant = lin->constant, .rough = lin->rough, .terms = terms, .count = lin->count};
   lin_finish(lin);
   return kept;
 }

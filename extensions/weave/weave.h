@@ -98,7 +98,36 @@ bool request_parse(sqlite3 *db, const char *json, const Declaration *declaration
 /* solve.c: compile, solve, verify; fills the solution. Changes nothing in the database. */
 bool weave_run(WeaveTab *tab, const SolveRequest *request, Stop *stop, Fault *fault);
 
+/* The changes that values of the model's variables make, and the rules they are held against. */
+bool solution_read_changes(Solution *solution, const Compiler *compiler, const double *values,
+                           Fault *fault);
+bool solution_read_rules(Solution *solution, const Compiler *compiler, Fault *fault);
+
+/* referee.c: where an answer hangs on how sums are rounded, SQLite is asked, about each answer
+ * once. */
+typedef struct Referee {
+  Compiler *compiler;
+  Judge judge; /* what the solver sees of it */
+  Arena arena;
+  Map known; /* assignments: index of the verdict */
+  struct Verdict *verdicts;
+  size_t nverdicts, capacity;
+  struct Place *places; /* rows of rules, as origins name them */
+  size_t nplaces;
+  int *place_of; /* per tag; NULL: tags are rules */
+} Referee;
+
+/* Sets options->judge where the model needs one. Close in any case. */
+bool referee_open(Referee *referee, Compiler *compiler, SolveOptions *options, Fault *fault);
+void referee_close(Referee *referee);
+
 /* apply.c */
+/* Writes the changes, has a look, undoes them. *out_refused: a constraint of the schema did not let
+** them be written. */
+bool apply_try(sqlite3 *db, const Solution *solution, bool (*look)(void *ctx, Fault *fault),
+               void *ctx, bool *out_refused, Fault *fault);
+bool apply_goal_total(sqlite3 *db, const RuleResult *rule, bool maximize, double *out,
+                      Fault *fault);
 bool apply_verify(Compiler *compiler, Solution *solution, Fault *fault);
 bool apply_changes(sqlite3 *db, WeaveTab *tab, Fault *fault);
 

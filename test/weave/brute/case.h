@@ -32,6 +32,7 @@ typedef struct Rule {
 typedef struct Case {
   uint64_t seed, random;
   int key_kind; /* what node.id holds: see tables.c */
+  int numbers;  /* which numbers it is made of: see numbers.c */
   char *strict; /* CREATE TABLE with the constraints, for the engine */
   char *loose;  /* CREATE TABLE without, for the oracle … */
   char *twins;  /* … and tables with them, to which it copies the rows ("" without constraints) */
@@ -53,6 +54,13 @@ char *case_declaration(const Case *c); /* CREATE VIRTUAL TABLE; sqlite3_free */
 /* tables.c */
 void tables_make(Case *c);
 const char *tables_key(Case *c); /* a literal that is, mostly, some node's id */
+
+/* numbers.c: what sizes, capacities, weights and bounds are. */
+void numbers_choose(Case *c);
+const char *numbers_value(Case *c);               /* a literal, never NULL */
+void numbers_constant(Case *c, sqlite3_str *out); /* … or an expression of literals */
+bool numbers_plain(const Case *c);                /* small and whole, or binary fractions */
+double numbers_size(const Case *c);               /* what the largest ones add up to */
 
 /* grammar.c: append what a template makes. */
 void grammar_expand(Case *c, sqlite3_str *out, const char *env, const char *form, int depth);

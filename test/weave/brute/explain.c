@@ -122,9 +122,11 @@ static int draw_below(Check *check, int n) {
 /* The best assignment that gives the cell this value, -1: none is feasible. */
 static int best_with(const Oracle *oracle, int cell, int digit) {
   int best = -1;
+  bool sure;
   for (int i = 0; i < oracle->nassignments; i++) {
     if (!oracle->feasible[i] || oracle_digit_of(oracle, i, cell) != digit) continue;
-    if (best < 0 || oracle_compare(oracle, oracle->goals[i], oracle->goals[best], NULL) > 0) {
+    if (best < 0 ||
+        oracle_compare(oracle, oracle->goals[i], oracle->goals[best], NULL, &sure) > 0) {
       best = i;
     }
   }
@@ -137,8 +139,11 @@ static bool judge_whynot(Check *check, int cell, int digit, const char *verdict,
   const char *expected = "forbidden";
   double loss = 0;
   if (best >= 0) {
-    int order = oracle_compare(oracle, oracle->goals[best], oracle->goals[oracle->best], &level);
+    bool sure;
+    int order =
+        oracle_compare(oracle, oracle->goals[best], oracle->goals[oracle->best], &level, &sure);
     expected = order ? "worse" : "equal";
+    if (!sure && strcmp(verdict, "forbidden") != 0) return true;
     if (order) loss = oracle->goals[oracle->best][level] - oracle->goals[best][level];
   }
   const OracleCell *asked = &oracle->cells[cell];
@@ -147,7 +152,8 @@ static bool judge_whynot(Check *check, int cell, int digit, const char *verdict,
                        sqlite3_value_text(asked->id), sqlite3_value_text(asked->values[digit]),
                        asked->decide->table, asked->decide->column, verdict, expected);
   }
-  if (best >= 0 && !oracle_same(cost, loss)) {
+  bool sure = true;
+  if (best >= 0 && oracle->nlevels && oracle_order(oracle, level, cost, loss, &sure) && sure) {
     return check_wrong(check, "whynot('m', %Q, %Q, '%s.%s'): costs %g, expected %g",
                        sqlite3_value_text(asked->id), sqlite3_value_text(asked->values[digit]),
                        asked->decide->table, asked->decide->column, cost, loss);

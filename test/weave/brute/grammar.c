@@ -5,7 +5,7 @@
 **   $p  an alias of pod in reach        $q  another one than the last $p
 **   $n  an alias of node                $h  one that the group's key determines
 **   $j  an alias of job
-**   $c  a comparison   $i  a small number   $r  a REAL   $K  a key of node   $z  a zone
+**   $c  a comparison   $i  a number, mostly small   $r  a REAL   $K  a key of node   $z  a zone
 **   $B  a condition    $N  a number     of single rows
 **   $G  a condition    $A  a number     of groups
 **   $W  nothing or a WHERE              @xy{…}  the same with only the aliases x, y in reach
@@ -400,10 +400,18 @@ static void expand_place(Case *c, sqlite3_str *out, const char *env, char place,
     sqlite3_str_appendall(out, comparisons[draw(c, 8)]);
     return;
   case 'i':
-    sqlite3_str_appendf(out, "%d", draw(c, 5));
+    if (numbers_plain(c) || one_in(c, 2)) {
+      sqlite3_str_appendf(out, "%d", draw(c, 5));
+    } else {
+      numbers_constant(c, out);
+    }
     return;
   case 'r':
-    sqlite3_str_appendall(out, reals[draw(c, 5)]);
+    if (numbers_plain(c)) {
+      sqlite3_str_appendall(out, reals[draw(c, 5)]);
+    } else {
+      numbers_constant(c, out);
+    }
     return;
   case 'K':
     sqlite3_str_appendall(out, tables_key(c));

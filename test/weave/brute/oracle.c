@@ -17,6 +17,9 @@ static sqlite3_stmt *prepare(Oracle *oracle, char *sql) {
 /* ---- cells ---------------------------------------------------------------------------------- */
 
 static bool same_value(sqlite3_value *a, sqlite3_value *b) {
+  if (sqlite3_value_type(a) == SQLITE_FLOAT && sqlite3_value_type(b) == SQLITE_FLOAT) {
+    return sqlite3_value_double(a) == sqlite3_value_double(b); /* text has 15 digits only */
+  }
   return sqlite3_value_type(a) == sqlite3_value_type(b) &&
          (sqlite3_value_type(a) == SQLITE_NULL ||
           strcmp((const char *)sqlite3_value_text(a), (const char *)sqlite3_value_text(b)) == 0);
@@ -207,17 +210,37 @@ static bool is_exact(double x) {
   return fabs(x) < 4503599627370496.0 && x * 1024 == floor(x * 1024);
 }
 
-bool oracle_same(double a, double b) {
-  return a == b || (!(is_exact(a) && is_exact(b)) && fabs(a - b) <= 1e-7 * (1 + fabs(b)));
+int oracle_order(const Oracle *oracle, int level, double a, double b, bool *sure) {
+  double difference = fabs(a - b), scale = oracle->scale[level];
+  *sure = true;
+  if (difference == 0) return 0;
+  if (!(numbers_plain(oracle->c) && is_exact(a) && is_exact(b))) {
+    if (difference <= 1e-15 * scale) return 0;
+    *sure = difference > 1e-12 * fmax(scale, numbers_size(oracle->c));
+  }
+  return a < b ? -1 : 1;
 }
 
-int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level) {
+int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level, bool *sure) {
+  *sure = true;
   for (int l = 0; l < oracle->nlevels; l++) {
-    if (oracle_same(a[l], b[l])) continue;
+    int order = oracle_order(oracle, l, a[l], b[l], sure);
+    if (order == 0) continue;
     if (level) *level = l;
-    return a[l] < b[l] ? -1 : 1;
+    return order;
   }
   return 0;
+}
+
+bool oracle_beaten(const Oracle *oracle, const double *goals) {
+  bool sure;
+  for (int i = 0; i < oracle->nassignments; i++) {
+    if (oracle->feasible[i] && oracle_compare(oracle, oracle->goals[i], goals, NULL, &sure) > 0 &&
+        sure) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /* The queries of musts and of goals; level_of is where a goal counts. */
@@ -263,11 +286,26 @@ static bool judge_one(Oracle *oracle, const Queries *queries, int at) {
   for (int i = 0; i < queries->ngoals; i++) {
     if (!total(queries->goals[i], &oracle->goals[at][queries->level_of[i]])) return false;
   }
-  if (oracle->best < 0 ||
-      oracle_compare(oracle, oracle->goals[at], oracle->goals[oracle->best], NULL) > 0) {
-    oracle->best = at;
-  }
   return true;
+}
+
+static void find_scales(Oracle *oracle) {
+  for (int l = 0; l < oracle->nlevels; l++) {
+    for (int i = 0; i < oracle->nassignments; i++) {
+      if (oracle->feasible[i]) oracle->scale[l] = fmax(oracle->scale[l], fabs(oracle->goals[i][l]));
+    }
+  }
+}
+
+static void find_best(Oracle *oracle) {
+  bool sure;
+  for (int i = 0; i < oracle->nassignments; i++) {
+    if (!oracle->feasible[i]) continue;
+    if (oracle->best < 0 ||
+        oracle_compare(oracle, oracle->goals[i], oracle->goals[oracle->best], NULL, &sure) > 0) {
+      oracle->best = i;
+    }
+  }
 }
 
 bool oracle_judge(Oracle *oracle) {
@@ -278,6 +316,8 @@ bool oracle_judge(Oracle *oracle) {
   bool ok = oracle->feasible && oracle->goals && open_queries(oracle, &queries);
   for (int i = 0; ok && i < oracle->nassignments; i++) ok = judge_one(oracle, &queries, i);
   close_queries(&queries);
+  if (ok) find_scales(oracle);
+  if (ok) find_best(oracle);
   return ok;
 }
 

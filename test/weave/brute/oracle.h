@@ -24,6 +24,7 @@ typedef struct Oracle {
   int ncells, nassignments;
   sqlite3_stmt *clear_twin, *fill_twin;
   int nlevels, levels[MAX_LEVELS];
+  double scale[MAX_LEVELS]; /* how large the numbers of each level become */
   bool *feasible;
   double (*goals)[MAX_LEVELS];
   int best; /* -1: no assignment is feasible */
@@ -37,12 +38,15 @@ void oracle_close(Oracle *oracle);
 /* Judge all assignments. False on an error of SQLite's. */
 bool oracle_judge(Oracle *oracle);
 
-/* One number for both: exactly where doubles add up exactly (2^32 and 1 are told apart), else up to
-** rounding and the gap that counts as optimal. */
-bool oracle_same(double a, double b);
-
-/* -1, 0, 1: is goal vector a worse than, as good as, better than b? *level: where they differ. */
-int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level);
+/* -1, 0, 1: is a worse than, as good as, better than b? Exactly, where doubles add up exactly (2^32
+** and 1 are told apart). Else what the order of additions explains is no difference, and what may
+** still be explained by it, given the size of the case's numbers, is not *sure: such numbers may be
+** taken for equal or not. */
+int oracle_order(const Oracle *oracle, int level, double a, double b, bool *sure);
+/* The same of goal vectors; *level (NULL: not asked): where they differ. */
+int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level, bool *sure);
+/* Is some feasible assignment surely better? */
+bool oracle_beaten(const Oracle *oracle, const double *goals);
 
 /* Does some assignment give none of the queries a row (and keep the schema's constraints)? */
 bool oracle_satisfiable(Oracle *oracle, sqlite3_stmt *const *queries, int count, bool constraints);

@@ -44,7 +44,17 @@ static void set_domain(Decide *decide, const char *domain, const char *values) {
 /* Values of a list: (1, 2, 2) as rows. */
 static void set_list(Decide *decide, const char *list, bool implied) {
   decide->domain = implied ? sqlite3_mprintf("") : sqlite3_mprintf("IN (%s)", list);
-  decide->values = sqlite3_mprintf("SELECT value FROM json_each(json_array(%s))", list);
+  sqlite3_str *values = sqlite3_str_new(NULL); /* (a), (b): JSON would cut digits off */
+  sqlite3_str_appendall(values, "VALUES (");
+  for (const char *at = list; *at; at++) {
+    if (*at == ',') {
+      sqlite3_str_appendall(values, "), (");
+    } else {
+      sqlite3_str_appendchar(values, 1, *at);
+    }
+  }
+  sqlite3_str_appendall(values, ")");
+  decide->values = sqlite3_str_finish(values);
 }
 
 static void choose_nodes(Case *c, Decide *decide, const char *implied) {
@@ -80,6 +90,10 @@ static void choose_numbers(Case *c, Decide *decide, const char *implied) {
   static const char *const lists[] = {"0, 1", "1, 2, 4", "0, 3", "2, 1, 0", "0.5, 2"};
   if (implied) {
     set_list(decide, implied, true);
+  } else if (!numbers_plain(c) && one_in(c, 2)) {
+    char *list = sqlite3_mprintf("%s, %s", numbers_value(c), numbers_value(c));
+    set_list(decide, list, false);
+    sqlite3_free(list);
   } else if (one_in(c, 2)) {
     set_list(decide, one_of(c, lists, 5), false);
   } else if (one_in(c, 3)) {
@@ -116,7 +130,6 @@ static void make_decides(Case *c, const char *implied_nodes, const char *implied
 
 static void add_rows(Case *c, bool text_ids) {
   static const char *const zones[] = {"'a'", "'b'", "'a'", "'B'", "NULL"};
-  static const char *const sizes[] = {"1", "2", "1.5", "0.5", "3", "1", "2", "NULL"};
   static const char *const weights[] = {"0.5", "1.25", "2.0", "-1.0", "NULL"};
   static const char *const states[] = {"'P'", "'P'", "'P'", "'R'", "NULL"};
   static const char *const ids[] = {"1",    "2",    "3",    "4",    "5",
@@ -126,16 +139,22 @@ static void add_rows(Case *c, bool text_ids) {
   for (int i = 0; i < nnodes; i++) {
     sqlite3_str_appendf(out, "INSERT INTO node VALUES(%s,%s,", key_values[c->key_kind][i],
                         one_of(c, zones, 5));
-    sqlite3_str_appendall(out, one_in(c, 12)  ? "NULL"
-                               : one_in(c, 3) ? "1"
-                               : one_in(c, 2) ? "2"
-                                              : "4");
-    sqlite3_str_appendf(out, ",%s,%d);\n", one_of(c, weights, 5), !one_in(c, 4));
+    if (numbers_plain(c) || one_in(c, 12)) {
+      sqlite3_str_appendall(out, one_in(c, 12)  ? "NULL"
+                                 : one_in(c, 3) ? "1"
+                                 : one_in(c, 2) ? "2"
+                                                : "4");
+    } else {
+      numbers_constant(c, out);
+    }
+    bool plain = numbers_plain(c) || one_in(c, 3);
+    sqlite3_str_appendf(out, ",%s,%d);\n", plain ? one_of(c, weights, 5) : numbers_value(c),
+                        !one_in(c, 4));
   }
   for (int i = 0; i < npods; i++) {
     sqlite3_str_appendf(out, "INSERT INTO pod VALUES(%s,%s,%s,%d,%s,%s,", ids[text_ids * 5 + i],
-                        one_of(c, zones, 5), one_of(c, sizes, 8), draw(c, 3), one_of(c, states, 5),
-                        one_in(c, 3) ? "NULL" : tables_key(c));
+                        one_of(c, zones, 5), one_in(c, 8) ? "NULL" : numbers_value(c), draw(c, 3),
+                        one_of(c, states, 5), one_in(c, 3) ? "NULL" : tables_key(c));
     sqlite3_str_appendf(out, one_in(c, 5) ? "NULL);\n" : "%d);\n", draw(c, 4));
   }
   for (int i = 0; i < njobs; i++) {
@@ -161,6 +180,7 @@ void tables_make(Case *c) {
                                             ", CHECK (d IS NULL OR e > 0)", ", UNIQUE (d, e)",
                                             ", CHECK (e < 2 OR prio > 0)"};
   c->key_kind = draw(c, 4);
+  numbers_choose(c);
   c->ndecides = 0;
   bool text_ids = one_in(c, 2), no_rowid = one_in(c, 6);
   const char *key_type = key_types[c->key_kind], *rule = "", *e_rule = "";
