@@ -16,6 +16,7 @@
 #include "base/array.h"
 #include "replay/play_inner.h"
 #include "replay/syscalls.h"
+#include "replay/traps.h"
 
 enum { SYSCALL_BYTES = 2, CALL_STOP = SIGTRAP | 0x80 };
 enum { RESTART_FIRST = 512, RESTART_NO_HAND = 514, RESTART_BLOCK = 516 };
@@ -249,20 +250,17 @@ bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fa
 /* ---- instructions and signals */
 
 bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
-  uint8_t code[3] = {0};
+  uint8_t code[TRAP_BYTES] = {0};
   size_t got;
-  const bool plain = event->nr == TRAP_RDTSC, with_cpu = event->nr == TRAP_RDTSCP;
-  if (!plain && !with_cpu) {
-    return fault_set(fault, FAULT_UNSUPPORTED, "event %llu: a trap of kind %d",
-                     (unsigned long long)event->ev, event->nr);
-  }
+  TrapKind kind;
+  int length, number;
   if (thread->stand == STAND_READY && !step_run(player, thread, fault)) return false;
   const uint64_t rip = thread->tracee.regs.rip;
   space_peek(&thread->space->space, (RemoteAddr){rip}, code, sizeof code, &got);
-  if (thread->stand != STAND_FAULT || thread->signal != SIGSEGV || code[0] != 0x0f ||
-      code[1] != (plain ? 0x31 : 0x01) || (with_cpu && code[2] != 0xf9) ||
-      event->regs.rip != rip + (plain ? 2 : 3)) {
-    return parted(player, thread, event, plain ? "rdtsc" : "rdtscp", fault);
+  if (thread->stand != STAND_FAULT || thread->signal != SIGSEGV ||
+      !trap_decode(code, got, &kind, &length, &number) || (int)kind != event->nr ||
+      event->regs.rip != rip + (uint64_t)length) {
+    return parted(player, thread, event, "an instruction that traps", fault);
   }
   thread->stand = STAND_READY;
   return play_registers(thread, &event->regs, fault);
