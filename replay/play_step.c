@@ -250,7 +250,12 @@ bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fa
 /* ---- instructions and signals */
 
 bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
-  uint8_t code[TRAP_BYTES] = {0};
+  static const char *const names[] = {[TRAP_RDTSC] = "rdtsc",
+                                      [TRAP_RDTSCP] = "rdtscp",
+                                      [TRAP_RDRAND] = "rdrand",
+                                      [TRAP_RDSEED] = "rdseed"};
+  const char *expected = event->nr >= 0 && event->nr < (int)countof(names) ? names[event->nr] : "";
+  uint8_t code[TRAP_BYTES];
   size_t got;
   TrapKind kind;
   int length, number;
@@ -259,8 +264,8 @@ bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fa
   space_peek(&thread->space->space, (RemoteAddr){rip}, code, sizeof code, &got);
   if (thread->stand != STAND_FAULT || thread->signal != SIGSEGV ||
       !trap_decode(code, got, &kind, &length, &number) || (int)kind != event->nr ||
-      event->regs.rip != rip + (uint64_t)length) {
-    return parted(player, thread, event, "an instruction that traps", fault);
+      event->regs.rip != rip + (unsigned)length) {
+    return parted(player, thread, event, expected, fault);
   }
   thread->stand = STAND_READY;
   return play_registers(thread, &event->regs, fault);

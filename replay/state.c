@@ -117,18 +117,6 @@ bool state_pages(StateReader *reader, Space *space, const MapList *maps, StatePa
 
 /* ---- what is in them */
 
-static void undo_patches(const StatePatches *patches, uint64_t addr, uint8_t *page) {
-  if (!patches) return;
-  for (size_t i = 0; i < patches->count; i++) {
-    const StatePatch *patch = &patches->list[i];
-    if (patch->addr >= addr + PAGE || patch->addr + patch->size <= addr) continue;
-    for (size_t b = 0; b < patch->size; b++) {
-      uint64_t at = patch->addr + b;
-      if (at >= addr && at < addr + PAGE) page[at - addr] = patch->original[b];
-    }
-  }
-}
-
 static uint64_t hash_page(const uint8_t *page, uint64_t addr) {
   uint64_t first;
   memcpy(&first, page, sizeof first);
@@ -141,8 +129,8 @@ typedef struct Batch {
   int pages;
 } Batch;
 
-static bool hash_batch(StateReader *reader, const Space *space, const StatePatches *patches,
-                       Batch *batch, uint64_t *sum, Fault *fault) {
+static bool hash_batch(StateReader *reader, const Space *space, const StateView *view, Batch *batch,
+                       uint64_t *sum, Fault *fault) {
   struct iovec local = {reader->buffer, (size_t)batch->pages * PAGE};
   ssize_t n =
       process_vm_readv(space->pid, &local, 1, batch->remote, (unsigned long)batch->pages, 0);
@@ -155,15 +143,14 @@ static bool hash_batch(StateReader *reader, const Space *space, const StatePatch
       return fault_set(fault, FAULT_IO, "process %d: the page at 0x%llx cannot be read",
                        (int)space->pid, (unsigned long long)addr);
     }
-    undo_patches(patches, addr, page);
-    *sum += hash_page(page, addr);
+    if (!view || view->page(view->ctx, addr, page)) *sum += hash_page(page, addr);
   }
   batch->pages = 0;
   return true;
 }
 
-bool state_memory(StateReader *reader, Space *space, const MapList *maps,
-                  const StatePatches *patches, uint64_t *out, Fault *fault) {
+bool state_memory(StateReader *reader, Space *space, const MapList *maps, const StateView *view,
+                  uint64_t *out, Fault *fault) {
   size_t count;
   if (!open_pagemap(reader, space, fault) || !find_pages(reader, maps, &count, fault)) return false;
   if (!space_open_mem(space, fault)) return false;
@@ -172,12 +159,12 @@ bool state_memory(StateReader *reader, Space *space, const MapList *maps,
   for (size_t i = 0; i < count; i++) {
     for (uint64_t at = reader->regions[i].start; at < reader->regions[i].end; at += PAGE) {
       batch.remote[batch.pages++] = (struct iovec){(void *)(uintptr_t)at, PAGE};
-      if (batch.pages == BATCH && !hash_batch(reader, space, patches, &batch, &sum, fault)) {
+      if (batch.pages == BATCH && !hash_batch(reader, space, view, &batch, &sum, fault)) {
         return false;
       }
     }
   }
-  if (batch.pages && !hash_batch(reader, space, patches, &batch, &sum, fault)) return false;
+  if (batch.pages && !hash_batch(reader, space, view, &batch, &sum, fault)) return false;
   *out = sum;
   return true;
 }

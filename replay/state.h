@@ -20,16 +20,12 @@ typedef struct StateReader {
   size_t capacity;
 } StateReader;
 
-/* A patch of ours in the program's code: what the program put there is in `original`. */
-typedef struct StatePatch {
-  uint64_t addr;
-  uint8_t size, original[32];
-} StatePatch;
-
-typedef struct StatePatches {
-  StatePatch *list; /* sorted by addr */
-  size_t count, capacity;
-} StatePatches;
+/* What of a page is our doing: called for each that may count, with what was read of it. Puts the
+** program's bytes back; false: the program has not written it, we have. */
+typedef struct StateView {
+  bool (*page)(void *ctx, uint64_t addr, uint8_t *bytes);
+  void *ctx;
+} StateView;
 
 /* The private pages that have been written (and more, but none of files), lowest first; valid until
 ** the next call with this reader. Neighbouring pages may be in ranges of their own. */
@@ -45,9 +41,9 @@ typedef struct StatePages {
 bool state_pages(StateReader *reader, Space *space, const MapList *maps, StatePages *out,
                  Fault *fault);
 
-/* Cost: about 1 ms for 4 MB written pages. `patches` may be NULL. */
-bool state_memory(StateReader *reader, Space *space, const MapList *maps,
-                  const StatePatches *patches, uint64_t *out, Fault *fault);
+/* Cost: about 1 ms for 4 MB written pages. `view` may be NULL. */
+bool state_memory(StateReader *reader, Space *space, const MapList *maps, const StateView *view,
+                  uint64_t *out, Fault *fault);
 /* Of a thread in a stop. rcx, r11 and orig_rax are left out: the kernel's business. */
 bool state_registers(Tracee *tracee, uint64_t *out, Fault *fault);
 void state_finish(StateReader *reader);

@@ -24,8 +24,8 @@ __asm__(
     "1: movzbl -1(%rsi,%rcx), %r8d\n add %r8, %rdx\n dec %rcx\n jnz 1b\n"
     " mov $1, %eax\n mov $1, %edi\n syscall\n"
     " mov $231, %eax\n mov $42, %edi\n syscall\n hlt\n"
-    /* the counter of cycles, twice, into exit_group */
-    "play_tsc:\n rdtsc\n mov %eax, %ebx\n rdtscp\n sub %ebx, %eax\n mov %eax, %edi\n"
+    /* the counter of cycles, twice (as the recorder replaces it), into exit_group */
+    "play_tsc:\n rdmsr\n mov %eax, %ebx\n swapgs\n sub %ebx, %eax\n mov %eax, %edi\n"
     " mov $231, %eax\n syscall\n hlt\n"
     /* a fork: who gets 0 stores 7 and ends with what is there; the other with what it has */
     "play_fork:\n mov $57, %eax\n syscall\n movq $0x500000, %rbx\n test %eax, %eax\n jnz 2f\n"
@@ -52,8 +52,8 @@ __asm__(
     "play_spin:\n jmp play_spin\n"
     "play_code_end:\n");
 
-extern const char play_code[], play_code_end[], play_sum[], play_fork[], play_thread[], play_heap[],
-    play_fault[], play_handler[], play_spin[];
+extern const char play_code[], play_code_end[], play_sum[], play_tsc[], play_fork[], play_thread[],
+    play_heap[], play_fault[], play_handler[], play_spin[];
 
 static Forge forge;
 
@@ -161,6 +161,29 @@ static void test_sum(void) {
         "and goes on");
   player_close(player);
   forge_close(&forge, recording);
+}
+
+static void trap(int kind, uint64_t rip, uint64_t rax, uint64_t rbx) {
+  forge_event(&forge, EVENT_TRAP, FORGE_TID);
+  forge.event.nr = kind;
+  forge.event.has_regs = true;
+  forge.event.regs.rip = FORGE_CODE + rip;
+  forge.event.regs.rsp = FORGE_STACK - 64;
+  forge.event.regs.rax = rax;
+  forge.event.regs.rbx = rbx;
+  forge_add(&forge);
+}
+
+static void test_tsc(void) {
+  const uint64_t at = (uint64_t)(play_tsc - play_code);
+  begin(play_tsc);
+  trap(TRAP_RDTSC, at + 2, 1000, 0);
+  trap(TRAP_RDTSCP, at + 7, 1017, 1000);
+  leave(17);
+  check_plays("the time is what it was");
+  begin(play_tsc);
+  trap(TRAP_RDTSCP, at + 2, 1000, 0);
+  check_refused(FAULT_CORRUPT, "expected rdtscp, got signal 11", "another instruction");
 }
 
 static void test_heap(void) {
@@ -336,6 +359,7 @@ static void test_lies(void) {
 int main(void) {
   setbuf(stdout, NULL);
   test_sum();
+  test_tsc();
   test_heap();
   test_fault();
   test_fork();
