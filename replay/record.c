@@ -80,6 +80,14 @@ static bool on_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
   }
 }
 
+/* Somebody comes out of a call while another runs: what that one has done since its last event is
+** not told yet. */
+static bool must_wait(const Recorder *recorder, const RecordThread *thread, int status) {
+  const RecordThread *runner = recorder->runner;
+  return runner && runner != thread && !runner->in_call && WIFSTOPPED(status) &&
+         status >> 8 == CALL_STOP;
+}
+
 static bool handle(Recorder *recorder, int32_t tid, int status, Fault *fault) {
   Fault own = {0};
   RecordThread *thread = threads_find(recorder, tid);
@@ -89,7 +97,13 @@ static bool handle(Recorder *recorder, int32_t tid, int status, Fault *fault) {
     thread->stand = THREAD_NEW;
   }
   thread->tracee.has_regs = thread->tracee.regs_changed = false;
-  for (thread->tracee.status = status;;) {
+  thread->tracee.status = status;
+  recorder->ndeferred -= thread->deferred;
+  thread->deferred = must_wait(recorder, thread, status);
+  recorder->ndeferred += thread->deferred;
+  if (thread->deferred) return true;
+  if (!schedule_tell(recorder, thread, fault)) return false;
+  for (;;) {
     thread->again = false;
     if (on_stop(recorder, thread, &own)) {
       thread = threads_find(recorder, tid);
@@ -100,6 +114,17 @@ static bool handle(Recorder *recorder, int32_t tid, int status, Fault *fault) {
     if (own.code == FAULT_NOTFOUND && (!thread || thread_is_gone(thread))) return true;
     return fault_set(fault, own.code, "%s", own.text);
   }
+}
+
+/* Those who had to wait. */
+static bool handle_deferred(Recorder *recorder, Fault *fault) {
+  for (size_t i = 0; recorder->ndeferred && i < recorder->nthreads; i++) {
+    RecordThread *thread = recorder->threads[i];
+    if (!thread->deferred || must_wait(recorder, thread, thread->tracee.status)) continue;
+    if (!handle(recorder, thread->tracee.tid, thread->tracee.status, fault)) return false;
+    i = (size_t)-1; /* the table may have changed */
+  }
+  return true;
 }
 
 /* ---- the loop */
@@ -150,6 +175,7 @@ static bool loop(Recorder *recorder, Fault *fault) {
     if (next && !step_aside(recorder, next, fault)) return false;
     if (!next && !collect(true, &tid, &status, fault)) return false;
     if (tid && !handle(recorder, tid, status, fault)) return false;
+    if (recorder->ndeferred && !handle_deferred(recorder, fault)) return false;
     if (!tid && !next) schedule_doubt(recorder);
     int64_t now = clock_now();
     if ((tid || next) && now - looked < TICK_MS * 1000000) continue;

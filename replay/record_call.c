@@ -268,7 +268,10 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   if (!thread->answered && !execs && !add_ranges(recorder, thread, ret, fault)) return false;
   if (!add_paths(recorder, thread, fault) || !patch_code(recorder, thread, ret, fault))
     return false;
-  if (thread->nr == SYS_rt_sigreturn && !event_regs(recorder, thread, fault)) return false;
+  if (thread->nr == SYS_rt_sigreturn &&
+      (!event_regs(recorder, thread, fault) || !event_xstate(recorder, thread, fault))) {
+    return false;
+  }
   return event_end(recorder, thread, fault);
 }
 

@@ -3,7 +3,10 @@
 ** go: a call of process_vm_readv costs more than what it reads.
 */
 #define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/uio.h>
 
 #include "base/array.h"
@@ -50,6 +53,18 @@ bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault) {
   recorder->event.has_regs = true;
   recorder->event.regs = thread->tracee.regs;
   return true;
+}
+
+bool event_xstate(Recorder *recorder, const RecordThread *thread, Fault *fault) {
+  enum { XSTATE_MOST = 1 << 14 };
+  uint8_t bytes[XSTATE_MOST];
+  struct iovec vector = {bytes, sizeof bytes};
+  pid_t tid = thread->tracee.tid;
+  if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_X86_XSTATE, &vector) != 0) {
+    return fault_set(fault, errno == ESRCH ? FAULT_NOTFOUND : FAULT_IO,
+                     "thread %d: its extended state cannot be read: %s", (int)tid, strerror(errno));
+  }
+  return event_bytes(recorder, CHUNK_XSTATE, 0, bytes, vector.iov_len, fault);
 }
 
 /* ---- reading */

@@ -44,6 +44,7 @@ typedef struct RecordThread {
   bool entered;    /* an ENTER event has been written for it */
   bool asleep;     /* THREAD_CALL: it has been seen waiting */
   int signal;      /* to be delivered when it goes on */
+  bool deferred;   /* its stop waits until the runner is at an event of its own */
   bool again;      /* its status is a stop that nobody has looked at */
   bool answered;   /* the kernel is not asked: `answer` */
   bool rewritten;  /* registers differ from what the program set: `saved` */
@@ -83,7 +84,8 @@ typedef struct Recorder {
   RecordThread **threads;
   size_t nthreads, capacity;
   RecordThread *runner; /* NULL: nobody runs */
-  size_t turn;          /* where the search for the next one begins */
+  size_t ndeferred;
+  size_t turn; /* where the search for the next one begins */
   int32_t first_pid;
   int64_t slice_began, flushed; /* clock_now() */
   int ended;                    /* processes */
@@ -122,6 +124,8 @@ bool thread_is_asleep(RecordThread *thread);
 bool schedule_is_busy(Recorder *recorder);
 /* Who is ready, in turns; NULL: nobody. */
 RecordThread *schedule_next(Recorder *recorder);
+/* Those that are in a call are told to be there, once, before anything else happens meanwhile. */
+bool schedule_tell(Recorder *recorder, const RecordThread *except, Fault *fault);
 bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* After a stop: the runner goes on if its slice is not over; others become ready. */
 bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault);
@@ -169,6 +173,8 @@ bool event_bytes(Recorder *recorder, ChunkKind kind, uint64_t addr, const void *
                  Fault *fault);
 bool event_memory(Recorder *recorder, ChunkKind kind, uint64_t addr, size_t size, Fault *fault);
 bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* The extended state of the thread, which is in a stop. */
+bool event_xstate(Recorder *recorder, const RecordThread *thread, Fault *fault);
 /* Reads what is to be read, hashes when it is time, writes. */
 bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault);
 

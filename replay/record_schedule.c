@@ -70,24 +70,25 @@ RecordThread *schedule_next(Recorder *recorder) {
 
 static bool is_other_ready(const Recorder *recorder, const RecordThread *thread) {
   for (size_t i = 0; i < recorder->nthreads; i++) {
-    if (recorder->threads[i] != thread && recorder->threads[i]->stand == THREAD_READY) return true;
+    const RecordThread *other = recorder->threads[i];
+    if (other != thread && (other->stand == THREAD_READY || other->deferred)) return true;
   }
   return false;
 }
 
-/* Those that wait in a call are told to be there, once, before anything happens meanwhile. */
-static bool tell_waiting(Recorder *recorder, const RecordThread *next, Fault *fault) {
+bool schedule_tell(Recorder *recorder, const RecordThread *except, Fault *fault) {
   for (size_t i = 0; i < recorder->nthreads; i++) {
     RecordThread *thread = recorder->threads[i];
-    if (thread == next || thread->stand != THREAD_CALL || thread->entered) continue;
+    const bool calls = thread->stand == THREAD_CALL || thread->stand == THREAD_RUNS;
+    if (thread == except || !calls || !thread->in_call || thread->entered) continue;
     thread->entered = true;
-    if (!call_enter(recorder, thread, fault)) return false;
+    if (thread->nr >= 0 && !call_enter(recorder, thread, fault)) return false;
   }
   return true;
 }
 
 bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  if (!tell_waiting(recorder, thread, fault)) return false;
+  if (!schedule_tell(recorder, thread, fault)) return false;
   recorder->runner = thread;
   recorder->slice_began = clock_now();
   thread->stand = THREAD_RUNS;

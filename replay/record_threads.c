@@ -75,6 +75,7 @@ void threads_leave(Recorder *recorder, RecordThread *thread) {
 void threads_drop(Recorder *recorder, RecordThread *thread) {
   RecordProcess *process = thread->process;
   if (recorder->runner == thread) recorder->runner = NULL;
+  recorder->ndeferred -= thread->deferred;
   for (size_t i = 0; i < recorder->nthreads; i++) {
     if (recorder->threads[i] != thread) continue;
     recorder->threads[i] = recorder->threads[--recorder->nthreads];
