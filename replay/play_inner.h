@@ -119,10 +119,14 @@ bool play_write(PlaySpace *space, const Event *event, Fault *fault);
 
 /* The thread, alone in its space, becomes what the IMAGE event says. */
 bool play_image(Player *player, PlayThread *thread, const Event *event, Fault *fault);
-/* All registers but segments; XSTATE chunk, if there is one. */
+
+/* ---- play_registers.c */
+
+/* All registers but segments. */
 bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fault *fault);
-/* From the event's chunk, or with `reset` and none, as a program begins. */
-bool play_xstate(PlayThread *thread, const Event *event, bool reset, Fault *fault);
+/* The floating-point and vector registers as a program begins / as a signal's frame has them. */
+bool play_units_reset(PlayThread *thread, Fault *fault);
+bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault);
 
 /* ---- play_step.c */
 

@@ -160,7 +160,7 @@ static bool call_state(PlayThread *thread, const Event *event, Fault *fault) {
     return fault_set(fault, FAULT_CORRUPT, "event %llu: rt_sigreturn without registers",
                      (unsigned long long)event->ev);
   }
-  return play_registers(thread, &event->regs, fault) && play_xstate(thread, event, false, fault);
+  return play_units_return(thread, regs->rsp, fault) && play_registers(thread, &event->regs, fault);
 }
 
 typedef struct SpawnArgs {
@@ -301,5 +301,5 @@ bool step_signal(Player *player, PlayThread *thread, const Event *event, Fault *
   }
   if (!event->has_regs) return true; /* nothing that the program sees */
   return play_write(thread->space, event, fault) && play_registers(thread, &event->regs, fault) &&
-         play_xstate(thread, event, true, fault);
+         play_units_reset(thread, fault);
 }

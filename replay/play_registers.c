@@ -1,0 +1,128 @@
+/*
+** Registers that are set to what they were, and the state of the floating-point and vector units
+** where the kernel changes it: cleared for a new program and for a signal's handler, taken from the
+** signal's frame when that returns.
+*/
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+
+#include "replay/play_inner.h"
+
+/* The layout of XSAVE, as ptrace and signal frames have it. */
+enum {
+  UNITS_MOST = 1 << 16,
+  LEGACY_BYTES = 512,
+  MXCSR_AT = 24,
+  SOFTWARE_AT = 464, /* in a frame: magic, size with what follows, components, size */
+  SOFTWARE_MAGIC = 0x46505853,
+  HEADER_AT = 512,
+  COMPACT_AT = 520,
+  EXTENDED_AT = 576,
+  FRAME_POINTER = 40 + 23 * 8 /* of the state, in a struct ucontext */
+};
+
+bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fault *fault) {
+  Tracee *tracee = &thread->tracee;
+  if (!tracee_regs(tracee, fault)) return false;
+  struct user_regs_struct now = *regs;
+  now.cs = tracee->regs.cs;
+  now.ss = tracee->regs.ss;
+  now.ds = tracee->regs.ds;
+  now.es = tracee->regs.es;
+  now.fs = tracee->regs.fs;
+  now.gs = tracee->regs.gs;
+  now.orig_rax = (unsigned long long)-1; /* no call is under way that could be restarted */
+  tracee->regs = now;
+  tracee->regs_changed = true;
+  thread->again = 0;
+  return true;
+}
+
+/* ---- units */
+
+typedef struct Units {
+  uint8_t *bytes; /* UNITS_MOST */
+  size_t size;    /* what this machine has */
+} Units;
+
+static bool units_read(PlayThread *thread, Units *out, Fault *fault) {
+  out->bytes = calloc(1, UNITS_MOST);
+  if (!out->bytes) return fault_oom(fault);
+  struct iovec vector = {out->bytes, UNITS_MOST};
+  if (ptrace(PTRACE_GETREGSET, thread->tracee.tid, (void *)NT_X86_XSTATE, &vector) != 0 ||
+      vector.iov_len < EXTENDED_AT) {
+    free(out->bytes);
+    return fault_set(fault, FAULT_IO, "thread %d: its vector registers cannot be read: %s",
+                     (int)thread->tid, strerror(errno));
+  }
+  out->size = vector.iov_len;
+  return true;
+}
+
+/* Sets them and frees. */
+static bool units_write(PlayThread *thread, Units *units, Fault *fault) {
+  struct iovec vector = {units->bytes, units->size};
+  const bool ok =
+      ptrace(PTRACE_SETREGSET, thread->tracee.tid, (void *)NT_X86_XSTATE, &vector) == 0 ||
+      fault_set(fault, FAULT_IO, "thread %d: its vector registers cannot be set: %s",
+                (int)thread->tid, strerror(errno));
+  free(units->bytes);
+  return ok;
+}
+
+/* No component is in use: all as the processor begins. */
+static void units_clear(Units *units) {
+  const uint16_t control = 0x37f;
+  const uint32_t mxcsr = 0x1f80;
+  memset(units->bytes, 0, units->size);
+  memcpy(units->bytes, &control, sizeof control);
+  memcpy(units->bytes + MXCSR_AT, &mxcsr, sizeof mxcsr);
+}
+
+bool play_units_reset(PlayThread *thread, Fault *fault) {
+  Units units;
+  if (!units_read(thread, &units, fault)) return false;
+  units_clear(&units);
+  return units_write(thread, &units, fault);
+}
+
+/* How much of the state stands at `at`: without the magic, what FXSAVE has. */
+static bool frame_size(const Space *space, uint64_t at, size_t most, size_t *out, Fault *fault) {
+  struct {
+    uint32_t magic, extended;
+    uint64_t components;
+    uint32_t size;
+  } software;
+  *out = LEGACY_BYTES;
+  if (!space_read(space, (RemoteAddr){at + SOFTWARE_AT}, &software, sizeof software, fault)) {
+    return false;
+  }
+  if (software.magic != SOFTWARE_MAGIC || software.size < EXTENDED_AT) return true;
+  *out = software.size < most ? software.size : most;
+  return true;
+}
+
+bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault) {
+  const Space *space = &thread->space->space;
+  uint64_t at;
+  size_t size = 0;
+  Units units;
+  if (!space_read(space, (RemoteAddr){ucontext + FRAME_POINTER}, &at, sizeof at, fault) ||
+      !units_read(thread, &units, fault)) {
+    return false;
+  }
+  units_clear(&units);
+  if (at && (!frame_size(space, at, units.size, &size, fault) ||
+             !space_read(space, (RemoteAddr){at}, units.bytes, size, fault))) {
+    free(units.bytes);
+    return false;
+  }
+  memset(units.bytes + COMPACT_AT, 0, EXTENDED_AT - COMPACT_AT);
+  if (size == LEGACY_BYTES) units.bytes[HEADER_AT] = 3; /* x87 and SSE are what there is */
+  return units_write(thread, &units, fault);
+}
