@@ -112,7 +112,9 @@ static bool compare_hash(Player *player, const Event *event, Fault *fault) {
   PlayThread *thread = child_find(player, event->tid);
   uint64_t memory, registers;
   if (!thread || !event->has_hash || !player->options.hashes) return true;
-  if (!state_memory(&thread->space->state, &thread->space->space, &thread->space->maps, NULL,
+  PatchView patches = {player, thread->space};
+  const StateView view = {patch_page, &patches};
+  if (!state_memory(&thread->space->state, &thread->space->space, &thread->space->maps, &view,
                     &memory, fault) ||
       !state_registers(&thread->tracee, &registers, fault)) {
     return false;
@@ -131,9 +133,8 @@ static bool next(Player *player, Fault *fault) {
     player->ended = true;
     return true;
   }
-  if (!apply(player, player->event, fault) || !compare_hash(player, player->event, fault)) {
-    return false;
-  }
+  if (!apply(player, player->event, fault)) return player->pause != PAUSE_NONE;
+  if (!compare_hash(player, player->event, fault)) return false;
   player->ev = player->event->ev;
   player->last_tid = player->event->tid;
   player->event = NULL;
@@ -144,7 +145,8 @@ static bool next(Player *player, Fault *fault) {
 static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
   if (player->broken) return fault_set(fault, FAULT_INVALID, "player: it has failed before");
   bool ok = tracee_ticks(TICK_MS, fault);
-  for (int64_t polled = 0; ok && !player->ended && player->ev < until;) {
+  player->pause = PAUSE_NONE;
+  for (int64_t polled = 0; ok && !player->pause && !player->ended && player->ev < until;) {
     if (first && player->nspaces) break;
     if (clock_now() - polled > 1000000) {
       polled = clock_now();
@@ -163,10 +165,12 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
 
 bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault) {
   if (!run(player, until, false, fault)) return false;
-  *out = (PlayEnd){.kind = player->ev >= until ? PLAY_REACHED : PLAY_END,
+  *out = (PlayEnd){.kind = player->pause == PAUSE_LIMIT ? PLAY_LIMIT
+                           : player->ev >= until        ? PLAY_REACHED
+                                                        : PLAY_END,
                    .ev = player->ev,
                    .hashes = player->hashes,
-                   .set = -1};
+                   .set = player->pause == PAUSE_LIMIT ? player->pause_set : -1};
   return true;
 }
 
@@ -213,6 +217,7 @@ bool player_open(Recording *recording, const PlayOptions *options, Player **out,
 void player_close(Player *player) {
   if (!player) return;
   while (player->nspaces) child_kill(player, player->spaces[0]);
+  patch_close(player);
   files_close(player);
   trace_close(player->cursor);
   if (player->cpu >= 0) sched_setaffinity(0, sizeof player->affinity, (void *)player->affinity);

@@ -36,6 +36,13 @@ bool player_open(Recording *recording, const PlayOptions *options, Player **out,
 /* Ends and reaps everything that is played. */
 void player_close(Player *player);
 
+/* Before anything has run: every pass of the functions in what is played, in whatever process, is a
+** row of fd from now on (see probes_add(); a function's file is the number in the recording).
+** The whole recording is read once to find room for them. Rows count when player_run() has come to
+** an end behind them without a fault. */
+bool player_probe(Player *player, const ProbeSpec *spec, int fd, const void *key, size_t key_size,
+                  int *out_set, Fault *fault);
+
 typedef enum PlayEndKind {
   PLAY_END,     /* the recording's end */
   PLAY_REACHED, /* event `until` has been applied */
@@ -52,6 +59,9 @@ typedef struct PlayEnd {
 /* On until the event `until` (UINT64_MAX: to the end) has been applied. After PLAY_LIMIT the next
 ** call goes on where it stopped. */
 bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault);
+
+/* Finishes the row file of a set, which gets no more rows: nothing runs afterwards. */
+bool player_rows(Player *player, int set, RowState state, ProbeCounts *out, Fault *fault);
 
 /* Something played, stopped; pointers are valid until the next call of a function above. The
 ** registers are in tracee->regs. */

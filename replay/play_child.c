@@ -201,7 +201,10 @@ bool child_spawn(Player *player, PlayThread *thread, bool copy, int32_t pid, int
   PlaySpace *space = thread->space;
   if (copy) {
     space = enlist_space(player, pid, (pid_t)made);
-    if (space && !maps_copy(&thread->space->maps, &space->maps, fault)) space = NULL;
+    if (space && (!maps_copy(&thread->space->maps, &space->maps, fault) ||
+                  !patch_fork(thread->space, space, fault))) {
+      space = NULL;
+    }
   }
   PlayThread *born = space ? enlist(player, space, tid, (pid_t)made) : NULL;
   if (!born) {
@@ -243,6 +246,7 @@ void child_kill(Player *player, PlaySpace *space) {
     delist(player, space->leader);
     free(space->leader);
   }
+  patch_finish(player, space);
   state_finish(&space->state);
   maps_finish(&space->maps);
   space_finish(&space->space);

@@ -8,7 +8,6 @@
 #include "replay/play_inner.h"
 
 enum { NAME_LONGEST = 4096 };
-#define STACK_BYTES ((uint64_t)8 << 20) /* what a stack can grow to by default */
 
 static bool add_range(Player *player, PlayThread *thread, const Event *event, const Chunk *chunk,
                       bool stack, Fault *fault) {
@@ -30,7 +29,7 @@ static bool add_range(Player *player, PlayThread *thread, const Event *event, co
                     .name = name};
   if (stack) { /* all that it may become, down to what is below */
     const MapList *maps = &thread->space->maps;
-    uint64_t low = range.end > STACK_BYTES ? range.end - STACK_BYTES : 0;
+    uint64_t low = range.end > PLAY_STACK ? range.end - PLAY_STACK : 0;
     for (size_t i = 0; i < maps->count; i++) {
       if (maps->ranges[i].end <= range.start && maps->ranges[i].end > low) {
         low = maps->ranges[i].end;
@@ -43,9 +42,8 @@ static bool add_range(Player *player, PlayThread *thread, const Event *event, co
 }
 
 bool play_image(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
-  MapList *maps = &thread->space->maps;
   if (!play_unmap_all(thread, fault)) return false;
-  *maps = (MapList){0};
+  patch_forget(thread->space);
   for (int stack = 0; stack < 2; stack++) {
     for (int i = 0; i < event->nchunks; i++) {
       if (event->chunks[i].kind != CHUNK_MAP) continue;

@@ -9,6 +9,7 @@
 #include "replay/state.h"
 
 #define SPACE_TOP ((uint64_t)1 << 47)
+#define PLAY_STACK ((uint64_t)8 << 20) /* what a stack can grow to by default */
 
 /* A file of the recording. */
 typedef struct PlayFile {
@@ -47,7 +48,27 @@ typedef struct PlaySpace {
   StateReader state;
   PlayThread *leader;
   size_t nthreads; /* that have not ended */
+  Probes *probes;  /* NULL: none yet */
+  bool probes_borrowed;
+  MapList patched; /* executable mappings that probes know of */
+  bool new_code;   /* there may be others */
 } PlaySpace;
+
+/* Addresses that somebody maps at some time, sorted once `known`. */
+typedef struct PlayPlaces {
+  CodeRange *taken;
+  size_t count, capacity, compact_at;
+  bool known;
+} PlayPlaces;
+
+/* Why a thread stopped although its event has not come. */
+typedef enum PlayPause {
+  PAUSE_NONE,
+  PAUSE_LIMIT,
+  PAUSE_REACHED,
+  PAUSE_POINT,
+  PAUSE_WRITE
+} PlayPause;
 
 struct Player {
   Recording *recording;
@@ -64,6 +85,12 @@ struct Player {
   size_t nspaces, spaces_capacity;
   PlayThread **threads; /* that have not ended */
   size_t nthreads, threads_capacity;
+  PlayPause pause;
+  int pause_set;
+  int nsets; /* of probes */
+  PlayPlaces places;
+  Probes **kept; /* of processes that ended, for those that borrow from them */
+  size_t nkept, kept_capacity;
   char note[160]; /* the recorder's last remark */
   int cpu;        /* pinned to; the mask before is in `affinity` */
   unsigned long affinity[16];
@@ -128,9 +155,40 @@ bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fau
 bool play_units_reset(PlayThread *thread, Fault *fault);
 bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault);
 
+/* ---- play_places.c */
+
+bool places_look(Player *player, Fault *fault);
+/* A ProbePlace whose context is the Player. */
+bool places_take(void *ctx, uint64_t low, uint64_t high, uint64_t size, uint64_t *out);
+
+/* ---- play_patch.c: probes in the spaces */
+
+/* Probes for the space of the thread, if there are none yet. */
+bool patch_ready(Player *player, PlayThread *thread, Fault *fault);
+/* What is executable and not known yet is shown to the probes. */
+bool patch_code(Player *player, PlayThread *thread, Fault *fault);
+/* The range has gone or has other contents / the whole program has. */
+bool patch_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
+void patch_forget(PlaySpace *space);
+bool patch_fork(PlaySpace *from, PlaySpace *to, Fault *fault);
+/* The space ends. */
+void patch_finish(Player *player, PlaySpace *space);
+void patch_close(Player *player);
+/* Before and after a thread runs: its registers are those of the program outside. *out_go: it was
+** something of ours, it has to go on; player->pause may be set instead. */
+bool patch_enter(Player *player, PlayThread *thread, Fault *fault);
+bool patch_stop(Player *player, PlayThread *thread, bool *out_go, Fault *fault);
+/* What state_memory() wants to know. */
+typedef struct PatchView {
+  Player *player;
+  PlaySpace *space;
+} PatchView;
+bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes);
+
 /* ---- play_step.c */
 
-/* On to the next thing that is not its own doing: thread->stand tells. */
+/* On to the next thing that is not its own doing: thread->stand tells. Like all of these it returns
+** false without a fault when player->pause came before. */
 bool step_run(Player *player, PlayThread *thread, Fault *fault);
 /* Apply an event of a thread that is there. */
 bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fault);

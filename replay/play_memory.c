@@ -18,9 +18,13 @@
 static uint64_t page_up(uint64_t n) { return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1); }
 
 bool play_may_map(const PlaySpace *space, uint64_t start, uint64_t size) {
-  (void)space;
+  CodeRange ours;
   if (size > SPACE_TOP || start > SPACE_TOP - size) return false;
-  return start + size <= SPACE_PAGE || start >= SPACE_PAGE + SPACE_PAGE_SIZE;
+  if (start < SPACE_PAGE + SPACE_PAGE_SIZE && SPACE_PAGE < start + size) return false;
+  for (size_t i = 0; space->probes && probes_range(space->probes, i, &ours); i++) {
+    if (start < ours.hi && ours.lo < start + size) return false;
+  }
+  return true;
 }
 
 static bool wrong_place(const PlayThread *thread, uint64_t start, uint64_t size, Fault *fault) {
@@ -176,9 +180,8 @@ static bool call_madvise(PlayThread *thread, const Event *event, Fault *fault) {
   return child_call(thread, "madvise", SYS_madvise, args, NULL, fault);
 }
 
-bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
+static bool make_again(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
   bool ok = true;
-  if (event->ret < 0 && event->ret > -4096) return true;
   switch (event->nr) {
   case SYS_mmap:
     ok = call_mmap(player, thread, event, fault);
@@ -207,4 +210,29 @@ bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fa
       event->nr == SYS_mmap && event->aux ? files_path(player, (uint32_t)event->aux - 1) : "";
   return ok && maps_apply(&thread->space->maps, event->nr, event->args, event->ret,
                           (uint32_t)event->aux, name, fault);
+}
+
+/* What is not there any more, or is there anew. */
+static bool forget_code(PlayThread *thread, const Event *event, Fault *fault) {
+  const uint64_t *args = event->args, ret = (uint64_t)event->ret;
+  switch (event->nr) {
+  case SYS_mmap:
+    return patch_gone(thread->space, ret, ret + page_up(args[1]), fault);
+  case SYS_mremap:
+    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
+           patch_gone(thread->space, ret, ret + page_up(args[2]), fault);
+  case SYS_madvise:
+    if (args[2] != MADV_DONTNEED && args[2] != MADV_FREE) return true;
+    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
+  case SYS_munmap:
+    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
+  default:
+    return true;
+  }
+}
+
+bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
+  if (event->ret < 0 && event->ret > -4096) return true;
+  thread->space->new_code = true;
+  return make_again(player, thread, event, fault) && forget_code(thread, event, fault);
 }

@@ -59,11 +59,13 @@ static bool meet_fault(PlayThread *thread, int signal, bool *out, Fault *fault) 
 
 bool step_run(Player *player, PlayThread *thread, Fault *fault) {
   Tracee *tracee = &thread->tracee;
-  (void)player;
-  if (thread->stand == STAND_READY && !rewind_call(thread, fault)) return false;
+  if (!rewind_call(thread, fault) || !patch_code(player, thread, fault) ||
+      !patch_enter(player, thread, fault)) {
+    return false;
+  }
   thread->fresh = false;
-  for (;;) {
-    bool met;
+  for (unsigned turn = 1;; turn++) {
+    bool met, go;
     if (!tracee_resume(tracee, PTRACE_SYSEMU, 0, fault) || !tracee_wait(tracee, fault)) {
       return false;
     }
@@ -71,13 +73,14 @@ bool step_run(Player *player, PlayThread *thread, Fault *fault) {
       return fault_set(fault, FAULT_NOTFOUND, "thread %d: it was killed from outside",
                        (int)thread->tid);
     }
+    if (!patch_stop(player, thread, &go, fault) || player->pause) return false;
     if (WSTOPSIG(tracee->status) == CALL_STOP) {
       thread->stand = STAND_CALL;
       return tracee_regs(tracee, fault);
     }
-    if (!meet_fault(thread, WSTOPSIG(tracee->status), &met, fault)) return false;
-    if (met) return tracee_regs(tracee, fault);
-    if (stop_now(player->options.stop)) {
+    if (!go && !meet_fault(thread, WSTOPSIG(tracee->status), &met, fault)) return false;
+    if (!go && met) return tracee_regs(tracee, fault);
+    if (turn % 64 == 0 && stop_now(player->options.stop)) {
       return fault_set(fault, FAULT_INTERRUPT, "interrupted");
     }
   }

@@ -1,0 +1,255 @@
+/*
+** Probes in what is played: this program, run again as a tree of processes and threads that count
+** their own calls, is recorded; the rows are as many, with the arguments they had.
+*/
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sys/wait.h>
+
+#include "replay/elf_file.h"
+#include "replay/play.h"
+#include "replay/record.h"
+#include "test/base/check.h"
+#include "test/replay/scratch.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+/* ---- the program that is recorded */
+
+typedef struct Told {
+  unsigned long calls, sum;
+} Told;
+
+static Told told;
+
+long play_counted(long a, long b);
+NOINLINE long play_counted(long a, long b) {
+  told.calls++;
+  told.sum += (unsigned long)(a * 31 + b);
+  __asm__ volatile("" ::: "memory");
+  return a - b;
+}
+
+/* Appended to the file: what this process has counted. */
+static void tell(const char *path) {
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0 || write(fd, &told, sizeof told) != sizeof told) abort();
+  close(fd);
+  told = (Told){0};
+}
+
+static void *some_calls(void *arg) {
+  const long n = (long)(intptr_t)arg;
+  for (long i = 0; i < n; i++) {
+    play_counted(i, n);
+    if (i % 50 == 0) sched_yield();
+  }
+  return NULL;
+}
+
+static int workload(const char *self, const char *path, const char *how) {
+  some_calls((void *)(intptr_t)(strcmp(how, "again") == 0 ? 77 : 1000));
+  if (strcmp(how, "again") == 0) {
+    tell(path);
+    return 0;
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    told = (Told){0};
+    some_calls((void *)500);
+    tell(path);
+    execl(self, self, "workload", path, "again", (char *)NULL);
+    _exit(1);
+  }
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) {
+    if (pthread_create(&threads[i], NULL, some_calls, (void *)(intptr_t)(300 + i))) abort();
+  }
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+  int status;
+  if (waitpid(pid, &status, 0) != pid || status) return 1;
+  some_calls((void *)10);
+  tell(path);
+  return 0;
+}
+
+/* ---- the recording */
+
+static char place[256], self[4096], counts[300], dir[300];
+
+static void must(bool ok, const Fault *fault) {
+  if (ok) return;
+  printf("# %s\n", fault->text);
+  abort();
+}
+
+static void record(void) {
+  char *argv[] = {self, "workload", counts, "first", NULL};
+  const RecordOptions options = {.dir = dir, .argv = argv, .hash_every = 1};
+  RecordSummary summary;
+  Fault fault = {0};
+  must(record_run(&options, NULL, &summary, &fault), &fault);
+  check(summary.status == 0, "recorded");
+}
+
+static Told read_told(void) {
+  Told all = {0}, one;
+  FILE *file = fopen(counts, "r");
+  assert(file);
+  while (fread(&one, sizeof one, 1, file) == 1) {
+    all.calls += one.calls;
+    all.sum += one.sum;
+  }
+  fclose(file);
+  return all;
+}
+
+/* The number of the file in the recording. */
+static uint32_t number_of(Recording *recording, const char *path) {
+  TraceCursor *cursor;
+  const Event *event;
+  Fault fault = {0};
+  uint32_t number = PROBE_NO_FILE;
+  must(trace_open(recording, &cursor, &fault), &fault);
+  while (trace_next(cursor, &event, &fault) && event) {
+    for (int i = 0; event->kind == EVENT_FILE && i < event->nchunks; i++) {
+      const Chunk *chunk = &event->chunks[i];
+      if (chunk->kind == CHUNK_PATH && chunk->size == strlen(path) &&
+          memcmp(chunk->bytes, path, chunk->size) == 0) {
+        number = (uint32_t)event->aux;
+      }
+    }
+  }
+  trace_close(cursor);
+  assert(number != PROBE_NO_FILE);
+  return number;
+}
+
+/* Where a function of this program is in its file. */
+static CodeRange find_function(const char *name) {
+  ElfFile *elf;
+  ElfSymbols symbols;
+  ElfSymbol symbol;
+  Fault fault = {0};
+  CodeRange range = {0};
+  must(elf_open(self, &elf, &fault) && elf_symbols(elf, ELF_SYMTAB, &symbols, &fault), &fault);
+  for (size_t i = 0; i < symbols.count; i++) {
+    if (!elf_symbol(&symbols, i, &symbol) || strcmp(symbol.name, name) != 0) continue;
+    assert(elf_offset(elf, symbol.addr, &range.lo));
+    range.hi = range.lo + symbol.size;
+  }
+  elf_symbols_finish(&symbols);
+  elf_close(elf);
+  assert(range.lo);
+  return range;
+}
+
+/* ---- playing */
+
+enum { COLUMNS = 1 << ROW_EV | 1 << ROW_TID | 1 << ROW_HIT | 1 << ROW_A0 | 1 << ROW_A1 };
+
+typedef struct Played {
+  Recording *recording;
+  Player *player;
+  ProbeFunction function;
+  int fd, set;
+} Played;
+
+static void open_played(Played *played, uint64_t limit, bool int3) {
+  Fault fault = {0};
+  must(recording_open(dir, &played->recording, &fault), &fault);
+  const PlayOptions options = {.hashes = true};
+  must(player_open(played->recording, &options, &played->player, &fault), &fault);
+  played->function = (ProbeFunction){.file = number_of(played->recording, self), .nparts = 1};
+  played->function.parts[0] = find_function("play_counted");
+  const ProbeSpec spec = {.columns = COLUMNS,
+                          .returns = true,
+                          .always_int3 = int3,
+                          .limit = limit,
+                          .functions = &played->function,
+                          .nfunctions = 1};
+  played->fd = memfd_create("rows", MFD_CLOEXEC);
+  must(player_probe(played->player, &spec, played->fd, "key", 3, &played->set, &fault), &fault);
+}
+
+static void close_played(Played *played) {
+  player_close(played->player);
+  recording_close(played->recording);
+  close(played->fd);
+  check(waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD, "nothing is left");
+}
+
+static void test_counts(bool int3) {
+  Played played;
+  PlayEnd end;
+  ProbeCounts patched;
+  Rows rows;
+  RowState state;
+  Fault fault = {0};
+  const Told expected = read_told();
+  open_played(&played, 0, int3);
+  bool ok = player_run(played.player, UINT64_MAX, &end, &fault) && end.kind == PLAY_END;
+  if (!ok) printf("# %s\n", fault.text);
+  check(ok && end.hashes > 100, int3 ? "played with breakpoints" : "played with probes");
+  must(player_rows(played.player, played.set, ROWS_COMPLETE, &patched, &fault), &fault);
+  check(int3 ? patched.int3 > 0 && !patched.native : patched.native > 0, "patched as asked");
+  uint64_t count, entries = 0, returns = 0, ev = 0;
+  unsigned long sum = 0;
+  bool ordered = true;
+  must(rows_open(played.fd, &rows, &fault) && rows_count(&rows, &count, &state, &fault), &fault);
+  const uint8_t *word = rows.layout.word;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t *row = rows_at(&rows, i);
+    ordered &= row[word[ROW_EV]] >= ev;
+    ev = row[word[ROW_EV]];
+    returns += row_kind(row[0]) == ROW_RETURN;
+    if (row_kind(row[0]) != ROW_ENTRY) continue;
+    entries++;
+    sum += row[word[ROW_A0]] * 31 + row[word[ROW_A1]];
+  }
+  printf("# %llu entries, the program counted %lu\n", (unsigned long long)entries, expected.calls);
+  check(entries == expected.calls && returns == entries, "a row for each call, and its return");
+  check(sum == expected.sum, "with the arguments it had");
+  check(ordered, "in the order of events");
+  check(state == ROWS_COMPLETE, "and the file says that it is whole");
+  rows_close(&rows);
+  close_played(&played);
+}
+
+static void test_limit(void) {
+  Played played;
+  PlayEnd end;
+  Fault fault = {0};
+  open_played(&played, 1301, false);
+  must(player_run(played.player, UINT64_MAX, &end, &fault), &fault);
+  check(end.kind == PLAY_LIMIT && end.set == played.set, "a limit ends it");
+  Rows rows;
+  RowState state;
+  uint64_t count;
+  must(rows_open(played.fd, &rows, &fault) && rows_count(&rows, &count, &state, &fault), &fault);
+  check(count == 1301, "with so many rows");
+  rows_close(&rows);
+  must(player_run(played.player, UINT64_MAX, &end, &fault), &fault);
+  check(end.kind == PLAY_END, "and it can go on");
+  close_played(&played);
+}
+
+int main(int argc, char **argv) {
+  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+  assert(n > 0);
+  if (argc == 4 && strcmp(argv[1], "workload") == 0) return workload(self, argv[2], argv[3]);
+  setbuf(stdout, NULL);
+  scratch_make(place, sizeof place);
+  snprintf(counts, sizeof counts, "%s/counts", place);
+  snprintf(dir, sizeof dir, "%s/recording", place);
+  record();
+  test_counts(false);
+  test_counts(true);
+  test_limit();
+  scratch_remove(place);
+  return checks_end();
+}
