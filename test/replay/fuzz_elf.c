@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/elf_file.h"
+#include "replay/cfi.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +41,46 @@ static void read_table(const ElfFile *elf, ElfTable table) {
   elf_symbols_finish(&symbols);
 }
 
+static bool some_memory(void *ctx, uint64_t addr, void *out, size_t size) {
+  (void)ctx;
+  memset(out, (int)addr, size);
+  return addr % 7 != 0;
+}
+
+static void evaluate(const CfiRow *row) {
+  static const uint64_t registers[CFI_REGISTERS] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const CfiContext context = {registers, 0xfff, some_memory, NULL};
+  const uint64_t cfa = 16;
+  uint64_t value;
+  cfi_evaluate(&row->cfa, &context, NULL, &value);
+  for (int i = 0; i < CFI_REGISTERS; i++) {
+    if (cfi_evaluate(&row->registers[i], &context, &cfa, &value)) sum += value;
+  }
+}
+
+/* Rows are where they were asked for, and follow each other. */
+static void read_cfi(const ElfFile *elf) {
+  Fault fault = {0};
+  Cfi *cfi;
+  size_t count;
+  if (!cfi_create(elf, &cfi, &fault)) {
+    must(fault.code != FAULT_NONE, "refused without a reason");
+    return;
+  }
+  const CfiRange *ranges = cfi_ranges(cfi, &count);
+  for (size_t i = 0; i < count && i < 100; i++) {
+    CfiRow row;
+    uint64_t addr = ranges[i].lo;
+    sum += cfi_is_entry(cfi, &ranges[i]);
+    for (int k = 0; k < 20 && cfi_find(cfi, addr) && cfi_row(cfi, addr, &row, &fault); k++) {
+      must(row.lo <= addr && addr < row.hi, "a row of another place");
+      evaluate(&row);
+      addr = row.hi;
+    }
+  }
+  cfi_free(cfi);
+}
+
 static void read_file(const uint8_t *bytes, size_t size) {
   Fault fault = {0};
   ElfFile *elf;
@@ -60,6 +100,7 @@ static void read_file(const uint8_t *bytes, size_t size) {
   elf_build_id_text(elf, id, sizeof id);
   read_table(elf, ELF_SYMTAB);
   read_table(elf, ELF_DYNSYM);
+  read_cfi(elf);
   elf_close(elf);
 }
 
