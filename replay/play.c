@@ -104,7 +104,7 @@ static bool apply(Player *player, const Event *event, Fault *fault) {
   case EVENT_END:
     return apply_end(player, event, fault);
   default:
-    return apply_thread(player, event, fault);
+    return files_change(player, event, fault) && apply_thread(player, event, fault);
   }
 }
 

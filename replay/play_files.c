@@ -18,6 +18,7 @@
 #include "replay/trace_format.h"
 
 enum { FILES_MOST = 1 << 16 };
+#define SHARED_MOST ((uint64_t)1 << 40) /* bytes of a shared file, holes included */
 
 static const Chunk *chunk_of(const Event *event, ChunkKind kind) {
   for (int i = 0; i < event->nchunks; i++) {
@@ -104,6 +105,42 @@ bool files_open(Player *player, uint32_t number, bool shared, int *out, Fault *f
   if (!file->fd && !open_file(player, file, number, fault)) return false;
   if (shared && !file->memory_fd && !copy_file(file, number, fault)) return false;
   *out = (shared ? file->memory_fd : file->fd) - 1;
+  return true;
+}
+
+bool files_reach(Player *player, uint32_t number, uint64_t end, Fault *fault) {
+  PlayFile *file = &player->files[number];
+  struct stat st;
+  if (end > SHARED_MOST) {
+    return fault_set(fault, FAULT_CORRUPT, "recorded file %" PRIu32 ": shared up to %" PRIu64,
+                     number, end);
+  }
+  if (fstat(file->memory_fd - 1, &st) != 0) return refused(file, number, fault);
+  return (uint64_t)st.st_size >= end || ftruncate(file->memory_fd - 1, (off_t)end) == 0 ||
+         refused(file, number, fault);
+}
+
+bool files_change(Player *player, const Event *event, Fault *fault) {
+  for (int i = 0; i < event->nchunks; i++) {
+    const Chunk *chunk = &event->chunks[i];
+    uint64_t number;
+    int fd;
+    if (chunk->kind != CHUNK_SHARED) continue;
+    if (chunk->size < sizeof number) {
+      return play_diverged(player, event, fault, "a shared file of %zu bytes", chunk->size);
+    }
+    memcpy(&number, chunk->bytes, sizeof number);
+    if (number >= FILES_MOST || !files_open(player, (uint32_t)number, true, &fd, fault)) {
+      return play_diverged(player, event, fault, "a shared file that there is not");
+    }
+    const size_t size = chunk->size - sizeof number;
+    if (chunk->addr > SHARED_MOST - size) {
+      return play_diverged(player, event, fault, "a shared file that is too large");
+    }
+    if (pwrite(fd, chunk->bytes + sizeof number, size, (off_t)chunk->addr) != (ssize_t)size) {
+      return refused(&player->files[number], (uint32_t)number, fault);
+    }
+  }
   return true;
 }
 

@@ -126,6 +126,10 @@ bool files_add(Player *player, const Event *event, Fault *fault);
 /* The descriptor of a file of the recording, which is what it was; for a shared mapping a copy in
 ** memory, the same for all of them. */
 bool files_open(Player *player, uint32_t number, bool shared, int *out, Fault *fault);
+/* The copy in memory has at least `end` bytes. */
+bool files_reach(Player *player, uint32_t number, uint64_t end, Fault *fault);
+/* What came into shared files without their mappings: the event's chunks SHARED. */
+bool files_change(Player *player, const Event *event, Fault *fault);
 const char *files_path(const Player *player, uint32_t number);
 void files_close(Player *player);
 

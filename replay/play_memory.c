@@ -48,7 +48,9 @@ static bool map_file(Player *player, PlayThread *thread, const MapRange *range, 
   const bool shared = range->flags & MAP_SHARED;
   int fd;
   int64_t opened;
+  const uint64_t end = range->offset + (range->end - range->start);
   if (!files_open(player, range->file - 1, shared, &fd, fault) ||
+      (shared && !files_reach(player, range->file - 1, end, fault)) ||
       !open_in(thread, fd, shared, &opened, fault)) {
     return false;
   }

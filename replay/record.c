@@ -235,6 +235,7 @@ static void finish(Recorder *recorder) {
   free(recorder->bytes);
   free(recorder->chunks);
   free(recorder->ranges);
+  free(recorder->shared);
   file_finish(recorder);
 }
 

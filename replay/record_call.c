@@ -233,7 +233,10 @@ static bool follow_memory(Recorder *recorder, RecordThread *thread, int64_t ret,
   *out_aux = 0;
   if (is_error(ret)) return true;
   if (thread->nr == SYS_mmap && !(thread->args[3] & MAP_ANONYMOUS)) {
-    if (!file_of_fd(recorder, thread, (int)thread->args[4], &file, path, fault)) return false;
+    bool shared = (thread->args[3] & MAP_TYPE) != MAP_PRIVATE;
+    if (!file_of_fd(recorder, thread, (int)thread->args[4], shared, &file, path, fault)) {
+      return false;
+    }
   }
   *out_aux = file;
   return maps_apply(&thread->process->maps, thread->nr, thread->args, ret, file, path, fault);
@@ -266,6 +269,7 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   bool execs = info && info->class == CALL_EXEC && ret == 0;
   event->has_hash = !again && !execs && !(info && info->class == CALL_EXIT);
   if (!thread->answered && !execs && !add_ranges(recorder, thread, ret, fault)) return false;
+  if (!shared_follow(recorder, thread, ret, fault)) return false;
   if (!add_paths(recorder, thread, fault) || !patch_code(recorder, thread, ret, fault))
     return false;
   if (thread->nr == SYS_rt_sigreturn &&

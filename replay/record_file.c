@@ -14,8 +14,8 @@
 #include "base/array.h"
 #include "replay/record_inner.h"
 
-bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out, char path[4097],
-                Fault *fault) {
+bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, bool shared, uint32_t *out,
+                char path[4097], Fault *fault) {
   char link[64];
   struct stat st;
   *out = 0;
@@ -31,7 +31,9 @@ bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out,
     return record_unsupported(recorder, thread, fault, "mmap of \"%s\", which is no file", path);
   }
   uint32_t number;
-  if (!writer_file(recorder->writer, link, path, &number, fault)) return false;
+  if (!(shared ? writer_shared_file : writer_file)(recorder->writer, link, path, &number, fault)) {
+    return false;
+  }
   *out = number + 1;
   return true;
 }

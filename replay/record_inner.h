@@ -5,6 +5,8 @@
 #ifndef TENFOLD_REPLAY_RECORD_INNER_H
 #define TENFOLD_REPLAY_RECORD_INNER_H
 
+#include <time.h>
+
 #include "replay/record.h"
 #include "replay/state.h"
 #include "replay/syscalls.h"
@@ -76,6 +78,13 @@ typedef struct FileSites {
   TrapSites sites;
 } FileSites;
 
+/* A file that is, or was, mapped MAP_SHARED, as it was when it was last looked at. */
+typedef struct SharedFile {
+  uint64_t device, inode, size;
+  struct timespec changed;
+  uint32_t number;
+} SharedFile;
+
 typedef struct Recorder {
   const RecordOptions *options;
   Stop *stop;
@@ -100,6 +109,8 @@ typedef struct Recorder {
   CallRange *ranges;
   size_t ranges_capacity;
 
+  SharedFile *shared;
+  size_t nshared, shared_capacity;
   FileSites *sites; /* by number of the file */
   size_t sites_capacity;
 
@@ -196,9 +207,11 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
 
 /* The file that descriptor fd of the thread is, when something is to be mapped from it: its number
 ** + 1 and path; 0 for anonymous memory. */
-bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, uint32_t *out, char path[4097],
-                Fault *fault);
+bool file_of_fd(Recorder *recorder, RecordThread *thread, int fd, bool shared, uint32_t *out,
+                char path[4097], Fault *fault);
 
+/* At the end of a call, in its event: what it does to files that are mapped MAP_SHARED. */
+bool shared_follow(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault);
 /* Instructions that must trap are replaced in the code between start and end; with `tell` the event
 ** in the making has the new bytes. */
 bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end, bool tell,

@@ -74,7 +74,9 @@ typedef enum ChunkKind {
   CHUNK_STAT,    /* of a file: a TraceFile */
   CHUNK_SIGINFO, /* siginfo_t */
   CHUNK_POINT,   /* memory that tells this state from others that look alike, at addr */
-  CHUNK_XSTATE   /* the extended state (NT_X86_XSTATE), where it matters */
+  CHUNK_XSTATE,  /* the extended state (NT_X86_XSTATE), where it matters */
+  CHUNK_SHARED   /* a file that is mapped MAP_SHARED has changed by other ways than its mappings:
+                 ** u64 file number, then the bytes it has at offset addr */
 } ChunkKind;
 
 typedef struct Chunk {
@@ -156,6 +158,10 @@ bool writer_flush(TraceWriter *writer, Fault *fault);
 ** /proc/PID/map_files/...), copied into files/ and announced by a FILE event when new. */
 bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uint32_t *out_file,
                  Fault *fault);
+/* The same for a file that is mapped MAP_SHARED: what is the same file (device and inode) has the
+** same number, whatever it contains, and has the contents it had when it was first asked for. */
+bool writer_shared_file(TraceWriter *writer, const char *fd_path, const char *path,
+                        uint32_t *out_file, Fault *fault);
 /* Events and bytes (before compression, on disk) so far; any pointer may be NULL. */
 void writer_size(const TraceWriter *writer, uint64_t *out_events, uint64_t *out_raw,
                  uint64_t *out_stored);

@@ -28,6 +28,7 @@ struct FileStore {
   uint32_t count;
   Map by_stat;  /* TraceFile without hash -> number, of files that do not change */
   Map by_bytes; /* hash and size -> number */
+  Map by_inode; /* device and inode -> number, of files that are shared */
 };
 
 FileStore *file_store_create(int dir) {
@@ -41,6 +42,7 @@ void file_store_destroy(FileStore *store) {
   close(store->dir);
   map_finish(&store->by_stat);
   map_finish(&store->by_bytes);
+  map_finish(&store->by_inode);
   free(store);
 }
 
@@ -79,8 +81,17 @@ static bool is_steady(const struct stat *st, const char *path) {
   return false;
 }
 
+static bool is_zero(const char *bytes, size_t size) {
+  return !bytes[0] && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+/* Holes stay holes: shared memory is often much larger than what is in it. */
 static bool copy_bytes(int from, int to, Fault *fault) {
+  struct stat st;
   if (ioctl(to, FICLONE, from) == 0) return true;
+  if (fstat(from, &st) != 0 || ftruncate(to, st.st_size) != 0) {
+    return fault_set(fault, FAULT_IO, "%s", strerror(errno));
+  }
   enum { PIECE = 1 << 18 };
   char *buffer = malloc(PIECE);
   if (!buffer) return fault_oom(fault);
@@ -90,7 +101,7 @@ static bool copy_bytes(int from, int to, Fault *fault) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) ok = fault_set(fault, FAULT_IO, "%s", strerror(errno));
     if (n <= 0) break;
-    for (ssize_t done = 0; ok && done < n;) {
+    for (ssize_t done = 0; ok && done < n && !is_zero(buffer, (size_t)n);) {
       ssize_t w = pwrite(to, buffer + done, (size_t)(n - done), at + done);
       if (w <= 0) ok = fault_set(fault, FAULT_IO, "%s", w < 0 ? strerror(errno) : "disk full");
       if (w > 0) done += w;
@@ -116,8 +127,8 @@ static bool keep_file(FileStore *store, int fd, bool steady, const char *name, F
   return copy_file(store, fd, name, fault);
 }
 
-static bool add_open_file(FileStore *store, int fd, const char *path, uint32_t *out_file,
-                          bool *out_new, TraceFile *out, Fault *fault) {
+static bool add_open_file(FileStore *store, int fd, const char *path, bool shared,
+                          uint32_t *out_file, bool *out_new, TraceFile *out, Fault *fault) {
   struct stat st;
   if (fstat(fd, &st) != 0) return fault_set(fault, FAULT_IO, "%s", strerror(errno));
   TraceFile about = {.device = st.st_dev,
@@ -127,6 +138,9 @@ static bool add_open_file(FileStore *store, int fd, const char *path, uint32_t *
                          (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec};
   bool steady = is_steady(&st, path);
   int64_t *known = steady ? map_get(&store->by_stat, &about, sizeof about) : NULL;
+  uint64_t inode[2] = {about.device, about.inode};
+  shared = shared && !steady;
+  if (shared) known = map_get(&store->by_inode, inode, sizeof inode);
   *out_new = false;
   if (known) {
     *out_file = (uint32_t)*known;
@@ -135,7 +149,8 @@ static bool add_open_file(FileStore *store, int fd, const char *path, uint32_t *
   TraceFile key = about;
   if (!file_hash(fd, &about.hash, &about.size, fault)) return false;
   uint64_t bytes[2] = {about.hash, about.size};
-  int64_t *number = map_put(&store->by_bytes, bytes, sizeof bytes, store->count, out_new);
+  int64_t *number = shared ? map_put(&store->by_inode, inode, sizeof inode, store->count, out_new)
+                           : map_put(&store->by_bytes, bytes, sizeof bytes, store->count, out_new);
   if (!number) return fault_oom(fault);
   *out_file = (uint32_t)*number;
   if (steady && !map_put(&store->by_stat, &key, sizeof key, *out_file, NULL)) {
@@ -148,13 +163,13 @@ static bool add_open_file(FileStore *store, int fd, const char *path, uint32_t *
   return keep_file(store, fd, steady, name, fault);
 }
 
-bool file_store_add(FileStore *store, const char *fd_path, const char *path, uint32_t *out_file,
-                    bool *out_new, TraceFile *out, Fault *fault) {
+bool file_store_add(FileStore *store, const char *fd_path, const char *path, bool shared,
+                    uint32_t *out_file, bool *out_new, TraceFile *out, Fault *fault) {
   int fd = open(fd_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     return fault_set(fault, FAULT_IO, "mapped file \"%s\": %s", path, strerror(errno));
   }
-  bool ok = add_open_file(store, fd, path, out_file, out_new, out, fault);
+  bool ok = add_open_file(store, fd, path, shared, out_file, out_new, out, fault);
   close(fd);
   return ok || fault_prefix(fault, "mapped file \"%s\": ", path);
 }

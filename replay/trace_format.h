@@ -64,8 +64,9 @@ typedef struct FileStore FileStore;
 
 FileStore *file_store_create(int dir);
 void file_store_destroy(FileStore *store);
-/* The number of the file; *out_new tells that it has just been copied and `*out` describes it. */
-bool file_store_add(FileStore *store, const char *fd_path, const char *path, uint32_t *out_file,
-                    bool *out_new, TraceFile *out, Fault *fault);
+/* The number of the file; *out_new tells that it has just been copied and `*out` describes it. With
+** `shared` a number stands for a file, else for what is in it. */
+bool file_store_add(FileStore *store, const char *fd_path, const char *path, bool shared,
+                    uint32_t *out_file, bool *out_new, TraceFile *out, Fault *fault);
 
 #endif

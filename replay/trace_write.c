@@ -171,11 +171,11 @@ bool writer_add(TraceWriter *writer, Event *event, Fault *fault) {
   return writer->length < BLOCK_FILL || writer_flush(writer, fault);
 }
 
-bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uint32_t *out_file,
-                 Fault *fault) {
+static bool add_file(TraceWriter *writer, const char *fd_path, const char *path, bool shared,
+                     uint32_t *out_file, Fault *fault) {
   bool added;
   TraceFile about;
-  if (!file_store_add(writer->files, fd_path, path, out_file, &added, &about, fault)) {
+  if (!file_store_add(writer->files, fd_path, path, shared, out_file, &added, &about, fault)) {
     return fault_prefix(fault, "recording \"%s\": ", writer->dir);
   }
   if (!added) return true;
@@ -185,6 +185,16 @@ bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uin
   };
   Event event = {.kind = EVENT_FILE, .aux = *out_file, .nchunks = 2, .chunks = chunks};
   return writer_add(writer, &event, fault);
+}
+
+bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uint32_t *out_file,
+                 Fault *fault) {
+  return add_file(writer, fd_path, path, false, out_file, fault);
+}
+
+bool writer_shared_file(TraceWriter *writer, const char *fd_path, const char *path,
+                        uint32_t *out_file, Fault *fault) {
+  return add_file(writer, fd_path, path, true, out_file, fault);
 }
 
 void writer_size(const TraceWriter *writer, uint64_t *out_events, uint64_t *out_raw,
