@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "base/array.h"
@@ -102,6 +103,25 @@ static void read_pieces(Recorder *recorder, const Space *space) {
 
 /* ---- the end */
 
+/* Calls that may sleep when they have written a part of what they will write: the pages of a file
+** come one after the other. */
+static bool writes_in_pieces(int nr) {
+  switch (nr) {
+  case SYS_read:
+  case SYS_pread64:
+  case SYS_readv:
+  case SYS_preadv:
+  case SYS_preadv2:
+  case SYS_recvfrom:
+  case SYS_recvmsg:
+  case SYS_recvmmsg:
+  case SYS_getrandom:
+    return true;
+  default:
+    return false;
+  }
+}
+
 /* Is everybody who shares the memory at a place where it is what the events say? */
 static bool is_settled(Recorder *recorder, const RecordThread *thread) {
   if (!thread->process->has_image) return false;
@@ -110,7 +130,9 @@ static bool is_settled(Recorder *recorder, const RecordThread *thread) {
     if (other == thread || other->process != thread->process) continue;
     if (other->stand == THREAD_RUNS || other->stand == THREAD_NEW) return false;
     if (other->stand == THREAD_ENDING && !other->told_exit) return false;
-    if (other->stand == THREAD_CALL && !thread_is_asleep(other)) return false;
+    if (other->stand == THREAD_CALL && (writes_in_pieces(other->nr) || !thread_is_asleep(other))) {
+      return false;
+    }
   }
   return true;
 }
