@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "replay/cfi.h"
+#include "replay/functions.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,6 +58,33 @@ static void evaluate(const CfiRow *row) {
   }
 }
 
+/* Whatever the file says, each function is found by each of its names. */
+static void read_functions(const ElfFile *elf, const Cfi *cfi) {
+  Fault fault = {0};
+  Functions *functions;
+  if (!functions_create(elf, NULL, cfi, &functions, &fault)) {
+    must(fault.code != FAULT_NONE, "refused without a reason");
+    return;
+  }
+  for (size_t i = 0; i < functions->nnames; i++) {
+    const FunctionName *name = &functions->names[i], *found;
+    must(functions_named(functions, name->name, &found) > 0, "a name that is not found");
+    must(name->function < functions->count, "a name of nothing");
+  }
+  for (size_t i = 0; i < functions->count; i++) {
+    const Function *function = &functions->all[i];
+    ProbeFunction probe;
+    if (functions_probe(elf, function, 0, &probe)) {
+      must(probe.parts[0].hi <= elf->size, "code outside of the file");
+    }
+    sum += functions_at(functions, function->lo) == function;
+  }
+  size_t at = 0, count = 0;
+  while (functions_glob(functions, "*", &at)) count++;
+  must(count == functions->nnames, "* is not everything");
+  functions_free(functions);
+}
+
 /* Rows are where they were asked for, and follow each other. */
 static void read_cfi(const ElfFile *elf) {
   Fault fault = {0};
@@ -78,6 +105,7 @@ static void read_cfi(const ElfFile *elf) {
       addr = row.hi;
     }
   }
+  read_functions(elf, cfi);
   cfi_free(cfi);
 }
 

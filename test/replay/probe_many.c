@@ -8,7 +8,7 @@
 #include "replay/probe.h"
 
 #include "test/base/check.h"
-#include "test/replay/functions.h"
+#include "test/replay/loaded.h"
 #include "test/replay/probed.h"
 
 static char expected[256];

@@ -1,8 +1,8 @@
 /*
 ** The functions of a loaded library, as its .eh_frame says.
 */
-#ifndef TENFOLD_TEST_REPLAY_FUNCTIONS_H
-#define TENFOLD_TEST_REPLAY_FUNCTIONS_H
+#ifndef TENFOLD_TEST_REPLAY_LOADED_H
+#define TENFOLD_TEST_REPLAY_LOADED_H
 
 #include <link.h>
 #include <stdint.h>
