@@ -131,10 +131,12 @@ static bool next(Player *player, Fault *fault) {
   if (!player->event && !trace_next(player->cursor, &player->event, fault)) return false;
   if (!player->event) {
     player->ended = true;
-    return true;
   }
+  if (!moments_before(player, fault)) return false;
+  if (player->pause || player->ended) return true;
   if (!apply(player, player->event, fault)) return player->pause != PAUSE_NONE;
   if (!compare_hash(player, player->event, fault)) return false;
+  if (!moments_after(player, fault)) return false;
   player->ev = player->event->ev;
   player->last_tid = player->event->tid;
   player->event = NULL;
@@ -165,12 +167,15 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
 
 bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault) {
   if (!run(player, until, false, fault)) return false;
-  *out = (PlayEnd){.kind = player->pause == PAUSE_LIMIT ? PLAY_LIMIT
-                           : player->ev >= until        ? PLAY_REACHED
-                                                        : PLAY_END,
+  static const PlayEndKind kinds[] = {
+      [PAUSE_LIMIT] = PLAY_LIMIT, [PAUSE_MOMENT] = PLAY_MOMENT, [PAUSE_WRITE] = PLAY_WRITE};
+  *out = (PlayEnd){.kind = player->pause         ? kinds[player->pause]
+                           : player->ev >= until ? PLAY_REACHED
+                                                 : PLAY_END,
                    .ev = player->ev,
                    .hashes = player->hashes,
-                   .set = player->pause == PAUSE_LIMIT ? player->pause_set : -1};
+                   .moment = player->moments.reached,
+                   .set = player->pause_set};
   return true;
 }
 
@@ -217,6 +222,7 @@ bool player_open(Recording *recording, const PlayOptions *options, Player **out,
 void player_close(Player *player) {
   if (!player) return;
   while (player->nspaces) child_kill(player, player->spaces[0]);
+  moments_close(player);
   patch_close(player);
   files_close(player);
   trace_close(player->cursor);
@@ -230,6 +236,21 @@ bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault) {
   PlayThread *thread = child_find(player, tid ? tid : player->last_tid);
   if (!thread) return fault_set(fault, FAULT_NOTFOUND, "player: no thread %d", (int)tid);
   if (!tracee_regs(&thread->tracee, fault)) return false;
-  *out = (PlayView){thread->space->pid, thread->tid, &thread->tracee, &thread->space->maps};
+  Tracee seen = thread->tracee;
+  if (thread->space->probes && !probes_leave(thread->space->probes, &seen, fault)) return false;
+  *out = (PlayView){.pid = thread->space->pid,
+                    .tid = thread->tid,
+                    .regs = seen.regs,
+                    .tracee = &thread->tracee,
+                    .maps = &thread->space->maps};
+  return true;
+}
+
+bool player_read(Player *player, const PlayView *view, uint64_t addr, void *out, size_t size,
+                 Fault *fault) {
+  PlaySpace *space = child_space(player, view->pid);
+  if (!space) return fault_set(fault, FAULT_NOTFOUND, "player: no process %d", (int)view->pid);
+  if (!space_read(&space->space, (RemoteAddr){addr}, out, size, fault)) return false;
+  if (space->probes) probes_original(space->probes, addr, out, size);
   return true;
 }

@@ -46,32 +46,55 @@ bool player_probe(Player *player, const ProbeSpec *spec, int fd, const void *key
 typedef enum PlayEndKind {
   PLAY_END,     /* the recording's end */
   PLAY_REACHED, /* event `until` has been applied */
-  PLAY_LIMIT    /* probe set `set` has all the rows it wants */
+  PLAY_LIMIT,   /* probe set `set` has all the rows it wants */
+  PLAY_MOMENT,  /* moment number `moment` of player_moments() */
+  PLAY_WRITE    /* memory that is watched has been written */
 } PlayEndKind;
+
+/* After event ev, thread tid is about to run the instruction at addr for the hit-th time; with a
+*hit
+** of 0, where it stands then (addr does not matter). */
+typedef struct Moment {
+  uint64_t ev;
+  int32_t tid;
+  uint64_t addr, hit;
+} Moment;
+
+/* Stop at each of these (PLAY_MOMENT), in the order in which they come, which is that of ev. Takes
+** the place of the list before, whose moments must not be under way. A moment that does not come is
+** FAULT_NOTFOUND. Cost of each: some 100 us, and the reading of its function. */
+bool player_moments(Player *player, const Moment *list, size_t count, Fault *fault);
 
 typedef struct PlayEnd {
   PlayEndKind kind;
   uint64_t ev;     /* the last event that has been applied */
   uint64_t hashes; /* compared since the beginning, all equal */
   int set;
+  size_t moment;
 } PlayEnd;
 
 /* On until the event `until` (UINT64_MAX: to the end) has been applied. After PLAY_LIMIT the next
-** call goes on where it stopped. */
+** call goes on where it stopped; likewise after PLAY_MOMENT and PLAY_WRITE. */
 bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault);
 
 /* Finishes the row file of a set, which gets no more rows: nothing runs afterwards. */
 bool player_rows(Player *player, int set, RowState state, ProbeCounts *out, Fault *fault);
 
-/* Something played, stopped; pointers are valid until the next call of a function above. The
-** registers are in tracee->regs. */
+/* On to this moment, which must not be past. FAULT_NOTFOUND: it does not come. */
+bool player_goto(Player *player, const Moment *moment, Fault *fault);
+
+/* Something played, stopped; pointers are valid until the next call of a function above. */
 typedef struct PlayView {
   int32_t pid, tid; /* as recorded */
-  Tracee *tracee;
+  struct user_regs_struct regs;
+  Tracee *tracee; /* for what else there is; its rip and rsp may be those of a probe's code */
   const MapList *maps;
 } PlayView;
 
 /* The thread `tid`, or with 0 the one of the event that was applied last. FAULT_NOTFOUND. */
 bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault);
+/* All `size` bytes of its memory, as if there were no probes. */
+bool player_read(Player *player, const PlayView *view, uint64_t addr, void *out, size_t size,
+                 Fault *fault);
 
 #endif

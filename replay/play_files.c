@@ -149,6 +149,7 @@ void files_close(Player *player) {
     PlayFile *file = &player->files[i];
     if (file->fd) close(file->fd - 1);
     if (file->memory_fd) close(file->memory_fd - 1);
+    bodies_close(file);
     free(file->path);
   }
   free(player->files);

@@ -18,6 +18,9 @@ typedef struct PlayFile {
   char *path;
   int fd;        /* of files/N + 1, 0: not open */
   int memory_fd; /* of the copy that shared mappings have + 1 */
+  bool looked;   /* for its functions: */
+  struct ElfFile *elf;
+  struct Cfi *cfi;
 } PlayFile;
 
 /* Where a thread stands. */
@@ -65,10 +68,23 @@ typedef struct PlayPlaces {
 typedef enum PlayPause {
   PAUSE_NONE,
   PAUSE_LIMIT,
-  PAUSE_REACHED,
+  PAUSE_MOMENT,
   PAUSE_POINT,
   PAUSE_WRITE
 } PlayPause;
+
+typedef struct PlayMoment {
+  Moment moment;
+  size_t index; /* in the list as it was given */
+  bool counted, reached;
+} PlayMoment;
+
+/* Sorted; begin..end are those of the interval that is played. */
+typedef struct PlayMoments {
+  PlayMoment *list;
+  size_t count, capacity, begin, end;
+  size_t reached; /* the index of the last one */
+} PlayMoments;
 
 struct Player {
   Recording *recording;
@@ -89,6 +105,7 @@ struct Player {
   int pause_set;
   int nsets; /* of probes */
   PlayPlaces places;
+  PlayMoments moments;
   Probes **kept; /* of processes that ended, for those that borrow from them */
   size_t nkept, kept_capacity;
   char note[160]; /* the recorder's last remark */
@@ -188,6 +205,22 @@ typedef struct PatchView {
   PlaySpace *space;
 } PatchView;
 bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes);
+
+/* ---- play_moments.c */
+
+/* Before the next event, which has been read, is looked at; when an instruction that is counted has
+** come; and when the event has been applied. */
+bool moments_before(Player *player, Fault *fault);
+bool moments_reached(Player *player, PlayThread *thread, Fault *fault);
+bool moments_after(Player *player, Fault *fault);
+void moments_close(Player *player);
+
+/* ---- play_bodies.c */
+
+/* The function around addr; empty when none is known. FAULT_NOTFOUND: no code there. */
+bool bodies_find(Player *player, const PlaySpace *space, uint64_t addr, CodeRange *out,
+                 Fault *fault);
+void bodies_close(PlayFile *file);
 
 /* ---- play_step.c */
 

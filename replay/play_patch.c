@@ -111,8 +111,7 @@ bool patch_stop(Player *player, PlayThread *thread, bool *out_go, Fault *fault) 
     player->pause_set = set;
     return true;
   case PROBE_REACHED:
-    player->pause = PAUSE_REACHED;
-    return true;
+    return moments_reached(player, thread, fault);
   case PROBE_POINT:
     player->pause = PAUSE_POINT;
     return true;
@@ -125,8 +124,7 @@ bool patch_stop(Player *player, PlayThread *thread, bool *out_go, Fault *fault) 
 
 /* ---- what the state is without us */
 
-/* A page of a file's mapping with nothing of ours in it is what the file has, unless the program
-** wrote to it. */
+/* Code that is what the file has was written by us alone, or not at all. */
 static bool is_of_file(Player *player, const MapRange *range, uint64_t addr, const uint8_t *bytes) {
   uint8_t page[PAGE] = {0};
   int fd;
@@ -137,13 +135,11 @@ static bool is_of_file(Player *player, const MapRange *range, uint64_t addr, con
 
 bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes) {
   const PatchView *view = ctx;
-  uint8_t before[PAGE];
-  if (!view->space->probes || !maps_find(&view->space->patched, addr)) return true;
-  memcpy(before, bytes, sizeof before);
-  probes_original(view->space->probes, addr, bytes, PAGE);
-  if (memcmp(before, bytes, sizeof before) == 0) return true;
   const MapRange *range = maps_find(&view->space->maps, addr);
-  return !range || !is_of_file(view->player, range, addr, bytes);
+  if (!view->space->probes || !range) return true;
+  if (!(range->prot & PROT_EXEC) && !maps_find(&view->space->patched, addr)) return true;
+  probes_original(view->space->probes, addr, bytes, PAGE);
+  return !is_of_file(view->player, range, addr, bytes);
 }
 
 /* ---- for users */

@@ -53,6 +53,25 @@ static bool add_action(Patch *patch, const Action *action, Fault *fault) {
   return true;
 }
 
+/* A thread may still be inside the code of a patch that was given up, but only one at a time runs:
+** what is older than the last one at an address is not needed. */
+static void drop_old(Probes *probes, uint64_t start) {
+  size_t kept = 0, old = 0;
+  for (size_t i = 0; i < probes->npatches; i++) {
+    old += probes->patches[i]->start == start && probes->patches[i]->retired;
+  }
+  for (size_t i = 0; i < probes->npatches; i++) {
+    Patch *patch = probes->patches[i];
+    if (patch->start == start && patch->retired && old > 1) {
+      patch_free(patch);
+      old--;
+    } else {
+      probes->patches[kept++] = patch;
+    }
+  }
+  probes->npatches = kept;
+}
+
 static Patch *patch_make(Probes *probes, const Body *body, const Window *window, bool native,
                          Fault *fault) {
   Patch *patch = calloc(1, sizeof *patch);
@@ -66,6 +85,7 @@ static Patch *patch_make(Probes *probes, const Body *body, const Window *window,
   }
   memcpy(patch->insns, first, count * sizeof *patch->insns);
   patch->ninsns = count;
+  drop_old(probes, first->at);
   patch->native = native;
   patch->start = first->at;
   patch->end = native ? window->end : first->at + 1;
@@ -300,22 +320,53 @@ bool patch_unplant(Probes *probes, Patch *patch, Fault *fault) {
                                        patch->island_original, WINDOW_JUMP, fault);
 }
 
-bool plan_commit(Probes *probes, Tracee *tracee, Fault *fault) {
-  for (size_t i = 0; i < probes->npatches; i++) {
-    Patch *patch = probes->patches[i];
+/* The code that a patch has had is kept, for a thread that is inside. */
+static bool keep_code(Probes *probes, const Patch *patch, Fault *fault) {
+  if (!patch->code_size) return true;
+  drop_old(probes, patch->start);
+  Patch *old = calloc(1, sizeof *old);
+  if (!old) return fault_oom(fault);
+  *old = (Patch){.start = patch->start,
+                 .end = patch->end,
+                 .native = patch->native,
+                 .retired = true,
+                 .code = patch->code,
+                 .code_size = patch->code_size};
+  if (!array_grow(old->steps, old->steps_capacity, patch->nsteps) || !patch_insert(probes, old)) {
+    patch_free(old);
+    return fault_oom(fault);
+  }
+  if (patch->nsteps) memcpy(old->steps, patch->steps, patch->nsteps * sizeof *old->steps);
+  old->nsteps = patch->nsteps;
+  return true;
+}
+
+static bool emit_dirty(Probes *probes, Tracee *tracee, Patch **dirty, size_t count, Fault *fault) {
+  for (size_t i = 0; i < count; i++) {
     Region *region;
-    if (!patch->dirty || patch->retired) continue;
-    if (!memory_code(probes, tracee, patch->start, patch->end, &region, fault) ||
-        !emit(probes, patch, region, fault)) {
+    if (!keep_code(probes, dirty[i], fault) ||
+        !memory_code(probes, tracee, dirty[i]->start, dirty[i]->end, &region, fault) ||
+        !emit(probes, dirty[i], region, fault)) {
       return false;
     }
   }
   if (!memory_flush(probes, fault)) return false;
-  for (size_t i = 0; i < probes->npatches; i++) {
-    Patch *patch = probes->patches[i];
-    if (!patch->dirty || patch->retired) continue;
-    if (!plant(probes, patch, fault)) return false;
-    patch->dirty = false;
+  for (size_t i = 0; i < count; i++) {
+    if (!plant(probes, dirty[i], fault)) return false;
+    dirty[i]->dirty = false;
   }
   return true;
+}
+
+bool plan_commit(Probes *probes, Tracee *tracee, Fault *fault) {
+  size_t count = 0;
+  Patch **dirty = malloc((probes->npatches + 1) * sizeof *dirty);
+  if (!dirty) return fault_oom(fault);
+  for (size_t i = 0; i < probes->npatches; i++) {
+    Patch *patch = probes->patches[i];
+    if (patch->dirty && !patch->retired) dirty[count++] = patch;
+  }
+  bool ok = emit_dirty(probes, tracee, dirty, count, fault);
+  free(dirty);
+  return ok;
 }

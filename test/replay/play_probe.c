@@ -238,6 +238,125 @@ static void test_limit(void) {
   close_played(&played);
 }
 
+/* ---- moments: rows tell when, and there the program has what the row says */
+
+typedef struct Wanted {
+  Moment moment;
+  uint64_t a0, a1;
+} Wanted;
+
+enum { WANTED = 120 };
+
+/* Every 17th row, the moments shuffled; their number. */
+static size_t choose(Wanted *out, uint64_t base) {
+  Played played;
+  PlayEnd end;
+  Rows rows;
+  RowState state;
+  Fault fault = {0};
+  uint64_t count;
+  size_t n = 0;
+  open_played(&played, 0, false);
+  must(player_run(played.player, UINT64_MAX, &end, &fault), &fault);
+  must(rows_open(played.fd, &rows, &fault) && rows_count(&rows, &count, &state, &fault), &fault);
+  const uint8_t *word = rows.layout.word;
+  for (uint64_t i = 0; i < count && n < WANTED; i += 17) {
+    const uint64_t *row = rows_at(&rows, i);
+    if (row_kind(row[0]) != ROW_ENTRY) continue;
+    out[n++] = (Wanted){{row[word[ROW_EV]], (int32_t)row[word[ROW_TID]],
+                         base + played.function.parts[0].lo, row[word[ROW_HIT]]},
+                        row[word[ROW_A0]],
+                        row[word[ROW_A1]]};
+  }
+  for (size_t i = 0; i < n; i++) {
+    const size_t k = i * 7919 % n;
+    const Wanted other = out[i];
+    out[i] = out[k];
+    out[k] = other;
+  }
+  rows_close(&rows);
+  close_played(&played);
+  return n;
+}
+
+/* Where the program's file is mapped from its beginning. */
+static uint64_t find_base(void) {
+  Recording *recording;
+  Player *player;
+  PlayView view;
+  Fault fault = {0};
+  const PlayOptions options = {0};
+  uint64_t base = 0;
+  must(recording_open(dir, &recording, &fault) &&
+           player_open(recording, &options, &player, &fault) &&
+           player_view(player, 0, &view, &fault),
+       &fault);
+  for (size_t i = 0; i < view.maps->count && !base; i++) {
+    if (strcmp(view.maps->ranges[i].name, self) == 0) base = view.maps->ranges[i].start;
+  }
+  player_close(player);
+  recording_close(recording);
+  assert(base);
+  return base;
+}
+
+static bool is_there(Player *player, const Wanted *wanted) {
+  PlayView view;
+  Fault fault = {0};
+  uint8_t code[16], original[16];
+  FILE *file = fopen(self, "r");
+  must(player_view(player, wanted->moment.tid, &view, &fault) &&
+           player_read(player, &view, wanted->moment.addr, code, sizeof code, &fault),
+       &fault);
+  const CodeRange range = find_function("play_counted");
+  bool ok = file && fseek(file, (long)range.lo, SEEK_SET) == 0 &&
+            fread(original, 1, sizeof original, file) == sizeof original &&
+            memcmp(code, original, sizeof code) == 0;
+  if (file) fclose(file);
+  return ok && view.regs.rip == wanted->moment.addr && view.regs.rdi == wanted->a0 &&
+         view.regs.rsi == wanted->a1;
+}
+
+static void test_moments(void) {
+  static Wanted wanted[WANTED];
+  Moment list[WANTED];
+  Played played = {0};
+  PlayEnd end = {0};
+  Fault fault = {0};
+  const PlayOptions options = {.hashes = true};
+  size_t n = choose(wanted, find_base()), met = 0, right = 0;
+  bool seen[WANTED] = {false};
+  for (size_t i = 0; i < n; i++) list[i] = wanted[i].moment;
+  must(recording_open(dir, &played.recording, &fault) &&
+           player_open(played.recording, &options, &played.player, &fault) &&
+           player_moments(played.player, list, n, &fault),
+       &fault);
+  while (player_run(played.player, UINT64_MAX, &end, &fault) && end.kind == PLAY_MOMENT) {
+    met++;
+    right += !seen[end.moment] && is_there(played.player, &wanted[end.moment]);
+    seen[end.moment] = true;
+  }
+  if (fault.code) printf("# %s\n", fault.text);
+  printf("# %zu moments\n", n);
+  check(end.kind == PLAY_END && n > 100 && met == n, "every moment comes, and nothing diverges");
+  check(right == n, "once, with the registers of its row and the program's code");
+  player_close(played.player);
+
+  must(player_open(played.recording, &options, &played.player, &fault), &fault);
+  check(player_goto(played.player, &wanted[3].moment, &fault) &&
+            is_there(played.player, &wanted[3]),
+        "one alone");
+  Moment never = wanted[3].moment;
+  never.hit = 1000000;
+  player_close(played.player);
+  must(player_open(played.recording, &options, &played.player, &fault), &fault);
+  check(!player_goto(played.player, &never, &fault) && fault.code == FAULT_NOTFOUND,
+        "a moment that never comes");
+  printf("# %s\n", fault.text);
+  player_close(played.player);
+  recording_close(played.recording);
+}
+
 int main(int argc, char **argv) {
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
   assert(n > 0);
@@ -250,6 +369,7 @@ int main(int argc, char **argv) {
   test_counts(false);
   test_counts(true);
   test_limit();
+  test_moments();
   scratch_remove(place);
   return checks_end();
 }

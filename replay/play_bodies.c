@@ -1,0 +1,47 @@
+/*
+** The function around an address, by the unwind information of the file it is from.
+*/
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "replay/cfi.h"
+#include "replay/play_inner.h"
+
+/* A file without, or one that makes no sense, has no functions: that only costs time. */
+static void look(Player *player, uint32_t number) {
+  PlayFile *file = &player->files[number];
+  char path[4352];
+  if (file->looked) return;
+  file->looked = true;
+  if (snprintf(path, sizeof path, "%s/files/%" PRIu32, recording_dir(player->recording), number) >=
+      (int)sizeof path) {
+    return;
+  }
+  if (elf_open(path, &file->elf, NULL)) cfi_create(file->elf, &file->cfi, NULL);
+}
+
+bool bodies_find(Player *player, const PlaySpace *space, uint64_t addr, CodeRange *out,
+                 Fault *fault) {
+  const MapRange *range = maps_find(&space->maps, addr);
+  uint64_t at;
+  *out = (CodeRange){0};
+  if (!range || !(range->prot & PROT_EXEC)) {
+    return fault_set(fault, FAULT_NOTFOUND, "player: there is no code at 0x%" PRIx64, addr);
+  }
+  if (!range->file || range->file - 1 >= player->nfiles) return true;
+  PlayFile *file = &player->files[range->file - 1];
+  look(player, range->file - 1);
+  if (!file->cfi || !elf_addr(file->elf, addr - range->start + range->offset, &at)) return true;
+  const CfiRange *body = cfi_find(file->cfi, at);
+  if (!body || at - body->lo > addr - range->start || body->hi - at > range->end - addr) {
+    return true;
+  }
+  *out = (CodeRange){addr - (at - body->lo), addr + (body->hi - at)};
+  return true;
+}
+
+void bodies_close(PlayFile *file) {
+  cfi_free(file->cfi);
+  elf_close(file->elf);
+}
