@@ -52,8 +52,8 @@ typedef enum PlayEndKind {
 } PlayEndKind;
 
 /* After event ev, thread tid is about to run the instruction at addr for the hit-th time; with a
-*hit
-** of 0, where it stands then (addr does not matter). */
+ *hit
+ ** of 0, where it stands then (addr does not matter). */
 typedef struct Moment {
   uint64_t ev;
   int32_t tid;
