@@ -141,6 +141,8 @@ static void refer(const Segment *segment, Drafts *drafts, uint32_t target, uint6
   Draft *draft = &drafts->all[target];
   const uint32_t source = drafts_find(drafts, from);
   if (source == NO_OWNER || source == target || draft->is_called || draft->is_shared) return;
+  const bool may_be_function = draft->is_entry && !draft->by_name;
+  if (may_be_function && draft->owner == NO_OWNER && reference != REFERENCE_BRANCH) return;
   const bool is_known = draft->owner != NO_OWNER && reference != REFERENCE_CALL;
   if (is_known && (draft->by_name || root_of(drafts, source) == root_of(drafts, target))) return;
   if (!is_instruction(segment, drafts, source, from)) return;
@@ -148,8 +150,8 @@ static void refer(const Segment *segment, Drafts *drafts, uint32_t target, uint6
     draft->is_called = true;
   } else if (draft->owner != NO_OWNER) {
     draft->is_shared = true;
-  } else if (draft->by_name || !draft->is_entry || reference == REFERENCE_BRANCH) {
-    if (root_of(drafts, source) != target) draft->owner = source;
+  } else if (root_of(drafts, source) != target) {
+    draft->owner = source;
   }
 }
 
@@ -164,11 +166,11 @@ static bool sieve_has(const Sieve *sieve, uint64_t addr) {
   return addr - sieve->lo < sieve->size && (sieve->bits[bit >> 3] >> (bit & 7) & 1);
 }
 
-static void scan(const Segment *segment, const Sieve *sieve, Drafts *drafts) {
+static void scan(const Segment *segment, const Sieve *sieve, bool calls, Drafts *drafts) {
   for (uint64_t at = 0; at + 6 <= segment->size; at++) {
     const uint8_t *code = segment->code + at;
     const bool branch = code[0] == 0x0f && (code[1] & 0xf0) == 0x80;
-    if (!branch && (code[0] & 0xfe) != 0xe8) continue;
+    if (!branch && code[0] != 0xe9 && (code[0] != 0xe8 || !calls)) continue;
     int32_t distance;
     const unsigned length = branch ? 6 : 5;
     memcpy(&distance, code + length - 4, sizeof distance);
@@ -185,27 +187,31 @@ static void scan(const Segment *segment, const Sieve *sieve, Drafts *drafts) {
   }
 }
 
-static bool sieve_create(const Segment *segment, const Drafts *drafts, Sieve *out, Fault *fault) {
+/* At first all candidates; then those that calls may contradict. */
+static bool sieve_create(const Segment *segment, const Drafts *drafts, bool all, Sieve *out,
+                         Fault *fault) {
   *out = (Sieve){.lo = segment->lo, .size = segment->size};
   out->bits = calloc(segment->size / 128 + 1, 1);
   if (!out->bits) return fault_oom(fault);
   for (size_t i = 0; i < drafts->count; i++) {
-    const uint64_t offset = drafts->all[i].lo - segment->lo;
-    if (!drafts->all[i].is_candidate || offset >= segment->size) continue;
+    const Draft *draft = &drafts->all[i];
+    const uint64_t offset = draft->lo - segment->lo;
+    const bool open = all || draft->owner != NO_OWNER || !draft->is_entry || draft->by_name;
+    if (!draft->is_candidate || !open || offset >= segment->size) continue;
     out->bits[offset >> 7] |= (uint8_t)(1 << (offset >> 4 & 7));
   }
   return true;
 }
 
-static bool adopt_by_jumps(const ElfFile *elf, Drafts *drafts, Fault *fault) {
+static bool adopt_by_jumps(const ElfFile *elf, bool first, Drafts *drafts, Fault *fault) {
   for (size_t i = 0; i < elf->nsegments; i++) {
     const ElfSegment *part = &elf->segments[i];
     if (part->type != PT_LOAD || !(part->flags & PF_X) || !part->size) continue;
     const Segment segment = {elf->bytes + part->offset, part->addr, part->size};
     Sieve sieve;
     drafts->budget = 8 * part->size;
-    if (!sieve_create(&segment, drafts, &sieve, fault)) return false;
-    scan(&segment, &sieve, drafts);
+    if (!sieve_create(&segment, drafts, first, &sieve, fault)) return false;
+    scan(&segment, &sieve, !first, drafts);
     free(sieve.bits);
   }
   return true;
@@ -253,7 +259,10 @@ static void settle(Drafts *drafts) {
 }
 
 bool drafts_adopt(const ElfFile *elf, Drafts *drafts, Fault *fault) {
-  if (!adopt_by_name(drafts, fault) || !adopt_by_jumps(elf, drafts, fault)) return false;
+  if (!adopt_by_name(drafts, fault) || !adopt_by_jumps(elf, true, drafts, fault) ||
+      !adopt_by_jumps(elf, false, drafts, fault)) {
+    return false;
+  }
   for (size_t i = 0; i < drafts->count; i++) {
     Draft *draft = &drafts->all[i];
     if (draft->is_called || draft->is_shared) draft->owner = NO_OWNER;

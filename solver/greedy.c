@@ -33,7 +33,7 @@ bool search_init(Search *search, Job *job) {
 }
 
 void search_finish(Search *search) {
-  state_release(&search->state);
+  state_finish(&search->state);
   free(search->goal_coef);
   free(search->base);
   free(search->trial);

@@ -3,7 +3,6 @@
 */
 #define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -12,10 +11,7 @@
 
 #if defined(SQLITE_CORE)
 
-bool omni_library_path(char **out) { /* a part of the host's program */
-  *out = NULL;
-  return true;
-}
+char *omni_library_path(void) { return NULL; } /* a part of the host's program */
 
 #else
 
@@ -23,16 +19,13 @@ extern const char omni_start[] __attribute__((visibility("hidden"))); /* start.c
 
 /* Loaded, it is in the loader's list by the name it was opened with. As the program that the kernel
 ** started it is not (dladdr gives argv[0]), but then the kernel knows. */
-bool omni_library_path(char **out) {
+char *omni_library_path(void) {
   Dl_info info;
-  const char *path = "/proc/self/exe";
-  *out = NULL;
-  if (getauxval(AT_ENTRY) != (unsigned long)(uintptr_t)omni_start) {
-    if (!dladdr(omni_start, &info) || !info.dli_fname || !*info.dli_fname) return true;
-    path = info.dli_fname;
+  if (getauxval(AT_ENTRY) == (unsigned long)(uintptr_t)omni_start) {
+    return realpath("/proc/self/exe", NULL);
   }
-  *out = realpath(path, NULL);
-  return *out || errno != ENOMEM;
+  if (!dladdr(omni_start, &info) || !info.dli_fname || !*info.dli_fname) return NULL;
+  return realpath(info.dli_fname, NULL);
 }
 
 #endif
