@@ -127,7 +127,18 @@ static bool compare_hash(Player *player, const Event *event, Fault *fault) {
                        event->hash, memory ^ registers);
 }
 
+/* Done with the event, unless there is something to tell of what it wrote. */
+static void leave(Player *player) {
+  if (player->nwatches && watch_compare(player, player->event)) return;
+  player->applied = false;
+  player->event = NULL;
+}
+
 static bool next(Player *player, Fault *fault) {
+  if (player->applied) {
+    leave(player);
+    return true;
+  }
   if (!player->event && !trace_next(player->cursor, &player->event, fault)) return false;
   if (!player->event) {
     player->ended = true;
@@ -139,7 +150,8 @@ static bool next(Player *player, Fault *fault) {
   if (!moments_after(player, fault)) return false;
   player->ev = player->event->ev;
   player->last_tid = player->event->tid;
-  player->event = NULL;
+  player->applied = true;
+  leave(player);
   return true;
 }
 
@@ -148,7 +160,8 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
   if (player->broken) return fault_set(fault, FAULT_INVALID, "player: it has failed before");
   bool ok = tracee_ticks(TICK_MS, fault);
   player->pause = PAUSE_NONE;
-  for (int64_t polled = 0; ok && !player->pause && !player->ended && player->ev < until;) {
+  for (int64_t polled = 0;
+       ok && !player->pause && !player->ended && (player->applied || player->ev < until);) {
     if (first && player->nspaces) break;
     if (clock_now() - polled > 1000000) {
       polled = clock_now();

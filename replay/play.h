@@ -93,6 +93,26 @@ typedef struct PlayView {
 
 /* The thread `tid`, or with 0 the one of the event that was applied last. FAULT_NOTFOUND. */
 bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault);
+
+/* From now on every write to these bytes (64 KiB at most) of the thread's process, and of what is
+** forked from it, is a stop: PLAY_WRITE. Watches must not share a page. What the kernel writes is
+** told when its event has been applied, and only where it changed something. Other processes that
+** write by way of shared memory are not seen; a new program ends the watch. */
+bool player_watch(Player *player, const PlayView *view, uint64_t addr, size_t size, int *out_watch,
+                  Fault *fault);
+
+typedef struct PlayWrite {
+  int watch;
+  int32_t pid, tid;
+  uint64_t ev; /* the last event before; of the kernel's writes the event itself */
+  bool by_kernel;
+  uint64_t pc;                                     /* of the instruction; 0: the kernel */
+  uint64_t addr, size;                             /* cut to the range */
+  uint8_t before[WRITE_BYTES], after[WRITE_BYTES]; /* at most so many of the bytes */
+} PlayWrite;
+/* After PLAY_WRITE. The thread stands behind the instruction. */
+const PlayWrite *player_write(const Player *player);
+
 /* All `size` bytes of its memory, as if there were no probes. */
 bool player_read(Player *player, const PlayView *view, uint64_t addr, void *out, size_t size,
                  Fault *fault);

@@ -42,6 +42,16 @@ typedef struct PlayThread {
   bool execs;        /* the next IMAGE of its process is what it asked for */
 } PlayThread;
 
+/* Watched memory in one space. */
+enum { WATCH_MOST = 1 << 16 }; /* bytes */
+typedef struct PlayWatch {
+  uint64_t addr;
+  size_t size;
+  int number;    /* as told to the user */
+  int armed;     /* its number in the probes of the space; -1: the memory is not there */
+  uint8_t *last; /* what was there when it was last looked at */
+} PlayWatch;
+
 /* An address space: a process. Its first thread is kept, stopped, when it ends before the others,
 ** so that the process can be named by it. */
 typedef struct PlaySpace {
@@ -55,6 +65,8 @@ typedef struct PlaySpace {
   bool probes_borrowed;
   MapList patched; /* executable mappings that probes know of */
   bool new_code;   /* there may be others */
+  struct PlayWatch *watches;
+  size_t nwatches, watches_capacity;
 } PlaySpace;
 
 /* Addresses that somebody maps at some time, sorted once `known`. */
@@ -94,6 +106,7 @@ struct Player {
   uint64_t ev;        /* the last one that has been applied */
   int32_t last_tid;
   uint64_t hashes;
+  bool applied; /* the event, which is looked at no more but for what it wrote */
   bool broken, ended;
   PlayFile *files; /* by number */
   size_t nfiles, files_capacity;
@@ -106,6 +119,8 @@ struct Player {
   int nsets; /* of probes */
   PlayPlaces places;
   PlayMoments moments;
+  PlayWrite write; /* the last */
+  int nwatches;
   Probes **kept; /* of processes that ended, for those that borrow from them */
   size_t nkept, kept_capacity;
   char note[160]; /* the recorder's last remark */
@@ -191,6 +206,8 @@ bool patch_code(Player *player, PlayThread *thread, Fault *fault);
 /* The range has gone or has other contents / the whole program has. */
 bool patch_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
 void patch_forget(PlaySpace *space);
+/* The memory is there, but code in it is as it was at first. */
+bool patch_lost(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
 bool patch_fork(PlaySpace *from, PlaySpace *to, Fault *fault);
 /* The space ends. */
 void patch_finish(Player *player, PlaySpace *space);
@@ -214,6 +231,17 @@ bool moments_before(Player *player, Fault *fault);
 bool moments_reached(Player *player, PlayThread *thread, Fault *fault);
 bool moments_after(Player *player, Fault *fault);
 void moments_close(Player *player);
+
+/* ---- play_watch.c */
+
+/* The program has written / does something differ after the event, which is told one by one. */
+void watch_written(Player *player, PlayThread *thread);
+bool watch_compare(Player *player, const Event *event);
+/* The memory has gone; or may be there again. */
+bool watch_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
+bool watch_again(PlayThread *thread, Fault *fault);
+bool watch_copy(const PlaySpace *from, PlaySpace *to, Fault *fault);
+void watch_finish(PlaySpace *space);
 
 /* ---- play_bodies.c */
 

@@ -143,7 +143,9 @@ static bool call_mprotect(PlayThread *thread, const Event *event, Fault *fault) 
   }
   const uint64_t args[6] = {start, end - start,
                             event->args[2] & (PROT_READ | PROT_WRITE | PROT_EXEC)};
-  return child_call(thread, "mprotect", SYS_mprotect, args, NULL, fault);
+  return child_call(thread, "mprotect", SYS_mprotect, args, NULL, fault) &&
+         (!thread->space->probes || probes_protected(thread->space->probes, &thread->tracee, start,
+                                                     end, (int)args[2], fault));
 }
 
 static bool call_mremap(PlayThread *thread, const Event *event, Fault *fault) {
@@ -215,7 +217,7 @@ static bool make_again(Player *player, PlayThread *thread, const Event *event, F
 }
 
 /* What is not there any more, or is there anew. */
-static bool forget_code(PlayThread *thread, const Event *event, Fault *fault) {
+static bool forget(PlayThread *thread, const Event *event, uint64_t brk, Fault *fault) {
   const uint64_t *args = event->args, ret = (uint64_t)event->ret;
   switch (event->nr) {
   case SYS_mmap:
@@ -225,9 +227,11 @@ static bool forget_code(PlayThread *thread, const Event *event, Fault *fault) {
            patch_gone(thread->space, ret, ret + page_up(args[2]), fault);
   case SYS_madvise:
     if (args[2] != MADV_DONTNEED && args[2] != MADV_FREE) return true;
-    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
+    return patch_lost(thread->space, args[0], args[0] + page_up(args[1]), fault);
   case SYS_munmap:
     return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
+  case SYS_brk:
+    return ret >= brk || patch_gone(thread->space, page_up(ret), page_up(brk), fault);
   default:
     return true;
   }
@@ -235,6 +239,8 @@ static bool forget_code(PlayThread *thread, const Event *event, Fault *fault) {
 
 bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
   if (event->ret < 0 && event->ret > -4096) return true;
+  const uint64_t brk = thread->space->maps.brk;
   thread->space->new_code = true;
-  return make_again(player, thread, event, fault) && forget_code(thread, event, fault);
+  return make_again(player, thread, event, fault) && forget(thread, event, brk, fault) &&
+         watch_again(thread, fault);
 }

@@ -45,12 +45,21 @@ bool patch_code(Player *player, PlayThread *thread, Fault *fault) {
 bool patch_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault) {
   if (!space->probes) return true;
   probes_unmap(space->probes, start, end);
-  return maps_remove(&space->patched, start, end, fault);
+  return watch_gone(space, start, end, fault) && maps_remove(&space->patched, start, end, fault);
+}
+
+bool patch_lost(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault) {
+  for (size_t i = 0; i < space->patched.count; i++) {
+    const MapRange *range = &space->patched.ranges[i];
+    if (range->start < end && start < range->end) return patch_gone(space, start, end, fault);
+  }
+  return true;
 }
 
 void patch_forget(PlaySpace *space) {
   if (space->probes) probes_unmap(space->probes, 0, UINT64_MAX);
   maps_finish(&space->patched);
+  watch_finish(space);
   space->new_code = true;
 }
 
@@ -60,13 +69,14 @@ bool patch_fork(PlaySpace *from, PlaySpace *to, Fault *fault) {
   to->new_code = from->new_code;
   if (!from->probes) return true;
   to->probes_borrowed = true;
-  return maps_copy(&from->patched, &to->patched, fault) &&
+  return maps_copy(&from->patched, &to->patched, fault) && watch_copy(from, to, fault) &&
          probes_fork(from->probes, &to->space, &to->probes, fault);
 }
 
 /* Others may write to the same rows; without memory for the list they are leaked, not freed. */
 void patch_finish(Player *player, PlaySpace *space) {
   maps_finish(&space->patched);
+  watch_finish(space);
   if (!space->probes) return;
   if (space->probes_borrowed) {
     probes_free(space->probes);
@@ -116,7 +126,7 @@ bool patch_stop(Player *player, PlayThread *thread, bool *out_go, Fault *fault) 
     player->pause = PAUSE_POINT;
     return true;
   case PROBE_WRITE:
-    player->pause = PAUSE_WRITE;
+    watch_written(player, thread);
     return true;
   }
   return true;

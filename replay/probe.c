@@ -318,6 +318,10 @@ void probes_unmap(Probes *probes, uint64_t start, uint64_t end) {
     }
   }
   probes->npatches = kept;
+  for (size_t i = 0; i < probes->nwatches; i++) {
+    Watch *watch = &probes->watches[i];
+    if (watch->start < end && start < watch->end) watch->live = false;
+  }
 }
 
 /* ---- moments and points */

@@ -133,6 +133,10 @@ bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
 bool probes_watch(Probes *probes, Tracee *tracee, uint64_t addr, uint64_t size, int *out_watch,
                   Fault *fault);
 bool probes_unwatch(Probes *probes, Tracee *tracee, int watch, Fault *fault);
+/* The program has just set the protection of start..end, whole pages: what is watched there stays
+** so. FAULT_UNSUPPORTED: the pages of a watch have become different. */
+bool probes_protected(Probes *probes, Tracee *tracee, uint64_t start, uint64_t end, int prot,
+                      Fault *fault);
 
 /* `pc` is the address of the instruction in the program. What it wrote, cut to the range: size
  *bytes

@@ -80,6 +80,21 @@ bool probes_unwatch(Probes *probes, Tracee *tracee, int index, Fault *fault) {
   return protect(tracee, watch, watch->prot, fault);
 }
 
+bool probes_protected(Probes *probes, Tracee *tracee, uint64_t start, uint64_t end, int prot,
+                      Fault *fault) {
+  for (size_t i = 0; i < probes->nwatches; i++) {
+    Watch *watch = &probes->watches[i];
+    if (!watch->live || watch->end <= start || end <= watch->start) continue;
+    if (watch->start < start || end < watch->end) {
+      return fault_set(fault, FAULT_UNSUPPORTED, "watch: a part of 0x%llx changes its protection",
+                       (unsigned long long)watch->addr);
+    }
+    watch->prot = prot;
+    if (!protect(tracee, watch, prot & ~PROT_WRITE, fault)) return false;
+  }
+  return true;
+}
+
 const ProbeWrite *probes_write(const Probes *probes) { return &probes->write; }
 
 /* By number, for the decoder's arithmetic. */

@@ -33,7 +33,7 @@ bool search_init(Search *search, Job *job) {
 }
 
 void search_finish(Search *search) {
-  state_finish(&search->state);
+  state_release(&search->state);
   free(search->goal_coef);
   free(search->base);
   free(search->trial);

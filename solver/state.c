@@ -13,7 +13,7 @@ bool state_init(State *s, const Net *net, Fault *fault) {
   s->tree_at = malloc(nd * sizeof *s->tree_at);
   s->tree_leaves = calloc(nd, sizeof *s->tree_leaves);
   if (!s->tree_at || !s->tree_leaves) {
-    state_finish(s);
+    state_release(s);
     return fault_oom(fault);
   }
   for (size_t d = 0; d < net->ndefs; d++) {
@@ -43,7 +43,7 @@ bool state_init(State *s, const Net *net, Fault *fault) {
   if (!s->value || !s->act || !s->cap_lo || !s->cap_hi || !s->least || !s->most || !s->scale ||
       !s->weight || !s->violated || !s->where || !s->trees || !s->queued || !s->queue ||
       !s->simple) {
-    state_finish(s);
+    state_release(s);
     return fault_oom(fault);
   }
   for (size_t e = 0; e < net->nexprs; e++) {
@@ -71,7 +71,7 @@ bool state_init(State *s, const Net *net, Fault *fault) {
   return true;
 }
 
-void state_finish(State *s) {
+void state_release(State *s) {
   free(s->value);
   free(s->act);
   free(s->cap_lo);

@@ -35,7 +35,7 @@ typedef struct State {
 } State;
 
 bool state_init(State *state, const Net *net, Fault *fault);
-void state_finish(State *state);
+void state_release(State *state);
 
 /* Take caps from rows, from lo/hi of maxima and minima, and from goal >= cutoff (goal < 0: none).
 ** The assignment stays. Cost: one pass over the network. */

@@ -19,24 +19,35 @@ void vt_poll_end(VtPoll *poll) {
   poll->stmt = NULL;
 }
 
-static void prepare_poll(VtPoll *poll) {
+/* A refused allocation may make every further statement of the connection fail until the one that
+** runs has ended: then nobody could be heard any more. It is known by the second look, and SQLite
+** itself reports what happened. */
+static bool must_end(VtPoll *poll, int rc) {
+  bool again = poll->starved;
+  poll->starved = rc == SQLITE_NOMEM;
+  return rc == SQLITE_INTERRUPT || (again && poll->starved);
+}
+
+static int prepare_poll(VtPoll *poll) {
   sqlite3 *db = vt_db(poll->conn);
   int rc = sqlite3_prepare_v2(db, vt_poll_sql, -1, &poll->stmt, NULL);
   /* A host's authorizer may allow less than that; this much it will. */
-  if (rc == SQLITE_AUTH || rc == SQLITE_ERROR)
+  if (rc == SQLITE_AUTH || rc == SQLITE_ERROR) {
     rc = sqlite3_prepare_v2(db, "SELECT 1", -1, &poll->stmt, NULL);
-  if (rc == SQLITE_INTERRUPT) poll->stopped = true; /* the parser looks as well */
+  }
+  return rc; /* SQLITE_INTERRUPT, too: the parser looks as well */
 }
 
 int vt_poll(VtPoll *poll) {
   if (poll->stopped) return SQLITE_INTERRUPT;
   if (!poll->conn || clock_now() < poll->due) return SQLITE_OK;
   vt_internal_enter(poll->conn);
-  if (!poll->stmt) prepare_poll(poll);
+  int rc = poll->stmt ? SQLITE_OK : prepare_poll(poll);
   if (poll->stmt) {
     sqlite3_step(poll->stmt);
-    poll->stopped = sqlite3_reset(poll->stmt) == SQLITE_INTERRUPT;
+    rc = sqlite3_reset(poll->stmt);
   }
+  poll->stopped = must_end(poll, rc);
   vt_internal_leave(poll->conn);
   poll->due = clock_now() + POLL_NS;
   return poll->stopped ? SQLITE_INTERRUPT : SQLITE_OK;

@@ -29,6 +29,7 @@ typedef struct VtPoll {
   sqlite3_stmt *stmt; /* prepared at the first poll that is due */
   int64_t due;        /* clock_now() of the next real look */
   bool stopped;       /* sticky */
+  bool starved;       /* the last look had no memory */
 } VtPoll;
 
 VtPoll vt_poll_begin(VtConn *conn);

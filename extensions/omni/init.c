@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "extensions/omni/omni.h"
+#include "extensions/omni/functions.h"
+#include "extensions/omni/helper.h"
 
 /* ---- functions ---------------------------------------------------------------------------------
  */
@@ -45,7 +46,55 @@ static const VtError use_errors[] = {{"recording \"x\": No such file or director
                                       "another version of omni made it", "read it with that one"},
                                      {0}};
 
+static const VtArgument record_arguments[] = {
+    {"dir", "TEXT", NULL, "folder to make; must not exist, or be empty"},
+    {"program", "TEXT", NULL, "what to run, looked up in PATH"},
+    {"arguments", "TEXT", "none", "its arguments, any number"},
+    {"options", "TEXT (JSON)", "{}",
+     "as the last argument, made by json() or json_object(): chaos, the seed of a hostile schedule "
+     "(0: none); hash, events between two hashes of the memory (0: by a share of the time); stdin, "
+     "stdout, stderr: files (default: nothing to read, and the output of this process)"},
+    {0}};
+
+static const VtError record_errors[] = {
+    {"unsupported: x", "the program did something that cannot be recorded",
+     "what was recorded until then is in the folder"},
+    {"recording \"x\": there is one already", "the folder is not empty", "another one"},
+    {"unknown option \"x\"; there are chaos, hash, stdin, stdout, stderr", "the last argument",
+     "use one of these"},
+    {"the helper process has gone before it answered", "it was killed from outside", "try again"},
+    {"the helper \"x\" cannot be started: y", "omni.so is gone, or processes are used up", "see y"},
+    {0}};
+
+static const VtArgument verify_arguments[] = {
+    {"dir", "TEXT", "omni_use()", "folder of the recording"}, {0}};
+
+static const VtError verify_errors[] = {
+    {"event n, thread t: x", "the replay does not do what was recorded",
+     "nothing that needs replay can be trusted in this recording; make it again"},
+    {0}};
+
 static const VtFunction functions[] = {
+    {.name = "omni_record",
+     .args = "dir, program, ... [, options]",
+     .nargs = -1,
+     .flags = VT_EFFECT | VT_JSON,
+     .returns = "TEXT (JSON)",
+     .doc = "Runs a program and records it; returns how it ended and what was recorded.",
+     .arguments = record_arguments,
+     .errors = record_errors,
+     .scalar = omni_record},
+    {.name = "omni_verify",
+     .args = "[dir]",
+     .nargs = 0,
+     .optional = 1,
+     .flags = VT_EFFECT | VT_JSON,
+     .returns = "TEXT (JSON)",
+     .doc = "Plays a recording to its end and compares all that was recorded; fails where it "
+            "diverges.",
+     .arguments = verify_arguments,
+     .errors = verify_errors,
+     .scalar = omni_verify},
     {.name = "omni_use",
      .args = "[dir]",
      .nargs = 0,
@@ -70,14 +119,16 @@ static const VtTable *const tables[] = {
 };
 
 static int open_state(VtConn *conn, void *state, Fault *fault) {
-  (void)conn, (void)state, (void)fault;
-  return SQLITE_OK;
+  (void)conn, (void)fault;
+  return omni_library_path(&((OmniState *)state)->library) ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 static void close_state(void *state) {
   OmniState *omni = state;
+  helpers_finish(omni);
   omni_sources_close(omni);
   free(omni->use);
+  free(omni->library);
 }
 
 static const VtExtension omni = {

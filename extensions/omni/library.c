@@ -3,6 +3,7 @@
 */
 #define _GNU_SOURCE /* dladdr */
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -11,7 +12,10 @@
 
 #if defined(SQLITE_CORE)
 
-char *omni_library_path(void) { return NULL; } /* a part of the host's program */
+bool omni_library_path(char **out) { /* a part of the host's program */
+  *out = NULL;
+  return true;
+}
 
 #else
 
@@ -19,13 +23,16 @@ extern const char omni_start[] __attribute__((visibility("hidden"))); /* start.c
 
 /* Loaded, it is in the loader's list by the name it was opened with. As the program that the kernel
 ** started it is not (dladdr gives argv[0]), but then the kernel knows. */
-char *omni_library_path(void) {
+bool omni_library_path(char **out) {
   Dl_info info;
-  if (getauxval(AT_ENTRY) == (unsigned long)(uintptr_t)omni_start) {
-    return realpath("/proc/self/exe", NULL);
+  const char *path = "/proc/self/exe";
+  *out = NULL;
+  if (getauxval(AT_ENTRY) != (unsigned long)(uintptr_t)omni_start) {
+    if (!dladdr(omni_start, &info) || !info.dli_fname || !*info.dli_fname) return true;
+    path = info.dli_fname;
   }
-  if (!dladdr(omni_start, &info) || !info.dli_fname || !*info.dli_fname) return NULL;
-  return realpath(info.dli_fname, NULL);
+  *out = realpath(path, NULL);
+  return *out || errno != ENOMEM;
 }
 
 #endif

@@ -22,8 +22,10 @@ typedef struct OmniSource {
 
 /* Of a connection. */
 typedef struct OmniState {
+  char *library;       /* omni_library_path() when it was loaded, whatever the folder is now */
   char *use;           /* omni_use(), or NULL */
   OmniSource *sources; /* also some that nobody reads now: opening costs more than keeping */
+  struct Helper *helpers;
 } OmniState;
 
 /* The recording in `dir`, or in the one that omni_use() named when dir is NULL. Release it. */
@@ -40,9 +42,9 @@ const char *omni_chunk_name(int kind);
 enum { SIGNAL_NAME = 24 };
 const char *omni_signal_name(int signal, char out[SIGNAL_NAME]);
 
-/* Absolute path of this shared object (a copy, to be freed), or NULL when it has none of its own.
- */
-char *omni_library_path(void);
+/* Absolute path of this shared object (to be freed), or NULL when it has none of its own. False: no
+** memory. */
+bool omni_library_path(char **out);
 
 extern const VtTable omni_events_table;
 extern const VtTable omni_chunks_table;

@@ -96,10 +96,14 @@ static bool meet_image(PeopleCursor *cur, const Event *event) {
   int at = 0;
   Process *process = process_get(cur, event, event->pid);
   const Chunk *path = omni_chunk(event, CHUNK_PATH, &at);
+  /* The first program was not started by a call of the run. */
+  const char *first = recording_meta(cur->base.source->recording, "program");
   if (!process) return false;
-  process->images++;
-  if (!path) return true;
-  process->program = arena_strndup(&cur->base.base.arena, (const char *)path->bytes, path->size);
+  bool is_first = process->images++ == 0 && cur->nprocesses == 1;
+  if (!path && !(is_first && first)) return true;
+  process->program =
+      path ? arena_strndup(&cur->base.base.arena, (const char *)path->bytes, path->size)
+           : arena_strdup(&cur->base.base.arena, first);
   return process->program != NULL;
 }
 

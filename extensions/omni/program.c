@@ -11,10 +11,16 @@
 
 #include "base/array.h"
 #include "extensions/omni/omni.h"
+#include "extensions/omni/serve.h"
 
 static const char help[] =
     "omni: a run of a program, recorded once, asked any number of times\n"
     "\n"
+    "  omni.so record [-o DIR] [--chaos SEED] [--hash N] -- PROGRAM [ARGUMENT...]\n"
+    "                                   run it and record it; ends as it does. DIR is\n"
+    "                                   PROGRAM.omni unless given. --chaos: a hostile schedule;\n"
+    "                                   --hash: hash the memory at every N-th event\n"
+    "  omni.so verify DIR               play it and compare everything\n"
     "  omni.so info DIR                 what the recording says of itself\n"
     "  omni.so shell DIR [ARGUMENT...]  the sqlite3 shell with that recording chosen;\n"
     "                                   the arguments are sqlite3's\n"
@@ -58,8 +64,9 @@ static const struct {
   const char *name;
   int (*run)(int argc, char **argv);
 } commands[] = {
-    {"--help", show_help},       {"-h", show_help},        {"help", show_help},
-    {"info", program_info},      {"shell", program_shell}, {"version", show_version},
+    {"--help", show_help},       {"-h", show_help},          {"help", show_help},
+    {"record", program_record},  {"verify", program_verify}, {"helper", program_helper},
+    {"info", program_info},      {"shell", program_shell},   {"version", show_version},
     {"--version", show_version},
 };
 

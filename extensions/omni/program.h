@@ -18,6 +18,8 @@ int program_usage(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The commands: argv[0] is the command's name. */
+int program_record(int argc, char **argv);
+int program_verify(int argc, char **argv);
 int program_info(int argc, char **argv);
 int program_shell(int argc, char **argv);
 

@@ -61,7 +61,8 @@ static void add_word(Text *text, const char *word) {
 
 /* Not the symbolic link, but where it leads: that is what SQLite finds the entry point by. */
 static bool add_load(Text *text, Fault *fault) {
-  char *path = omni_library_path();
+  char *path;
+  if (!omni_library_path(&path)) return fault_oom(fault);
   if (!path) return fault_set(fault, FAULT_IO, "the path of omni.so is not known");
   text_add(text, ".load ");
   add_word(text, path);
