@@ -84,7 +84,7 @@ static bool apply_thread(Player *player, const Event *event, Fault *fault) {
   case EVENT_EXIT:
     return play_write(thread->space, event, fault) && child_end(player, thread, fault);
   case EVENT_SWITCH:
-    return fault_set(fault, FAULT_UNSUPPORTED, "event %" PRIu64 ": a switch of threads", event->ev);
+    return step_switch(player, thread, event, fault);
   default:
     return play_diverged(player, event, fault, "an event of unknown kind %d", (int)event->kind);
   }
@@ -108,23 +108,29 @@ static bool apply(Player *player, const Event *event, Fault *fault) {
   }
 }
 
-static bool compare_hash(Player *player, const Event *event, Fault *fault) {
-  PlayThread *thread = child_find(player, event->tid);
-  uint64_t memory, registers;
-  if (!thread || !event->has_hash || !player->options.hashes) return true;
-  PatchView patches = {player, thread->space};
+bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, uint64_t *out, Fault *fault) {
+  PatchView patches = {player, space};
   const StateView view = {patch_page, &patches};
-  if (!state_memory(&thread->space->state, &thread->space->space, &thread->space->maps, &view,
-                    &memory, fault) ||
-      !state_registers(&thread->tracee, &registers, fault)) {
+  uint64_t memory, registers;
+  if (!state_memory(&space->state, &space->space, &space->maps, &view, &memory, fault) ||
+      !state_registers(tracee, &registers, fault)) {
     return false;
   }
+  *out = memory ^ registers;
+  return true;
+}
+
+static bool compare_hash(Player *player, const Event *event, Fault *fault) {
+  PlayThread *thread = child_find(player, event->tid);
+  uint64_t hash;
+  if (!thread || !event->has_hash || !player->options.hashes) return true;
+  if (!play_hash(player, thread->space, &thread->tracee, &hash, fault)) return false;
   player->hashes++;
-  if ((memory ^ registers) == event->hash) return true;
+  if (hash == event->hash) return true;
   return play_diverged(player, event, fault,
                        "memory or registers are not what they were: hash %016" PRIx64
                        " expected, got %016" PRIx64,
-                       event->hash, memory ^ registers);
+                       event->hash, hash);
 }
 
 /* Done with the event, unless there is something to tell of what it wrote. */

@@ -39,6 +39,7 @@ typedef struct PlayThread {
   uint64_t fault_at; /* si_addr */
   int64_t again;     /* -512...: the last call, which will be made again unless a handler runs */
   bool fresh;        /* an IMAGE was built and it has not run yet */
+  bool searching;    /* the place of a SWITCH is looked for by its probes */
   bool execs;        /* the next IMAGE of its process is what it asked for */
 } PlayThread;
 
@@ -133,6 +134,9 @@ struct Player {
 /* Fills the fault with FAULT_CORRUPT and "event E, thread T: ...". Returns false. */
 bool play_diverged(const Player *player, const Event *event, Fault *fault, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Of memory and the registers, as events have it. */
+bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, uint64_t *out, Fault *fault);
 
 /* ---- play_child.c */
 
@@ -260,5 +264,12 @@ bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fa
 bool step_enter(Player *player, PlayThread *thread, const Event *event, Fault *fault);
 bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fault);
 bool step_signal(Player *player, PlayThread *thread, const Event *event, Fault *fault);
+/* "expected ..., got " where it stands. Returns false. */
+bool step_parted(const Player *player, PlayThread *thread, const Event *event, const char *expected,
+                 Fault *fault);
+
+/* ---- play_point.c */
+
+bool step_switch(Player *player, PlayThread *thread, const Event *event, Fault *fault);
 
 #endif

@@ -122,8 +122,8 @@ static void describe(const PlayThread *thread, char *out, size_t size) {
   }
 }
 
-static bool parted(const Player *player, PlayThread *thread, const Event *event,
-                   const char *expected, Fault *fault) {
+bool step_parted(const Player *player, PlayThread *thread, const Event *event, const char *expected,
+                 Fault *fault) {
   char got[160];
   if (!tracee_regs(&thread->tracee, fault)) return false;
   describe(thread, got, sizeof got);
@@ -143,7 +143,7 @@ static bool to_call(Player *player, PlayThread *thread, const Event *event, Faul
     return true;
   }
   describe_call(expected, sizeof expected, event->nr, event->args);
-  return parted(player, thread, event, expected, fault);
+  return step_parted(player, thread, event, expected, fault);
 }
 
 bool step_enter(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
@@ -268,7 +268,7 @@ bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fa
   if (thread->stand != STAND_FAULT || thread->signal != SIGSEGV ||
       !trap_decode(code, got, &kind, &length, &number) || (int)kind != event->nr ||
       event->regs.rip != rip + (unsigned)length) {
-    return parted(player, thread, event, expected, fault);
+    return step_parted(player, thread, event, expected, fault);
   }
   thread->stand = STAND_READY;
   return play_registers(thread, &event->regs, fault);
@@ -292,15 +292,9 @@ bool step_signal(Player *player, PlayThread *thread, const Event *event, Fault *
     if (thread->stand == STAND_READY && !step_run(player, thread, fault)) return false;
     if (thread->stand != STAND_FAULT || thread->signal != event->nr) {
       snprintf(expected, sizeof expected, "signal %d", event->nr);
-      return parted(player, thread, event, expected, fault);
+      return step_parted(player, thread, event, expected, fault);
     }
     thread->stand = STAND_READY;
-  }
-  for (int i = 0; i < event->nchunks; i++) {
-    if (event->chunks[i].kind == CHUNK_POINT) {
-      return fault_set(fault, FAULT_UNSUPPORTED, "event %llu: a signal in the program's own code",
-                       (unsigned long long)event->ev);
-    }
   }
   if (!event->has_regs) return true; /* nothing that the program sees */
   return play_write(thread->space, event, fault) && play_registers(thread, &event->regs, fault) &&

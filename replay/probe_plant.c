@@ -229,9 +229,15 @@ static bool emit_insn(Probes *probes, Patch *patch, Asm *code, const Insn *insn)
   const Step stub = {.kind = STEP_STUB, .offset = (uint32_t)code->size, .at = insn->at};
   if (!add_step(patch, &stub)) return false;
   bool taken = false; /* something is done only when the branch is taken */
+  /* Stops come before rows: who goes on from the address of a stop finds all as it was. */
   for (size_t i = 0; i < patch->nactions; i++) {
     const Action *action = &patch->actions[i];
-    if (action->at != insn->at) continue;
+    if (action->at != insn->at || action->kind < ACTION_COUNT) continue;
+    if (!emit_action(probes, patch, code, action)) return false;
+  }
+  for (size_t i = 0; i < patch->nactions; i++) {
+    const Action *action = &patch->actions[i];
+    if (action->at != insn->at || action->kind >= ACTION_COUNT) continue;
     if (action->kind == ACTION_TAIL && insn->kind == INSN_BRANCH) {
       taken = true;
     } else if (!emit_action(probes, patch, code, action)) {

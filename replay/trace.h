@@ -45,9 +45,11 @@ typedef enum EventKind {
                   ** It faults (SIGSEGV) in replay as it did when recorded: the recorder has replaced
                   ** it in the code (see traps.h), which IMAGE and mmap events tell as OUT */
   EVENT_SIGNAL,   /* signal nr was delivered; chunk SIGINFO. With a handler: regs after entering it,
-                  ** OUT: the frame; without: what the default action left. If the thread was at a
-                  ** place of its own (no system call before), POINT chunks tell where */
-  EVENT_SWITCH,   /* the thread was made to give way at a place of its own: POINT chunks, regs */
+                  ** OUT: the frame; without: what the default action left. It comes at the end of
+                  ** a call, or of an instruction of its own that faults (si_code > 0), or at a
+                  ** place of its own that a SWITCH just before tells */
+  EVENT_SWITCH,   /* the thread was made to stop at a place of its own, to give way or for a signal:
+                  ** regs, and POINT chunks: memory, which together tell the place from others */
   EVENT_EXIT,     /* the thread ended (nr: exit code); OUT: what the kernel cleared in memory */
   EVENT_END,      /* the process ended; ret: wait status */
   EVENT_NOTE,     /* the recorder's remark, PATH: its text ("unsupported: ...") */
@@ -73,7 +75,7 @@ typedef enum ChunkKind {
   CHUNK_META,    /* key, NUL, value */
   CHUNK_STAT,    /* of a file: a TraceFile */
   CHUNK_SIGINFO, /* siginfo_t */
-  CHUNK_POINT,   /* memory that tells this state from others that look alike, at addr */
+  CHUNK_POINT,   /* memory that tells this state from others that look alike: whole words at addr */
   CHUNK_XSTATE,  /* the extended state (NT_X86_XSTATE), where it matters */
   CHUNK_SHARED   /* a file that is mapped MAP_SHARED has changed by other ways than its mappings:
                  ** u64 file number, then the bytes it has at offset addr */

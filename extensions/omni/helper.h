@@ -23,13 +23,13 @@ bool helper_ask(Helper *helper, int fd, Fault *fault);
 /* The next message of the answer is in helper->wire when true. A WIRE_FAULT is false, with what it
 ** says; so are the user's wish to stop (FAULT_INTERRUPT, the helper told) and a helper that has
 ** gone. `wait` in ms, -1: as long as it takes; wire.kind is WIRE_NONE when nothing came meanwhile.
- */
+*/
 bool helper_hear(Helper *helper, VtPoll *poll, int wait, Fault *fault);
 /* Waits for WIRE_DONE, passing over WIRE_NEWS. */
 bool helper_answer(Helper *helper, VtPoll *poll, Fault *fault);
 /* Lets it end, whatever it does; NULL is allowed. Takes no time: what is left of it is waited for
-*at
-** the next start or when the connection closes. */
+ *at
+ ** the next start or when the connection closes. */
 void helper_end(Helper *helper);
 /* Waits for all that were let go. */
 void helpers_finish(OmniState *state);

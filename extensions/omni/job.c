@@ -13,8 +13,8 @@ static bool verify(Recording *recording, Stop *stop, VerifySummary *out, Fault *
             player_run(player, UINT64_MAX, &end, fault);
   player_close(player);
   if (!ok) return false;
-  *out = (VerifySummary){
-      .events = end.ev, .hashes = end.hashes, .cut = recording_is_cut(recording)};
+  *out =
+      (VerifySummary){.events = end.ev, .hashes = end.hashes, .cut = recording_is_cut(recording)};
   return true;
 }
 

@@ -48,12 +48,15 @@ __asm__(
     /* writes where it must not; the handler goes on */
     "play_fault:\n movb $1, 0x400000\n hlt\n"
     "play_handler:\n mov (%rsp), %rdi\n mov $231, %eax\n syscall\n hlt\n"
+    /* counts for ever; every round has the same registers */
+    "play_count:\n incq 0x500000\n jmp play_count\n"
+    "play_counted:\n mov 0x500000, %rdi\n mov $231, %eax\n syscall\n hlt\n"
     /* for ever */
     "play_spin:\n jmp play_spin\n"
     "play_code_end:\n");
 
 extern const char play_code[], play_code_end[], play_sum[], play_tsc[], play_fork[], play_thread[],
-    play_heap[], play_fault[], play_handler[], play_spin[];
+    play_heap[], play_fault[], play_handler[], play_count[], play_counted[], play_spin[];
 
 static Forge forge;
 
@@ -226,6 +229,35 @@ static void test_fault(void) {
   check_plays("a fault of its own finds its handler");
 }
 
+/* A signal in the midst of a loop, whose rounds differ in memory alone. */
+static void forge_place(uint64_t round, uint64_t told) {
+  siginfo_t info = {.si_signo = SIGALRM, .si_code = SI_TIMER};
+  begin(play_count);
+  forge_event(&forge, EVENT_SWITCH, FORGE_TID);
+  forge.event.has_regs = true;
+  forge.event.regs.rip = FORGE_CODE + (uint64_t)(play_count - play_code);
+  forge.event.regs.rsp = FORGE_STACK - 64;
+  forge.event.regs.eflags = 0x202 | (__builtin_parityll(round & 0xff) ? 0 : 4); /* of the sum */
+  forge_chunk(&forge, CHUNK_POINT, FORGE_DATA, &round, sizeof round);
+  forge_add(&forge);
+  forge_event(&forge, EVENT_SIGNAL, FORGE_TID);
+  forge.event.nr = SIGALRM;
+  forge_chunk(&forge, CHUNK_SIGINFO, 0, &info, sizeof info);
+  forge.event.has_regs = true;
+  forge.event.regs.rip = FORGE_CODE + (uint64_t)(play_counted - play_code);
+  forge.event.regs.rsp = FORGE_STACK - 256;
+  forge_add(&forge);
+  leave(told);
+}
+
+static void test_place(void) {
+  const uint64_t round = 20000001;
+  forge_place(round, round);
+  check_plays("a place is found by its memory");
+  forge_place(round, round + 1);
+  check_refused(FAULT_CORRUPT, "expected exit_group", "and not at another round");
+}
+
 /* ---- processes and threads */
 
 static void test_fork(void) {
@@ -362,6 +394,7 @@ int main(void) {
   test_tsc();
   test_heap();
   test_fault();
+  test_place();
   test_fork();
   test_thread();
   test_stopped();
