@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "replay/dwarf_index.h"
+#include "replay/dwarf_scope.h"
 
 /* ---- by name */
 
@@ -167,4 +168,62 @@ bool dwarf_function_named(Dwarf *dwarf, const char *name, size_t i, size_t *out,
   size_t count = 0, found;
   while (count < i && find_name(dwarf, NAMES_FUNCTIONS, name, count, &found, fault)) count++;
   return find_name(dwarf, NAMES_LINKAGE, name, i - count, out, fault);
+}
+
+/* ---- globals and types */
+
+static bool get_named(Dwarf *dwarf, const IndexName *entry, Die *out, Fault *fault) {
+  return die_at(dwarf, entry->die, out) ||
+         fault_set(fault, FAULT_CORRUPT, "%s: its entry is broken", entry->name);
+}
+
+bool dwarf_global_count(Dwarf *dwarf, size_t *out, Fault *fault) {
+  const DwarfIndex *index = dwarf_index_get(dwarf, fault);
+  if (!index) return false;
+  *out = index->nglobals;
+  return true;
+}
+
+bool dwarf_global_get(Dwarf *dwarf, size_t i, DwarfGlobal *out, Fault *fault) {
+  const DwarfIndex *index = dwarf_index_get(dwarf, fault);
+  Die die;
+  if (!index) return false;
+  if (i >= index->nglobals)
+    return fault_set(fault, FAULT_INVALID, "global %zu: there are %zu", i, index->nglobals);
+  const IndexName *entry = &index->globals[i];
+  if (!get_named(dwarf, entry, &die, fault)) return false;
+  *out = (DwarfGlobal){.die = entry->die,
+                       .name = entry->name,
+                       .external = die_flag(&die, DW_AT_external),
+                       .is_local = entry->local};
+  out->file = dwarf_declared_at(&die, &out->line);
+  return true;
+}
+
+bool dwarf_global_named(Dwarf *dwarf, const char *name, size_t i, size_t *out, Fault *fault) {
+  return find_name(dwarf, NAMES_GLOBALS, name, i, out, fault);
+}
+
+bool dwarf_type_count(Dwarf *dwarf, size_t *out, Fault *fault) {
+  const DwarfIndex *index = dwarf_index_get(dwarf, fault);
+  if (!index) return false;
+  *out = index->ntypes;
+  return true;
+}
+
+bool dwarf_type_get(Dwarf *dwarf, size_t i, DwarfNamed *out, Fault *fault) {
+  const DwarfIndex *index = dwarf_index_get(dwarf, fault);
+  Die die;
+  if (!index) return false;
+  if (i >= index->ntypes)
+    return fault_set(fault, FAULT_INVALID, "type %zu: there are %zu", i, index->ntypes);
+  const IndexName *entry = &index->types[i];
+  if (!get_named(dwarf, entry, &die, fault)) return false;
+  *out = (DwarfNamed){.die = entry->die, .name = entry->name};
+  out->file = dwarf_declared_at(&die, &out->line);
+  return true;
+}
+
+bool dwarf_type_named(Dwarf *dwarf, const char *name, size_t i, size_t *out, Fault *fault) {
+  return find_name(dwarf, NAMES_TYPES, name, i, out, fault);
 }

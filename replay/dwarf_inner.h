@@ -123,6 +123,7 @@ struct Dwarf {
   size_t bad_units;
   struct DwarfIndex *index;
   struct DwarfLines *lines;
+  Map types, scopes; /* by entry; in the arena */
   Map line_tables;   /* (file, offset): the table */
   LineTable *tables; /* all */
 };
@@ -189,6 +190,11 @@ bool die_next_child(DieChildren *children, Die *out);
 
 /* .debug_addr, by index. */
 bool dwarf_address(const DwarfUnit *unit, uint64_t index, uint64_t *out);
+
+/* ---- dwarf_find.c */
+
+/* The path of the file that an entry was declared in, and the line; "" and 0: unknown. */
+const char *dwarf_declared_at(const Die *die, uint32_t *out_line);
 
 /* ---- dwarf_line_table.c */
 

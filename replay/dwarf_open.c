@@ -67,6 +67,8 @@ void dwarf_close(Dwarf *dwarf) {
   dwarf_abbrevs_free(dwarf->abbrevs);
   map_finish(&dwarf->abbrev_of);
   map_finish(&dwarf->signatures);
+  map_finish(&dwarf->types);
+  map_finish(&dwarf->scopes);
   map_finish(&dwarf->line_tables);
   arena_finish(&dwarf->arena);
   free(dwarf->units);
