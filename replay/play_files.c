@@ -87,7 +87,9 @@ static bool copy_file(PlayFile *file, uint32_t number, Fault *fault) {
   const off_t size = (off_t)file->about.size;
   off_t at = 0;
   bool ok = ftruncate(fd, size) == 0;
-  while (ok && at < size) ok = sendfile(fd, file->fd - 1, &at, (size_t)(size - at)) > 0;
+  while (ok && at < size) {
+    ok = sendfile(fd, file->fd - 1, &at, (size_t)(size - at)) > 0 || errno == EINTR;
+  }
   if (!ok) {
     refused(file, number, fault);
     close(fd);

@@ -4,6 +4,7 @@
 #include "replay/traps.h"
 
 #include <Zydis/Zydis.h>
+#include <cpuid.h>
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,10 @@ bool trap_decode(const uint8_t *bytes, size_t size, TrapKind *out_kind, int *out
     *out_kind = TRAP_RDTSC;
     return true;
   }
+  if (at[1] == 0xa2 || at[1] == 0x08) {
+    *out_kind = TRAP_CPUID;
+    return true;
+  }
   if (left < 3) return false;
   *out_length = has_rex + 3;
   if (at[1] == 0x01 && (at[2] == 0xf8 || at[2] == 0xf9)) {
@@ -64,6 +69,15 @@ static bool random_word(unsigned long long *out, struct user_regs_struct *regs) 
   return true;
 }
 
+static void say_cpuid(struct user_regs_struct *regs) {
+  uint32_t a, b, c, d;
+  __cpuid_count((uint32_t)regs->rax, (uint32_t)regs->rcx, a, b, c, d);
+  regs->rax = a;
+  regs->rbx = b;
+  regs->rcx = c;
+  regs->rdx = d;
+}
+
 void trap_carry_out(TrapKind kind, int length, int number, struct user_regs_struct *regs) {
   unsigned cpu = 0;
   const uint64_t now = __rdtscp(&cpu);
@@ -74,6 +88,9 @@ void trap_carry_out(TrapKind kind, int length, int number, struct user_regs_stru
     regs->rax = now & 0xffffffff;
     regs->rdx = now >> 32;
     if (kind == TRAP_RDTSCP) regs->rcx = cpu;
+    return;
+  case TRAP_CPUID:
+    say_cpuid(regs);
     return;
   default:
     if (!random_word(general(regs, number), regs)) *general(regs, number) = 0;
@@ -92,6 +109,9 @@ static bool replace(const uint8_t *at, size_t left, TrapSite *out) {
   case TRAP_RDTSC:
     out->bytes[1] = 0x32;
     return at[1] == 0x31;
+  case TRAP_CPUID:
+    out->bytes[1] = 0x08;
+    return at[1] == 0xa2;
   case TRAP_RDTSCP:
     out->bytes[2] = 0xf8;
     return at[2] == 0xf9;
@@ -172,6 +192,7 @@ static uint64_t function_of(const Finder *finder, uint64_t addr) {
 
 /* Bytes that are no code soon show something that programs do not do. */
 static bool is_usual(const ZydisDecodedInstruction *found) {
+  if (found->mnemonic == ZYDIS_MNEMONIC_INT3) return true; /* padding */
   switch (found->meta.category) {
   case ZYDIS_CATEGORY_INTERRUPT:
   case ZYDIS_CATEGORY_IO:

@@ -1,5 +1,6 @@
 /*
-** Instructions whose result is the machine's choice: the time stamp counter, random numbers. Where
+** Instructions whose result is the machine's choice: the time stamp counter, random numbers, which
+** processor it is (virtual ones move between real ones, whose numbers cpuid shows). Where
 ** the processor cannot be made to trap them, they are replaced in the program's code, byte for
 *byte,
 ** by instructions of the same length that only a kernel may run: the program then gets a SIGSEGV,
@@ -7,6 +8,7 @@
 **
 **   rdtsc    0f 31      ->  rdmsr          0f 32
 **   rdtscp   0f 01 f9   ->  swapgs         0f 01 f8
+**   cpuid    0f a2      ->  invd           0f 08
 **   rdrand r 0f c7 /6   ->  mov %cr0, r    0f 20 c0+r   (with its REX; 16 bits: not replaced)
 **   rdseed r 0f c7 /7   ->  mov %cr2, r    0f 20 d0+r
 **

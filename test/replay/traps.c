@@ -5,6 +5,7 @@
 #include "replay/traps.h"
 
 #include <assert.h>
+#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ static size_t ask_objdump(const char *path, uint64_t *out, size_t max) {
   char command[512], line[512];
   size_t n = 0;
   snprintf(command, sizeof command,
-           "objdump -d --no-show-raw-insn '%s' | grep -E '\\s(rdtscp?|rdrand|rdseed)\\b'", path);
+           "objdump -d --no-show-raw-insn '%s' | grep -E '\\s(rdtscp?|rdrand|rdseed|cpuid)\\b'",
+           path);
   FILE *pipe = popen(command, "r");
   assert(pipe);
   while (fgets(line, sizeof line, pipe) && n < max) out[n++] = strtoull(line, NULL, 16);
@@ -50,6 +52,8 @@ static void test_decode(void) {
   } cases[] = {
       {{0x0f, 0x31}, 2, TRAP_RDTSC, 2, 0},
       {{0x0f, 0x32}, 2, TRAP_RDTSC, 2, 0},
+      {{0x0f, 0xa2}, 2, TRAP_CPUID, 2, 0},
+      {{0x0f, 0x08}, 2, TRAP_CPUID, 2, 0},
       {{0x0f, 0x01, 0xf9}, 3, TRAP_RDTSCP, 3, 0},
       {{0x0f, 0x01, 0xf8}, 3, TRAP_RDTSCP, 3, 0},
       {{0x0f, 0xc7, 0xf1}, 3, TRAP_RDRAND, 3, 1},
@@ -78,9 +82,18 @@ static void test_carry_out(void) {
   assert(regs.r10 != 7 && regs.eflags == 0x3 && regs.rip == 106);
 }
 
+static void test_cpuid(void) {
+  struct user_regs_struct regs = {.rip = 100, .rax = 0xffffffff00000000, .rcx = 0};
+  uint32_t a, b, c, d;
+  __cpuid_count(0, 0, a, b, c, d);
+  trap_carry_out(TRAP_CPUID, 2, 0, &regs);
+  assert(regs.rax == a && regs.rbx == b && regs.rcx == c && regs.rdx == d && regs.rip == 102);
+}
+
 int main(void) {
   test_decode();
   test_carry_out();
+  test_cpuid();
   test_file("/lib64/ld-linux-x86-64.so.2", 1);
   test_file("/lib/x86_64-linux-gnu/libc.so.6", 1);
   test_file("/usr/bin/dash", 0);
