@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "replay/functions.h"
+#include "replay/unwind.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -85,6 +86,30 @@ static void read_functions(const ElfFile *elf, const Cfi *cfi) {
   functions_free(functions);
 }
 
+/* A stack full of addresses of the code. */
+static void unwind_all(const Cfi *cfi) {
+  Fault fault = {0};
+  Unwinder *unwinder;
+  uint64_t stack[64], registers[CFI_REGISTERS];
+  size_t count;
+  UnwindEnd end;
+  const UnwindMemory memory = {0x10000, (const uint8_t *)stack, sizeof stack, some_memory, NULL};
+  const CfiRange *ranges = cfi_ranges(cfi, &count);
+  if (!count) return;
+  for (size_t i = 0; i < 64; i++) stack[i] = ranges[i % count].lo + i % 3;
+  for (size_t i = 0; i < CFI_REGISTERS; i++) registers[i] = 0x10000 + i;
+  if (!unwinder_create(&unwinder, &fault)) return;
+  for (int guess = 0; guess < 2 && unwinder_map(unwinder, 0, UINT64_MAX, 0, cfi, &fault); guess++) {
+    unwinder_guess(unwinder, guess);
+    for (size_t i = 0; i < count && i < 20; i++) {
+      uint64_t pcs[100];
+      registers[CFI_RIP] = ranges[i].lo + i % 5;
+      must(unwind_pcs(unwinder, &memory, registers, UINT32_MAX, pcs, 100, &end) >= 1, "no frame");
+    }
+  }
+  unwinder_free(unwinder);
+}
+
 /* Rows are where they were asked for, and follow each other. */
 static void read_cfi(const ElfFile *elf) {
   Fault fault = {0};
@@ -106,6 +131,7 @@ static void read_cfi(const ElfFile *elf) {
     }
   }
   read_functions(elf, cfi);
+  unwind_all(cfi);
   cfi_free(cfi);
 }
 
