@@ -91,6 +91,13 @@ Var model_choice(Model *model, int count) {
   return first;
 }
 
+void model_expect(Model *model, size_t count) { reserve_vars(model, count); }
+
+int32_t model_choice_of(const Model *model, Var var) {
+  if (var < 0 || (size_t)var >= model->nvars || model->vars[var].kind != VAR_VALUE) return -1;
+  return model->vars[var].owner;
+}
+
 static bool bounds_valid(Model *model, const char *kind, double lo, double hi) {
   if (!model_ok(model)) return false;
   if (!isfinite(lo) || !isfinite(hi) || lo > hi) {

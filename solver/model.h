@@ -90,6 +90,10 @@ const Fault *model_fault(const Model *model);
 
 /* A choice among `count` >= 1 values: `count` consecutive 0/1 variables, the first is returned. */
 Var model_choice(Model *model, int count);
+/* That many variables are about to be made: their memory is then taken at once. */
+void model_expect(Model *model, size_t count);
+/* Which choice the variable is a value of (0, 1, … in the order they were made); -1: of none. */
+int32_t model_choice_of(const Model *model, Var var);
 /* An integer in lo..hi / a real in [lo, hi]; |bounds| <= 2^53 for integers, finite. */
 Var model_integer(Model *model, double lo, double hi);
 Var model_real(Model *model, double lo, double hi);

@@ -214,14 +214,11 @@ static Lit at_most_zero(const Algebra *algebra, const Lin *difference, bool stri
 static Lit compare_to_zero(const Algebra *algebra, SqlOp op, const Lin *difference) {
   Lin flipped = {0};
   Lit lit = LIT_FALSE;
+  if (op == SQL_OP_LT || op == SQL_OP_LE) {
+    return at_most_zero(algebra, difference, op == SQL_OP_LT);
+  }
   lin_add_lin(&flipped, difference, -1);
   switch (op) {
-  case SQL_OP_LT:
-    lit = at_most_zero(algebra, difference, true);
-    break;
-  case SQL_OP_LE:
-    lit = at_most_zero(algebra, difference, false);
-    break;
   case SQL_OP_GT:
     lit = at_most_zero(algebra, &flipped, true);
     break;

@@ -115,8 +115,7 @@ void compiler_finish(Compiler *compiler) {
   }
   free(compiler->rules);
   free(compiler->origins);
-  free(compiler->owner);
-  free(compiler->owner_row);
+  free(compiler->owners);
   model_destroy(compiler->model);
   arena_finish(&compiler->arena);
   *compiler = (Compiler){0};

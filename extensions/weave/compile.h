@@ -143,6 +143,12 @@ typedef struct Origin {
   const char *detail; /* the condition with its numbers, NULL */
 } Origin;
 
+/* Whose choice it is. */
+typedef struct ChoiceOwner {
+  Decision *decision;
+  uint32_t row;
+} ChoiceOwner;
+
 struct Compiler {
   sqlite3 *db;
   const Declaration *declaration;
@@ -162,9 +168,8 @@ struct Compiler {
   bool record_origins; /* keep keys and details (weave_explain, weave_whynot) */
   Origin *origins;
   size_t norigins, origins_capacity;
-  Decision **owner;    /* per variable of a choice: whose it is … */
-  uint32_t *owner_row; /* … and which row's */
-  size_t owners, owners_capacity, owner_rows_capacity;
+  ChoiceOwner *owners; /* per choice of the model */
+  size_t nowners, owners_capacity;
   SymRelation *relations; /* for compiler_finish() */
   sqlite3_stmt *snapshot;
   const char *versions; /* of the databases, when they were read */

@@ -238,21 +238,26 @@ out:
 
 /* ---- variables ------------------------------------------------------------------------------ */
 
-static bool add_owner(Compiler *compiler, Decision *decision, size_t row, Var first, int count) {
-  size_t end = (size_t)first + (size_t)count;
-  if (end > MAX_LITERALS) {
-    return fault_set(compiler->fault, FAULT_LIMIT,
-                     "%zu candidate values over all rows; the limit is %d", end, MAX_LITERALS);
-  }
-  if (!array_grow(compiler->owner, compiler->owners_capacity, end) ||
-      !array_grow(compiler->owner_row, compiler->owner_rows_capacity, end)) {
+static bool add_owner(Compiler *compiler, Decision *decision, size_t row) {
+  if (!array_grow(compiler->owners, compiler->owners_capacity, compiler->nowners + 1)) {
     return fault_oom(compiler->fault);
   }
-  for (size_t v = (size_t)first; v < end; v++) {
-    compiler->owner[v] = decision;
-    compiler->owner_row[v] = (uint32_t)row;
+  compiler->owners[compiler->nowners++] = (ChoiceOwner){decision, (uint32_t)row};
+  return true;
+}
+
+/* Room for the choices of all rows, unless they are too many. */
+static bool expect_choices(Compiler *compiler, const Decision *decision, const bool *in_scope) {
+  size_t count = 0;
+  for (size_t r = 0; r < decision->table->nrows && count <= MAX_LITERALS; r++) {
+    if (in_scope[r]) count += (size_t)decision->domains[decision->domain[r]].count;
   }
-  compiler->owners = end;
+  if (model_nvars(compiler->model) + count > MAX_LITERALS) {
+    return fault_set(compiler->fault, FAULT_LIMIT,
+                     "%zu candidate values over all rows; the limit is %d",
+                     model_nvars(compiler->model) + count, MAX_LITERALS);
+  }
+  model_expect(compiler->model, count);
   return true;
 }
 
@@ -272,8 +277,7 @@ static bool make_choice(Compiler *compiler, Decision *decision, size_t row) {
   }
   Var first = model_choice(compiler->model, domain->count);
   decision->first[row] = first;
-  if (!add_owner(compiler, decision, row, first, domain->count)) return false;
-  return true;
+  return add_owner(compiler, decision, row);
 }
 
 static bool make_number(Compiler *compiler, Decision *decision, size_t row) {
@@ -449,7 +453,7 @@ static bool load_decision(Compiler *compiler, Decision *decision, const bool *in
   if (!range && !load_values(compiler, decision, in_scope)) return false;
   size_t nchoice_domains = decision->ndomains;
   Map constants = {0};
-  bool ok = true;
+  bool ok = decision->numeric || expect_choices(compiler, decision, in_scope);
   for (size_t r = 0; r < table->nrows && ok; r++) {
     ok = !in_scope[r]        ? make_constant(compiler, decision, r, &constants)
          : decision->numeric ? make_number(compiler, decision, r)

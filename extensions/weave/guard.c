@@ -23,10 +23,9 @@ Lit guard_literal(Compiler *compiler, const Guard *guard, uint32_t i) {
 Lit guard_both(Compiler *compiler, Lit a, Lit b) {
   if (a == b || b == LIT_TRUE) return a;
   if (a == LIT_TRUE) return b;
-  size_t x = (size_t)lit_var(a), y = (size_t)lit_var(b);
-  if (!lit_negative(a) && !lit_negative(b) && x < compiler->owners && y < compiler->owners &&
-      compiler->owner[x] && compiler->owner[x] == compiler->owner[y] &&
-      compiler->owner_row[x] == compiler->owner_row[y]) {
+  int32_t choice = model_choice_of(compiler->model, lit_var(a));
+  if (!lit_negative(a) && !lit_negative(b) && choice >= 0 &&
+      choice == model_choice_of(compiler->model, lit_var(b))) {
     return LIT_FALSE;
   }
   return model_and(compiler->model, (Lit[]){a, b}, 2);

@@ -264,6 +264,7 @@ static bool add_goal(Posting *posting, Lit lit, const Sym *value, bool group_han
   if (value->kind == SYM_CONST) {
     double number;
     if (!sym_number(&compiler->algebra, &value->value, &number)) return false;
+    if (number == 0) return true;
     lin_add_lit(posting->goal, lit, posting->sign * number);
     return true;
   }
@@ -280,6 +281,7 @@ static bool add_goal(Posting *posting, Lit lit, const Sym *value, bool group_han
       if (value_is_null(&choice->value)) continue;
       double number;
       if (!sym_number(&compiler->algebra, &choice->value, &number)) return false;
+      if (number == 0) continue;
       Lit both = model_and(compiler->model, (Lit[]){lit, choice->guard}, 2);
       lin_add_lit(posting->goal, both, posting->sign * number);
     }

@@ -322,10 +322,10 @@ static bool fill_exists(Block *block, Subquery *subquery, const SymRelation *inn
 
 /* Does the literal say that a decision has one certain value? Then whose. */
 static bool owned(const Compiler *compiler, Lit lit, const Decision **decision, uint32_t *row) {
-  size_t var = (size_t)lit_var(lit);
-  if (lit_negative(lit) || var >= compiler->owners || !compiler->owner[var]) return false;
-  *decision = compiler->owner[var];
-  *row = compiler->owner_row[var];
+  int32_t choice = model_choice_of(compiler->model, lit_var(lit));
+  if (lit_negative(lit) || choice < 0) return false;
+  *decision = compiler->owners[choice].decision;
+  *row = compiler->owners[choice].row;
   return true;
 }
 
