@@ -51,7 +51,9 @@ static bool on_group_stop(Recorder *recorder, RecordThread *thread, Fault *fault
     thread->stopped = true;
     return true;
   }
-  if (WSTOPSIG(thread->tracee.status) == SIGTRAP) return schedule_go_on(recorder, thread, fault);
+  if (WSTOPSIG(thread->tracee.status) == SIGTRAP) {
+    return schedule_interrupted(recorder, thread, fault);
+  }
   thread->stand = THREAD_HELD;
   if (recorder->runner == thread) recorder->runner = NULL;
   return tracee_resume(&thread->tracee, PTRACE_LISTEN, 0, fault);
@@ -176,7 +178,7 @@ static bool loop(Recorder *recorder, Fault *fault) {
     if (!next && !collect(true, &tid, &status, fault)) return false;
     if (tid && !handle(recorder, tid, status, fault)) return false;
     if (recorder->ndeferred && !handle_deferred(recorder, fault)) return false;
-    if (!tid && !next) schedule_doubt(recorder);
+    if (!tid && !next) schedule_tick(recorder);
     int64_t now = clock_now();
     if ((tid || next) && now - looked < TICK_MS * 1000000) continue;
     looked = now;
@@ -186,6 +188,10 @@ static bool loop(Recorder *recorder, Fault *fault) {
 }
 
 /* ---- beginning and end */
+
+static int tick_of(const RecordOptions *options) {
+  return options->preempt_ms > 0 && options->preempt_ms < TICK_MS ? options->preempt_ms : TICK_MS;
+}
 
 static bool pin(cpu_set_t *before) {
   cpu_set_t one;
@@ -252,7 +258,7 @@ bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fa
   cpu_set_t before;
   if (!writer_create(options->dir, &recorder.writer, fault)) return false;
   bool pinned = pin(&before);
-  bool ok = tracee_ticks(TICK_MS, &own) && begin(&recorder, &own);
+  bool ok = tracee_ticks(tick_of(options), &own) && begin(&recorder, &own);
   finish(&recorder);
   tracee_ticks(0, NULL);
   if (pinned) sched_setaffinity(0, sizeof before, &before);

@@ -15,7 +15,7 @@
 #include "base/array.h"
 #include "replay/record_inner.h"
 
-enum { RESTART_FIRST = 512, RESTART_LAST = 516, ERROR_LAST = 4095 };
+enum { RESTART_FIRST = 512, RESTART_ALWAYS = 513, RESTART_LAST = 516, ERROR_LAST = 4095 };
 
 static size_t read_memory(void *ctx, uint64_t addr, void *out, size_t size) {
   RecordThread *thread = ctx;
@@ -142,12 +142,20 @@ static bool keep_path(RecordThread *thread, Fault *fault) {
   return true;
 }
 
+/* The call is not made: as if a signal had come before the kernel began with it. */
+static bool interrupt_call(RecordThread *thread, Fault *fault) {
+  answer(thread, -RESTART_ALWAYS);
+  thread->stand = THREAD_RUNS;
+  return change_registers(thread, fault);
+}
+
 bool call_entry(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (!read_call(recorder, thread, fault)) return false;
   const CallInfo *info = call_info(thread->nr);
   thread->in_call = true;
-  thread->after_call = thread->entered = thread->answered = thread->rewritten = false;
+  thread->entered = thread->answered = thread->rewritten = thread->has_place = false;
   thread->child = 0;
+  if (signal_is_late(thread)) return interrupt_call(thread, fault);
   if (info && info->class == CALL_EXEC && !keep_path(thread, fault)) return false;
   if (!choose_answer(recorder, thread, fault) || !change_registers(thread, fault)) return false;
   if (info && info->class == CALL_EXIT && !thread->answered) {
@@ -348,6 +356,7 @@ bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   thread->former = 0;
   thread->in_call = thread->rewritten = thread->answered = false;
   thread->yields = thread->nr == SYS_sched_yield;
-  thread->after_call = true;
+  event_place(thread);
+  signal_send_late(thread);
   return ok;
 }

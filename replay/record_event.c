@@ -15,6 +15,16 @@
 
 enum { BATCH = 64, HASH_SHARE = 20 }; /* iovecs in a call; one part of so many of the time */
 
+void event_place(RecordThread *thread) {
+  thread->has_place = thread->tracee.has_regs;
+  if (thread->has_place) thread->place = thread->tracee.regs;
+}
+
+bool event_is_place(RecordThread *thread) {
+  return thread->has_place && tracee_regs(&thread->tracee, NULL) &&
+         memcmp(&thread->place, &thread->tracee.regs, sizeof thread->place) == 0;
+}
+
 void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind) {
   recorder->event = (Event){.kind = kind};
   if (thread) {

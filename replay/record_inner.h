@@ -5,6 +5,7 @@
 #ifndef TENFOLD_REPLAY_RECORD_INNER_H
 #define TENFOLD_REPLAY_RECORD_INNER_H
 
+#include <signal.h>
 #include <time.h>
 
 #include "replay/record.h"
@@ -33,6 +34,15 @@ typedef enum ThreadStand {
   THREAD_ENDING /* past its last event, on the way down */
 } ThreadStand;
 
+/* A signal that came at a place of the thread's own: delivered at its next event. */
+typedef struct LateSignal {
+  int signal;
+  bool sent; /* again, by us: it comes now */
+  siginfo_t info;
+} LateSignal;
+
+enum { LATE_MOST = 64 };
+
 typedef struct RecordThread {
   Tracee tracee;
   RecordProcess *process;
@@ -42,15 +52,14 @@ typedef struct RecordThread {
   int32_t former; /* after an exec: the number it had before; 0: the same */
   bool stopped;   /* THREAD_NEW: its first stop has come */
 
-  bool in_call;    /* between entry and exit of a call */
-  bool entered;    /* an ENTER event has been written for it */
-  bool asleep;     /* THREAD_CALL: it has been seen waiting */
-  int signal;      /* to be delivered when it goes on */
-  bool deferred;   /* its stop waits until the runner is at an event of its own */
-  bool again;      /* its status is a stop that nobody has looked at */
-  bool answered;   /* the kernel is not asked: `answer` */
-  bool rewritten;  /* registers differ from what the program set: `saved` */
-  bool after_call; /* it has not run since the end of its last call */
+  bool in_call;   /* between entry and exit of a call */
+  bool entered;   /* an ENTER event has been written for it */
+  bool asleep;    /* THREAD_CALL: it has been seen waiting */
+  int signal;     /* to be delivered when it goes on */
+  bool deferred;  /* its stop waits until the runner is at an event of its own */
+  bool again;     /* its status is a stop that nobody has looked at */
+  bool answered;  /* the kernel is not asked: `answer` */
+  bool rewritten; /* registers differ from what the program set: `saved` */
   int64_t answer;
   int nr;
   uint64_t args[6];
@@ -59,6 +68,12 @@ typedef struct RecordThread {
   int32_t child;  /* of a spawn: the new thread */
   char *path;     /* of an exec: what it named */
   uint64_t path_at;
+
+  struct user_regs_struct place; /* its registers at its last event, when has_place */
+  bool has_place;
+  bool interrupted; /* a stop has been asked for, with PTRACE_INTERRUPT */
+  LateSignal *late;
+  size_t nlate, late_capacity;
 
   uint64_t clear_tid;   /* where the kernel writes 0 when it ends; 0: nowhere */
   uint64_t robust_list; /* head of the list of locks it may die with */
@@ -143,6 +158,11 @@ bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault);
 bool schedule_is_over(Recorder *recorder, const RecordThread *thread);
 /* Is the runner in a call that sleeps? Then it is not the runner any more. */
 void schedule_doubt(Recorder *recorder);
+/* Every tick: a runner that does not come to an event of its own is interrupted, when signals or
+** others wait. */
+void schedule_tick(Recorder *recorder);
+/* The stop that was asked for. */
+bool schedule_interrupted(Recorder *recorder, RecordThread *thread, Fault *fault);
 
 /* ---- record_life.c: what to do at the stops of ptrace's events */
 
@@ -177,6 +197,9 @@ bool start_meta(Recorder *recorder, RecordThread *thread, Fault *fault);
 
 /* ---- record_event.c: one event at a time */
 
+/* The registers that the thread has now are those of its last event. */
+void event_place(RecordThread *thread);
+bool event_is_place(RecordThread *thread);
 void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind);
 /* A piece whose bytes are here / are read from the thread's space when the event is finished (cut
 ** where nothing can be read). */
@@ -221,5 +244,15 @@ void file_finish(Recorder *recorder);
 /* ---- record_signal.c */
 
 bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fault);
+/* The thread stands at an event of its own: signals that are late come when it goes on. */
+void signal_send_late(RecordThread *thread);
+bool signal_is_late(const RecordThread *thread);
+
+/* ---- record_settle.c */
+
+/* The thread, which was interrupted in its own code, goes on to a place that can be told, and the
+** SWITCH event tells it. *out is false when it came to an event of its own instead: thread->again
+** if that is a stop. */
+bool settle(Recorder *recorder, RecordThread *thread, bool *out, Fault *fault);
 
 #endif

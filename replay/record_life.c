@@ -68,10 +68,12 @@ bool life_spawn(Recorder *recorder, RecordThread *thread, Fault *fault) {
     thread->child = 0;
     return thread_resume(thread, fault);
   }
+  if (!tracee_regs(&child->tracee, fault)) return false;
+  event_place(child);
   if (thread->rewritten && thread->nr == SYS_clone) {
-    if (!tracee_regs(&child->tracee, fault)) return false;
     child->tracee.regs.rdi = thread->saved.rdi;
     child->tracee.regs_changed = true;
+    event_place(child);
   }
   return thread_resume(thread, fault);
 }

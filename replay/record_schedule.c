@@ -114,6 +114,28 @@ bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {
   return true;
 }
 
+void schedule_tick(Recorder *recorder) {
+  RecordThread *thread = recorder->runner;
+  schedule_doubt(recorder);
+  if (!recorder->runner || thread->in_call || thread->interrupted) return;
+  if (!signal_is_late(thread) && !schedule_is_over(recorder, thread)) return;
+  thread->interrupted = ptrace(PTRACE_INTERRUPT, thread->tracee.tid, 0, 0) == 0;
+}
+
+bool schedule_interrupted(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  const bool asked = thread->interrupted;
+  bool settled = true;
+  thread->interrupted = false;
+  if (!asked || recorder->runner != thread) return schedule_go_on(recorder, thread, fault);
+  if (!event_is_place(thread)) {
+    if (!settle(recorder, thread, &settled, fault)) return false;
+    if (thread->again) return true;
+  }
+  if (!settled) return thread_resume(thread, fault); /* it comes to an event by itself */
+  signal_send_late(thread);
+  return schedule_go_on(recorder, thread, fault);
+}
+
 /* A call that was thought to end at once sleeps. */
 void schedule_doubt(Recorder *recorder) {
   RecordThread *thread = recorder->runner;

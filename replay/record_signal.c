@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/array.h"
 #include "replay/record_inner.h"
 #include "replay/traps.h"
 
@@ -30,22 +33,42 @@ static bool carry_out(Recorder *recorder, RecordThread *thread, bool *out_done, 
   event_begin(recorder, thread, EVENT_TRAP);
   recorder->event.nr = (int)kind;
   *out_done = true;
-  return event_regs(recorder, thread, fault) && event_end(recorder, thread, fault);
+  if (!event_regs(recorder, thread, fault) || !event_end(recorder, thread, fault)) return false;
+  event_place(thread);
+  signal_send_late(thread);
+  return true;
 }
 
 /* ---- delivery */
 
-/* Does the process have a handler for it? */
-static bool has_handler(const RecordThread *thread, int signal) {
+typedef enum Effect { EFFECT_NONE, EFFECT_STOP, EFFECT_DEATH, EFFECT_HANDLER } Effect;
+
+/* What the process has chosen that it does. */
+static Effect effect_of(const RecordThread *thread, int signal) {
   char path[64], line[256];
-  unsigned long long caught = 0;
+  unsigned long long caught = 0, ignored = 0;
   snprintf(path, sizeof path, "/proc/%d/status", (int)thread->tracee.tid);
   FILE *file = fopen(path, "re");
   while (file && fgets(line, sizeof line, file)) {
+    sscanf(line, "SigIgn: %llx", &ignored);
     if (sscanf(line, "SigCgt: %llx", &caught) == 1) break;
   }
   if (file) fclose(file);
-  return caught >> (signal - 1) & 1;
+  if (caught >> (signal - 1) & 1) return EFFECT_HANDLER;
+  switch (signal) {
+  case SIGSTOP:
+  case SIGTSTP:
+  case SIGTTIN:
+  case SIGTTOU:
+    return ignored >> (signal - 1) & 1 ? EFFECT_NONE : EFFECT_STOP;
+  case SIGCHLD:
+  case SIGCONT:
+  case SIGURG:
+  case SIGWINCH:
+    return EFFECT_NONE;
+  default:
+    return ignored >> (signal - 1) & 1 ? EFFECT_NONE : EFFECT_DEATH;
+  }
 }
 
 /* Where the frame at rsp ends: behind the extended state, whose size stands in it. */
@@ -79,8 +102,65 @@ static bool enter_handler(Recorder *recorder, RecordThread *thread, int signal,
   if (!event_regs(recorder, thread, fault)) return false;
   uint64_t rsp = tracee->regs.rsp;
   recorder->event.has_hash = true;
-  return event_memory(recorder, CHUNK_OUT, rsp, frame_end(thread, rsp) - rsp, fault) &&
+  if (!event_memory(recorder, CHUNK_OUT, rsp, frame_end(thread, rsp) - rsp, fault) ||
+      !event_end(recorder, thread, fault)) {
+    return false;
+  }
+  event_place(thread);
+  signal_send_late(thread);
+  return true;
+}
+
+/* Without a handler: at whatever place. */
+static bool deliver_plain(Recorder *recorder, RecordThread *thread, int signal,
+                          const siginfo_t *info, Fault *fault) {
+  thread->signal = signal;
+  event_begin(recorder, thread, EVENT_SIGNAL);
+  recorder->event.nr = signal;
+  return event_bytes(recorder, CHUNK_SIGINFO, 0, info, sizeof *info, fault) &&
          event_end(recorder, thread, fault);
+}
+
+/* ---- signals that have to wait */
+
+bool signal_is_late(const RecordThread *thread) { return thread->nlate > 0; }
+
+static bool keep_late(RecordThread *thread, int signal, const siginfo_t *info, Fault *fault) {
+  for (size_t i = 0; i < thread->nlate; i++) { /* the kernel keeps one of the old kinds, too */
+    if (signal < SIGRTMIN && thread->late[i].signal == signal) return true;
+  }
+  if (thread->nlate == LATE_MOST) return true;
+  if (!array_grow(thread->late, thread->late_capacity, thread->nlate + 1)) return fault_oom(fault);
+  thread->late[thread->nlate++] = (LateSignal){.signal = signal, .info = *info};
+  return true;
+}
+
+void signal_send_late(RecordThread *thread) {
+  for (size_t i = 0; i < thread->nlate; i++) {
+    LateSignal *late = &thread->late[i];
+    if (late->sent) continue;
+    late->sent = true;
+    syscall(SYS_tgkill, thread->process->pid, thread->tracee.tid, late->signal);
+  }
+}
+
+/* Is this one that we have sent again? Then it is what it was at first. */
+static bool take_late(RecordThread *thread, int signal, siginfo_t *info) {
+  if (info->si_code != SI_TKILL || info->si_pid != getpid()) return false;
+  for (size_t i = 0; i < thread->nlate; i++) {
+    if (thread->late[i].signal != signal || !thread->late[i].sent) continue;
+    *info = thread->late[i].info;
+    memmove(&thread->late[i], &thread->late[i + 1], (--thread->nlate - i) * sizeof *thread->late);
+    return ptrace(PTRACE_SETSIGINFO, thread->tracee.tid, 0, info) == 0;
+  }
+  return false;
+}
+
+/* ---- stops */
+
+static bool is_fault(int signal, const siginfo_t *info) {
+  return info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
+                               signal == SIGILL || signal == SIGTRAP);
 }
 
 bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fault) {
@@ -95,10 +175,14 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
   if (signal == SIGSEGV && info.si_code == SI_KERNEL) {
     if (!carry_out(recorder, thread, &done, fault) || done) return done;
   }
-  if (has_handler(thread, signal)) return enter_handler(recorder, thread, signal, &info, fault);
-  thread->signal = signal;
-  event_begin(recorder, thread, EVENT_SIGNAL);
-  recorder->event.nr = signal;
-  return event_bytes(recorder, CHUNK_SIGINFO, 0, &info, sizeof info, fault) &&
-         event_end(recorder, thread, fault);
+  const bool late = take_late(thread, signal, &info);
+  const Effect effect = effect_of(thread, signal);
+  if (effect != EFFECT_HANDLER && effect != EFFECT_DEATH) {
+    return deliver_plain(recorder, thread, signal, &info, fault);
+  }
+  if (!late && !is_fault(signal, &info) && !event_is_place(thread)) {
+    return keep_late(thread, signal, &info, fault);
+  }
+  if (effect == EFFECT_HANDLER) return enter_handler(recorder, thread, signal, &info, fault);
+  return deliver_plain(recorder, thread, signal, &info, fault);
 }

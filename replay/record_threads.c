@@ -86,6 +86,7 @@ void threads_drop(Recorder *recorder, RecordThread *thread) {
     if (!--process->nthreads) process_destroy(process);
   }
   free(thread->path);
+  free(thread->late);
   if (thread->syscall_fd >= 0) close(thread->syscall_fd);
   free(thread);
 }
