@@ -91,6 +91,8 @@ typedef struct Walk {
   Job *job;
   int64_t nodes; /* left */
   bool limited, gave_up;
+  bool doubt;  /* some leaf may be an answer that could not be kept … */
+  double open; /* … and this good */
 } Walk;
 
 /* The column to decide next: of the group with the fewest values left, else the narrowest number;
@@ -136,10 +138,26 @@ static bool visit_part(Walk *walk, const double *lo, const double *hi, int32_t c
   return ok;
 }
 
-static void offer_leaf(Walk *walk, const double *lo) {
+/* A leaf where rounding decides may be an answer although the model says no, or a better one than
+ *the
+ ** model says: unless the judge says otherwise, it stays open. */
+static void note_doubt(Walk *walk, const double *lo, const double *hi) {
+  Job *job = walk->job;
+  bool holds = true;
+  double low, high = 0;
+  if (job->goal >= 0) net_expr_bounds(&job->net, job->goal, lo, hi, &low, &high);
+  if (job->have && (job->goal < 0 || high <= job->value)) return;
+  job_ask(job, lo, &holds, &high);
+  if (!holds || (job->have && high <= job->value)) return;
+  walk->doubt = true;
+  walk->open = fmax(walk->open, high);
+}
+
+static void offer_leaf(Walk *walk, const double *lo, const double *hi) {
   Job *job = walk->job;
   memcpy(job->trial_columns, lo, (size_t)job->net.ncols * sizeof *lo);
-  job_offer(job, job->trial_columns);
+  bool kept = job_offer(job, job->trial_columns);
+  if (!kept && net_in_doubt(&job->net, job->trial_columns)) note_doubt(walk, lo, hi);
 }
 
 static bool visit(Walk *walk, double *lo, double *hi, int depth) {
@@ -150,7 +168,7 @@ static bool visit(Walk *walk, double *lo, double *hi, int depth) {
   if (walk->gave_up || !net_tighten(net, lo, hi, job->goal, job_cutoff(job), ROUNDS)) return true;
   int32_t c = next_column(net, lo, hi);
   if (c < 0) {
-    offer_leaf(walk, lo);
+    offer_leaf(walk, lo, hi);
     return job->fault->code == FAULT_NONE;
   }
   double middle = net->group[c] >= 0 ? hi[c] - 1 : floor(lo[c] + (hi[c] - lo[c]) / 2);
@@ -165,7 +183,7 @@ bool exhaust(Job *job, int64_t nodes) {
   for (int32_t c = 0; c < net->nprimary; c++) {
     if (!net->integer[c] && job->hi[c] > job->lo[c]) return true;
   }
-  Walk walk = {.job = job, .nodes = nodes, .limited = nodes > 0};
+  Walk walk = {.job = job, .nodes = nodes, .limited = nodes > 0, .open = -INFINITY};
   double *own = malloc(2 * n * sizeof *own);
   if (!own) return fault_oom(job->fault);
   memcpy(own, job->lo, (n - 1) * sizeof *own);
@@ -173,8 +191,8 @@ bool exhaust(Job *job, int64_t nodes) {
   bool ok = visit(&walk, own, own + n, 0);
   free(own);
   if (ok && !walk.gave_up) {
-    if (!job->have) job->infeasible = true;
-    if (job->have && job->goal >= 0) job_bound(job, job->value);
+    if (!job->have && !walk.doubt) job->infeasible = true;
+    if (job->have && job->goal >= 0) job_bound(job, fmax(job->value, walk.open));
   }
   job_phase(job, "exhaust", since);
   return ok;

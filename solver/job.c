@@ -63,10 +63,64 @@ bool job_proven(const Job *job) {
   return job->have && job->bound < job_cutoff(job) + slack;
 }
 
+/* Rows on whose bounds the columns are, or as good as: from now on such answers are passed by. What
+** is concluded from a row still allows for them. */
+static void avoid_ties(Net *net, const double *columns) {
+  for (size_t i = 0; i < net->nrows; i++) {
+    NetRow *row = &net->rows[i];
+    double value = net_expr_value(net, row->expr, columns), noise = row->slack;
+    bool high = fabs(value - row->hi) <= noise, low = fabs(value - row->lo) <= noise;
+    if (noise == 0 || !(high || low) || row->lo == row->hi) continue;
+    if (high) row->hi -= 2 * noise;
+    if (low) row->lo += 2 * noise;
+    net->exprs[row->expr].noise += 2 * noise;
+  }
+}
+
+/* Asks about job->trial_values; *out_levels is malloc'ed. */
+static bool ask(Job *job, bool *out_holds, double **out_levels) {
+  const Judge *judge = job->options.judge;
+  *out_levels = calloc(job->model->ngoals + 1, sizeof **out_levels);
+  if (!*out_levels) return fault_oom(job->fault);
+  return judge->ask(judge->ctx, job->trial_values, job->skip, out_holds, *out_levels, job->fault);
+}
+
+/* Where rounding decides, is job->trial_values an answer, with the numbers that the model gives? */
+static bool judge_agrees(Job *job) {
+  const Model *model = job->model;
+  double *levels = NULL;
+  bool holds = false;
+  if (!job->options.judge || !model_in_doubt(model, job->trial_values, job->skip)) return true;
+  holds = ask(job, &holds, &levels) && holds;
+  for (size_t l = 0; holds && l < model->ngoals && !job->options.first_answer; l++) {
+    double own = model_level_value(model, l, job->trial_values);
+    holds = fabs(levels[l] - own) <= 2 * model->goals[l].noise;
+  }
+  free(levels);
+  return holds;
+}
+
+bool job_ask(Job *job, const double *columns, bool *out_holds, double *out_value) {
+  const Net *net = &job->net;
+  double *levels = NULL;
+  if (!job->options.judge) return false;
+  for (int32_t g = 0; g < net->ngroups; g++) {
+    if (net->groups[g].size > 1 && net->groups[g].count > 0) return false;
+  }
+  bool ok = net_expand(net, columns, job->trial_values, job->fault) && ask(job, out_holds, &levels);
+  if (ok) *out_value = job->level < job->model->ngoals ? levels[job->level] : 0;
+  free(levels);
+  return ok;
+}
+
 /* Has the model itself check the answer; then it is the sure one. */
 static bool bless(Job *job, const double *columns, double value) {
   if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
   if (!model_holds(job->model, job->trial_values, job->skip)) return false;
+  if (!judge_agrees(job)) {
+    avoid_ties(&job->net, columns);
+    return false;
+  }
   double *swap = job->values;
   job->values = job->trial_values;
   job->trial_values = swap;

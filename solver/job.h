@@ -46,6 +46,11 @@ typedef struct Job {
 ** whether it was kept. `columns` may be modified (derived ones are filled in). */
 bool job_offer(Job *job, double *columns);
 
+/* The judge's word on columns whose derived ones need not be filled in: false when there is no
+ *judge,
+ ** or several assignments behind the columns, or a fault. *out_value: its number of the level. */
+bool job_ask(Job *job, const double *columns, bool *out_holds, double *out_value);
+
 /* Take an answer whether better or not, if the model agrees. */
 bool job_take(Job *job, double *columns);
 

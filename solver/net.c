@@ -263,7 +263,8 @@ static bool add_le(Builder *b, const Definition *def, int32_t column) {
   if (!translate(b, terms, def->span.count, 0, is_and ? -1 : 1)) return false;
   if (column < 0) { /* its value is known: a requirement */
     bool holds = b->p->lo[def->var] > 0.5;
-    return keep_row(b, holds ? -INFINITY : bound + step, holds ? bound : INFINITY, def->noise);
+    double above = bound + fmax(step, 0); /* less than nothing is the noise, which is the slack */
+    return keep_row(b, holds ? -INFINITY : above, holds ? bound : INFINITY, def->noise);
   }
   int32_t expr = keep_expr(net, &b->lin, OWNER_DEF, (int32_t)net->ndefs);
   if (expr < 0) return false;

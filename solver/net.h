@@ -131,6 +131,9 @@ double net_expr_value(const Net *net, int32_t expr, const double *columns);
 /* Every row and bound holds, up to its slack. */
 bool net_feasible(const Net *net, const double *columns);
 
+/* Does a row or a comparison end within its noise? For evaluated columns. */
+bool net_in_doubt(const Net *net, const double *columns);
+
 /* Bounds of an expression, aware of the sizes of groups. */
 void net_expr_bounds(const Net *net, int32_t expr, const double *lo, const double *hi,
                      double *out_lo, double *out_hi);

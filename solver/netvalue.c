@@ -75,6 +75,23 @@ bool net_feasible(const Net *net, const double *columns) {
   return true;
 }
 
+bool net_in_doubt(const Net *net, const double *columns) {
+  for (size_t i = 0; i < net->nrows; i++) {
+    const NetRow *row = &net->rows[i];
+    double noise = net->exprs[row->expr].noise;
+    if (noise == 0) continue;
+    double value = net_expr_value(net, row->expr, columns);
+    if (fabs(value - row->lo) <= noise || fabs(value - row->hi) <= noise) return true;
+  }
+  for (size_t i = 0; i < net->ndefs; i++) {
+    const NetDef *def = &net->defs[i];
+    if (def->kind != NET_LE || net->exprs[def->first_expr].noise == 0) continue;
+    double value = net_expr_value(net, def->first_expr, columns);
+    if (fabs(value - def->bound) <= net->exprs[def->first_expr].noise) return true;
+  }
+  return false;
+}
+
 /* ---- to and from the model */
 
 /* Give the group's members their values: first those who can stay where they are, then the rest in

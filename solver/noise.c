@@ -49,3 +49,37 @@ double model_noise(const Model *model, const Lin *lin, bool integral, double bou
   }
   return rounding_of(lin->count, size) + inherited;
 }
+
+double model_noise_at(const Model *model, size_t level, const double *values) {
+  const Lin *lin = &model->goals[level].lin;
+  if (model->goals[level].noise == 0) return 0;
+  double size = fabs(lin->constant) + lin->rough, inherited = 0;
+  for (size_t i = 0; i < lin->count; i++) {
+    const VarInfo *info = &model->vars[lin->terms[i].var];
+    double coef = fabs(lin->terms[i].coef);
+    size += coef * fabs(values[lin->terms[i].var]);
+    if (info->kind == VAR_DERIVED) inherited += coef * model->defs[info->owner].noise;
+  }
+  return rounding_of(lin->count, size) + inherited;
+}
+
+static bool ends_within(const Model *model, Span span, double bound, double noise,
+                        const double *values) {
+  double sum = terms_value(model->terms + span.start, span.count, values);
+  return fabs(sum - bound) <= noise;
+}
+
+bool model_in_doubt(const Model *model, const double *values, const uint8_t *skip) {
+  if (!model->rounds) return false;
+  for (size_t i = 0; i < model->ndefs; i++) {
+    const Definition *def = &model->defs[i];
+    if (def->kind != DEF_LE || def->noise == 0) continue;
+    if (ends_within(model, def->span, def->bound, def->noise, values)) return true;
+  }
+  for (size_t i = 0; i < model->nreqs; i++) {
+    const Requirement *req = &model->reqs[i];
+    if (req->slack == 0 || (skip && skip[req->tag])) continue;
+    if (ends_within(model, req->span, req->bound, req->slack, values)) return true;
+  }
+  return false;
+}

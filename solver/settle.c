@@ -9,6 +9,7 @@
 */
 #include "solver/settle.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ typedef struct Settle {
   size_t ndigits;
   int32_t *lefts; /* the pool of digits[].left */
   double *values, *best;
-  double *levels, *best_levels;
+  double *levels, *best_levels, *noise,
+      *best_noise;   /* of the levels: numbers, what rounding makes */
   uint8_t *doubtful; /* per variable: hangs on a comparison within its noise */
   int best_moves;    /* primaries that leave their present value */
   bool have;
@@ -54,9 +56,11 @@ static bool settle_alloc(Settle *s) {
   s->best = calloc(nvars + 1, sizeof *s->best);
   s->levels = calloc(nlevels, sizeof *s->levels);
   s->best_levels = calloc(nlevels, sizeof *s->best_levels);
+  s->noise = calloc(nlevels, sizeof *s->noise);
+  s->best_noise = calloc(nlevels, sizeof *s->best_noise);
   s->doubtful = calloc(nvars + 1, sizeof *s->doubtful);
   return (s->digits && s->lefts && s->values && s->best && s->levels && s->best_levels &&
-          s->doubtful) ||
+          s->noise && s->best_noise && s->doubtful) ||
          fault_oom(s->fault);
 }
 
@@ -67,6 +71,8 @@ static void settle_finish(Settle *s) {
   free(s->best);
   free(s->levels);
   free(s->best_levels);
+  free(s->noise);
+  free(s->best_noise);
   free(s->doubtful);
 }
 
@@ -203,6 +209,7 @@ static void compute_levels(const Settle *s, size_t *out_sure) {
   for (size_t l = 0; l < model->ngoals; l++) {
     const Lin *lin = &model->goals[l].lin;
     s->levels[l] = model_lin_value(lin, s->values);
+    s->noise[l] = model_noise_at(model, l, s->values);
     for (size_t i = 0; sure && i < lin->count; i++) sure = !s->doubtful[lin->terms[i].var];
     if (sure) *out_sure = l + 1;
   }
@@ -212,7 +219,7 @@ static void compute_levels(const Settle *s, size_t *out_sure) {
 static int compare_levels(const Settle *s, size_t count) {
   for (size_t l = 0; l < count; l++) {
     double difference = s->levels[l] - s->best_levels[l];
-    if (fabs(difference) > 2 * s->model->goals[l].noise) return difference < 0 ? -1 : 1;
+    if (fabs(difference) > s->noise[l] + s->best_noise[l]) return difference < 0 ? -1 : 1;
   }
   return 0;
 }
@@ -220,6 +227,7 @@ static int compare_levels(const Settle *s, size_t count) {
 static void keep(Settle *s, int moves) {
   memcpy(s->best, s->values, s->model->nvars * sizeof *s->best);
   memcpy(s->best_levels, s->levels, s->model->ngoals * sizeof *s->levels);
+  memcpy(s->best_noise, s->noise, s->model->ngoals * sizeof *s->noise);
   s->best_moves = moves;
   s->have = true;
 }
@@ -277,9 +285,9 @@ static void report(Settle *s, Answer *answer) {
   answer->values = s->best;
   s->best = NULL;
   for (size_t l = 0; l < answer->nlevels; l++) {
-    const Goal *goal = &s->model->goals[l];
     answer->objective[l] = answer->bound[l] = s->best_levels[l];
-    answer->step[l] = goal->noise > 0 ? 4 * goal->noise : model_step(s->model, &goal->lin);
+    double step = model_step(s->model, &s->model->goals[l].lin);
+    answer->step[l] = fmax(step, 4 * fmax(s->best_noise[l], DBL_MIN));
   }
 }
 

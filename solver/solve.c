@@ -369,7 +369,8 @@ static bool solve_network(Job *job) {
       !settle(job->model, &job->options, job->skip, job->stop, job->answer, &settled, job->fault)) {
     return false;
   }
-  return settled || (prepare(job) && solve_levels(job) && report(job));
+  if (settled) return true;
+  return prepare(job) && solve_levels(job) && (!job->fault || !job->fault->code) && report(job);
 }
 
 bool solve_without(const Model *model, const SolveOptions *options, const uint8_t *skip, Stop *stop,

@@ -117,11 +117,17 @@ bool model_fold(Model *model, const Lin *lin);
 bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef);
 
 /* Doubles round sums, and in what order they are added is not known here: by how much two who
-*compute
-** `lin - bound` may differ. 0 when there is nothing to round. `lin` is folded, its terms add up to
-** lo..hi; `integral` is terms_integral() of them. */
+ *compute
+ ** `lin - bound` may differ. 0 when there is nothing to round. `lin` is folded, its terms add up to
+ ** lo..hi; `integral` is terms_integral() of them. */
 double model_noise(const Model *model, const Lin *lin, bool integral, double bound, double lo,
                    double hi);
+
+/* What rounding may make of a level's number at these values; less than for any values. */
+double model_noise_at(const Model *model, size_t level, const double *values);
+
+/* Does a comparison or a requirement (but those left out) end within its noise? */
+bool model_in_doubt(const Model *model, const double *values, const uint8_t *skip);
 
 /* Copy model->scratch's terms to the pool. */
 bool model_keep(Model *model, Span *out);

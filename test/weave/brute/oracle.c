@@ -215,7 +215,6 @@ int oracle_order(const Oracle *oracle, int level, double a, double b, bool *sure
   *sure = true;
   if (difference == 0) return 0;
   if (!(numbers_plain(oracle->c) && is_exact(a) && is_exact(b))) {
-    if (difference <= 1e-15 * scale) return 0;
     *sure = difference > 1e-12 * fmax(scale, numbers_size(oracle->c));
   }
   return a < b ? -1 : 1;
