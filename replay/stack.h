@@ -33,8 +33,8 @@ bool stack_recorded_file(void *ctx, const MapRange *range, char *out, size_t siz
 bool stacks_create(Modules *modules, Stacks **out, Fault *fault);
 void stacks_free(Stacks *stacks);
 /* What is mapped now. Cheap when the executable ranges are those of the last time. Files that
-*cannot
-** be read count as code of which nothing is known. */
+ *cannot
+ ** be read count as code of which nothing is known. */
 bool stacks_maps(Stacks *stacks, const MapList *maps, StackFile file, void *ctx, Fault *fault);
 Unwinder *stacks_unwinder(Stacks *stacks);
 
