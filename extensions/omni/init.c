@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "extensions/omni/answer.h"
 #include "extensions/omni/functions.h"
 #include "extensions/omni/helper.h"
 
@@ -115,7 +116,7 @@ static const VtTable *const tables[] = {
     &omni_meta_table,     &omni_recordings_table, &omni_events_table,  &omni_chunks_table,
     &omni_syscalls_table, &omni_io_table,         &omni_stdout_table,  &omni_stderr_table,
     &omni_signals_table,  &omni_processes_table,  &omni_threads_table, &omni_files_table,
-    &omni_modules_table,  &omni_maps_table,
+    &omni_modules_table,  &omni_maps_table,       &omni_calls_table,
 };
 
 static int open_state(VtConn *conn, void *state, Fault *fault) {
@@ -126,6 +127,7 @@ static int open_state(VtConn *conn, void *state, Fault *fault) {
 static void close_state(void *state) {
   OmniState *omni = state;
   helpers_finish(omni);
+  answers_close(omni);
   omni_sources_close(omni);
   free(omni->use);
   free(omni->library);

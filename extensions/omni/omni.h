@@ -26,6 +26,7 @@ typedef struct OmniState {
   char *use;           /* omni_use(), or NULL */
   OmniSource *sources; /* also some that nobody reads now: opening costs more than keeping */
   struct Helper *helpers;
+  struct CallsAnswer *answers;
 } OmniState;
 
 /* The recording in `dir`, or in the one that omni_use() named when dir is NULL. Release it. */
@@ -60,5 +61,6 @@ extern const VtTable omni_maps_table;
 extern const VtTable omni_modules_table;
 extern const VtTable omni_meta_table;
 extern const VtTable omni_recordings_table;
+extern const VtTable omni_calls_table;
 
 #endif

@@ -29,6 +29,8 @@ static bool serve(Service *service, Fault *fault) {
     return serve_record(service, fault);
   case WIRE_VERIFY:
     return serve_verify(service, fault);
+  case WIRE_CALLS:
+    return serve_calls(service, fault);
   default:
     return fault_set(fault, FAULT_INTERNAL, "a question of kind %d", service->wire.kind);
   }

@@ -19,5 +19,6 @@ int program_helper(int argc, char **argv);
 /* Answers to a question: each sends WIRE_DONE, or fails. */
 bool serve_record(Service *service, Fault *fault);
 bool serve_verify(Service *service, Fault *fault);
+bool serve_calls(Service *service, Fault *fault);
 
 #endif

@@ -35,6 +35,7 @@ typedef enum WireKind {
   WIRE_RECORD, /* text dir, u64 hash_every, u64 chaos, texts: stdin, stdout, stderr ("": not
                ** redirected), u32 n, n texts: the command. Answer: see RecordAnswer in ask.h */
   WIRE_VERIFY, /* text dir. Answer: u64 events, u64 hashes */
+  WIRE_CALLS,  /* see ask.h */
   WIRE_KINDS
 } WireKind;
 

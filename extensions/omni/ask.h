@@ -1,0 +1,44 @@
+/*
+** What host and helper say to each other about calls: the question's shape, checked on both sides.
+**
+** WIRE_CALLS, with a descriptor of an empty file that becomes the row file: text dir, u32 number of
+** names and for each u32 is it a pattern and the text, text module ("": any; a GLOB pattern),
+** u64 columns (1 << RowColumn), u32 returns, u64 limit, u64 last event, u32 number of tests and for
+** each u32 column, u64 lowest, u64 highest value.
+** Answer: WIRE_ROWS, each some sites: u32 number, then texts name and module, u64 address (0: not
+** the same everywhere) and u64 key (file and offset) of each, in the order of their numbers in the
+*rows; then WIRE_DONE: u64 sites
+** patched natively, u64 with int3, u64 last event that was played.
+*/
+#ifndef TENFOLD_EXTENSIONS_OMNI_ASK_H
+#define TENFOLD_EXTENSIONS_OMNI_ASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replay/probe.h"
+
+enum { ASK_NAMES = 256, ASK_TESTS = PROBE_TESTS / 2, ASK_SITES = 1 << 20 };
+
+typedef struct AskName {
+  const char *text;
+  bool is_pattern;
+} AskName;
+
+typedef struct AskTest {
+  RowColumn column;
+  int64_t low, high;
+} AskTest;
+
+typedef struct Ask {
+  const char *dir, *module;
+  int nnames;
+  AskName names[ASK_NAMES];
+  uint64_t columns;
+  bool returns;
+  uint64_t limit, last;
+  int ntests;
+  AskTest tests[ASK_TESTS];
+} Ask;
+
+#endif

@@ -1,0 +1,234 @@
+/*
+** Calls for the host: the functions that are asked for, probed while the recording is played.
+*/
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "extensions/omni/ask.h"
+#include "extensions/omni/modules.h"
+#include "extensions/omni/serve.h"
+#include "replay/play.h"
+
+typedef struct Site {
+  const char *name;
+  const Module *module;
+  uint64_t offset;
+} Site;
+
+typedef struct Sites {
+  Site *list;
+  ProbeFunction *functions; /* beside it */
+  size_t count, capacity, functions_capacity;
+} Sites;
+
+/* ---- the question ------------------------------------------------------------------------------
+ */
+
+static bool read_ask(Wire *wire, Ask *ask, Fault *fault) {
+  *ask = (Ask){.dir = wire_get_text(wire)};
+  const uint32_t nnames = wire_get_u32(wire);
+  for (uint32_t i = 0; i < nnames && i < ASK_NAMES; i++) {
+    ask->names[i].is_pattern = wire_get_u32(wire) != 0;
+    ask->names[i].text = wire_get_text(wire);
+  }
+  ask->nnames = (int)nnames;
+  ask->module = wire_get_text(wire);
+  ask->columns = wire_get_u64(wire);
+  ask->returns = wire_get_u32(wire) != 0;
+  ask->limit = wire_get_u64(wire);
+  ask->last = wire_get_u64(wire);
+  const uint32_t ntests = wire_get_u32(wire);
+  for (uint32_t i = 0; i < ntests && i < ASK_TESTS; i++) {
+    ask->tests[i].column = (RowColumn)wire_get_u32(wire);
+    ask->tests[i].low = (int64_t)wire_get_u64(wire);
+    ask->tests[i].high = (int64_t)wire_get_u64(wire);
+  }
+  ask->ntests = (int)ntests;
+  if (!wire_end(wire, fault)) return false;
+  if (nnames == 0 || nnames > ASK_NAMES || ntests > ASK_TESTS || ask->columns >> ROW_COLUMNS) {
+    return fault_set(fault, FAULT_INTERNAL, "a question about %u functions with %u tests", nnames,
+                     ntests);
+  }
+  return true;
+}
+
+/* An interval is one test or two. False: more than there is room for, which the host then does. */
+static void add_tests(const Ask *ask, ProbeSpec *spec) {
+  for (int i = 0; i < ask->ntests; i++) {
+    const AskTest *test = &ask->tests[i];
+    ProbeTest one = {.column = test->column, .nvalues = 1};
+    if (test->low == test->high) {
+      one.op = PROBE_EQ;
+      one.values[0] = test->low;
+      spec->tests[spec->ntests++] = one;
+      continue;
+    }
+    if (test->low != INT64_MIN) {
+      one.op = PROBE_GE;
+      one.values[0] = test->low;
+      spec->tests[spec->ntests++] = one;
+    }
+    if (test->high != INT64_MAX) {
+      one.op = PROBE_LE;
+      one.values[0] = test->high;
+      spec->tests[spec->ntests++] = one;
+    }
+  }
+}
+
+/* ---- which functions ---------------------------------------------------------------------------
+ */
+
+static bool add_site(Sites *sites, const Module *module, const FunctionName *name, bool by_pattern,
+                     Fault *fault) {
+  const Function *function = &module->functions->all[name->function];
+  ProbeFunction probe;
+  if (function->kind == FUNCTION_RESOLVER && !by_pattern) {
+    return fault_set(fault, FAULT_UNSUPPORTED,
+                     "%s of %s is not called: it chooses one of several when the program starts "
+                     "(an ifunc); ask for these, as with func GLOB '*%s*'",
+                     name->name, module->path, name->name);
+  }
+  if (function->kind != FUNCTION_PLAIN ||
+      !functions_probe(module->elf, function, module->file, &probe)) {
+    return true;
+  }
+  for (size_t i = 0; i < sites->count; i++) { /* another of its names */
+    if (sites->list[i].module == module && sites->list[i].offset == probe.parts[0].lo) return true;
+  }
+  if (sites->count >= ASK_SITES) {
+    return fault_set(fault, FAULT_LIMIT, "more than %d functions are asked for", ASK_SITES);
+  }
+  if (!array_grow(sites->list, sites->capacity, sites->count + 1) ||
+      !array_grow(sites->functions, sites->functions_capacity, sites->count + 1)) {
+    return fault_oom(fault);
+  }
+  sites->functions[sites->count] = probe;
+  sites->list[sites->count++] =
+      (Site){.name = name->name, .module = module, .offset = probe.parts[0].lo};
+  return true;
+}
+
+static bool add_named(Sites *sites, const Module *module, const AskName *asked, Fault *fault) {
+  const FunctionName *name;
+  size_t at = 0;
+  if (!asked->is_pattern) {
+    size_t count = functions_named(module->functions, asked->text, &name);
+    for (size_t i = 0; i < count; i++) {
+      if (!add_site(sites, module, &name[i], false, fault)) return false;
+    }
+    return true;
+  }
+  while ((name = functions_glob(module->functions, asked->text, &at))) {
+    if (!add_site(sites, module, name, true, fault)) return false;
+  }
+  return true;
+}
+
+static bool find_sites(const Ask *ask, Modules *modules, Sites *out, Fault *fault) {
+  for (size_t m = 0; m < modules->count; m++) {
+    Module *module = &modules->list[m];
+    if (!module->has_code || (*ask->module && !glob_matches(ask->module, module->path))) continue;
+    if (!module_open(modules, module, fault)) return false;
+    for (int i = 0; module->functions && i < ask->nnames; i++) {
+      if (!add_named(out, module, &ask->names[i], fault)) return false;
+    }
+  }
+  return true;
+}
+
+/* ---- the answer --------------------------------------------------------------------------------
+ */
+
+static bool send_sites(Service *service, const Sites *sites, Fault *fault) {
+  enum { AT_ONCE = 8 }; /* names and paths are shorter than 4 KiB each */
+  for (size_t i = 0; i < sites->count; i += AT_ONCE) {
+    const size_t n = sites->count - i < AT_ONCE ? sites->count - i : AT_ONCE;
+    wire_begin(&service->wire, WIRE_ROWS);
+    wire_put_u32(&service->wire, (uint32_t)n);
+    for (size_t k = i; k < i + n; k++) {
+      const Site *site = &sites->list[k];
+      const uint64_t base = site->module->base;
+      wire_put_text(&service->wire, site->name);
+      wire_put_text(&service->wire, site->module->path);
+      wire_put_u64(&service->wire, site->module->is_varied ? 0 : base + site->offset);
+      wire_put_u64(&service->wire, (uint64_t)site->module->file << 40 ^ site->offset);
+    }
+    if (!wire_send(WIRE_SOCKET, &service->wire, -1, fault)) return false;
+  }
+  return true;
+}
+
+static bool play(const Ask *ask, Recording *recording, const Sites *sites, int fd, Stop *stop,
+                 ProbeCounts *out_counts, PlayEnd *out_end, Fault *fault) {
+  const PlayOptions options = {.hashes = true, .stop = stop};
+  ProbeSpec spec = {.columns = ask->columns,
+                    .returns = ask->returns,
+                    .limit = ask->limit,
+                    .functions = sites->functions,
+                    .nfunctions = sites->count};
+  Player *player = NULL;
+  int set = 0;
+  add_tests(ask, &spec);
+  bool ok = player_open(recording, &options, &player, fault) &&
+            player_probe(player, &spec, fd, NULL, 0, &set, fault) &&
+            player_run(player, ask->last, out_end, fault) &&
+            player_rows(player, set, out_end->kind == PLAY_LIMIT ? ROWS_LIMITED : ROWS_COMPLETE,
+                        out_counts, fault);
+  player_close(player);
+  if (ok && out_counts->refused) {
+    return fault_set(fault, FAULT_UNSUPPORTED, "%llu of %zu functions cannot be probed",
+                     (unsigned long long)out_counts->refused, sites->count);
+  }
+  return ok;
+}
+
+static bool answer(Service *service, const Ask *ask, int fd, Recording *recording, Fault *fault) {
+  Modules modules;
+  Sites sites = {0};
+  ProbeCounts counts = {0};
+  PlayEnd end = {0};
+  if (!modules_read(recording, &modules, fault)) return false;
+  bool ok = find_sites(ask, &modules, &sites, fault);
+  if (ok && sites.count) {
+    ok = play(ask, recording, &sites, fd, &service->stop, &counts, &end, fault) &&
+         send_sites(service, &sites, fault);
+  }
+  free(sites.list);
+  free(sites.functions);
+  modules_finish(&modules);
+  if (!ok) return false;
+  wire_begin(&service->wire, WIRE_DONE);
+  wire_put_u64(&service->wire, counts.native);
+  wire_put_u64(&service->wire, counts.int3);
+  wire_put_u64(&service->wire, end.ev);
+  return wire_send(WIRE_SOCKET, &service->wire, -1, fault);
+}
+
+/* The texts of the question are in the message, which the answer takes the place of. */
+static bool answer_copied(Service *service, int fd, Fault *fault) {
+  Wire *question = malloc(sizeof *question);
+  Ask *ask = malloc(sizeof *ask);
+  Recording *recording = NULL;
+  bool ok = question && ask;
+  if (ok) {
+    *question = service->wire;
+    ok = read_ask(question, ask, fault) && recording_open(ask->dir, &recording, fault) &&
+         answer(service, ask, fd, recording, fault);
+  }
+  recording_close(recording);
+  free(question);
+  free(ask);
+  return ok || fault_oom(fault);
+}
+
+bool serve_calls(Service *service, Fault *fault) {
+  const int fd = service->wire.fd - 1;
+  service->wire.fd = 0;
+  if (fd < 0) return fault_set(fault, FAULT_INTERNAL, "a question about calls without a file");
+  bool ok = answer_copied(service, fd, fault);
+  close(fd);
+  return ok;
+}
