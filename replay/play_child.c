@@ -202,6 +202,7 @@ bool child_spawn(Player *player, PlayThread *thread, bool copy, int32_t pid, int
   if (copy) {
     space = enlist_space(player, pid, (pid_t)made);
     if (space && (!maps_copy(&thread->space->maps, &space->maps, fault) ||
+                  !maps_copy(&thread->space->shared, &space->shared, fault) ||
                   !patch_fork(thread->space, space, fault))) {
       space = NULL;
     }
@@ -249,6 +250,7 @@ void child_kill(Player *player, PlaySpace *space) {
   patch_finish(player, space);
   state_finish(&space->state);
   maps_finish(&space->maps);
+  maps_finish(&space->shared);
   space_finish(&space->space);
   size_t kept = 0;
   for (size_t i = 0; i < player->nspaces; i++) {

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +16,6 @@
 #include "replay/trace_format.h"
 
 enum { FILES_MOST = 1 << 16 };
-#define SHARED_MOST ((uint64_t)1 << 40) /* bytes of a shared file, holes included */
 
 static const Chunk *chunk_of(const Event *event, ChunkKind kind) {
   for (int i = 0; i < event->nchunks; i++) {
@@ -36,7 +33,10 @@ bool files_add(Player *player, const Event *event, Fault *fault) {
   if (!array_grow(player->files, player->files_capacity, number + 1)) return fault_oom(fault);
   if (number >= player->nfiles) player->nfiles = number + 1;
   PlayFile *file = &player->files[number];
-  if (file->known) return play_diverged(player, event, fault, "file %zu is there twice", number);
+  if (file->known && memcmp(&file->about, stat->bytes, sizeof file->about) != 0) {
+    return play_diverged(player, event, fault, "file %zu is there twice", number);
+  }
+  if (file->known) return true; /* played before, to be played again */
   file->path = strndup(path ? (const char *)path->bytes : "", path ? path->size : 0);
   if (!file->path) return fault_oom(fault);
   memcpy(&file->about, stat->bytes, sizeof file->about);
@@ -81,65 +81,47 @@ static bool open_file(const Player *player, PlayFile *file, uint32_t number, Fau
   return true;
 }
 
-static bool copy_file(PlayFile *file, uint32_t number, Fault *fault) {
-  int fd = memfd_create("omni-shared", MFD_CLOEXEC);
-  if (fd < 0) return refused(file, number, fault);
-  const off_t size = (off_t)file->about.size;
-  off_t at = 0;
-  bool ok = ftruncate(fd, size) == 0;
-  while (ok && at < size) {
-    ok = sendfile(fd, file->fd - 1, &at, (size_t)(size - at)) > 0 || errno == EINTR;
-  }
-  if (!ok) {
-    refused(file, number, fault);
-    close(fd);
-    return false;
-  }
-  file->memory_fd = fd + 1;
-  return true;
-}
-
-bool files_open(Player *player, uint32_t number, bool shared, int *out, Fault *fault) {
+bool files_open(Player *player, uint32_t number, int *out, Fault *fault) {
   if (number >= player->nfiles || !player->files[number].known) {
     return fault_set(fault, FAULT_CORRUPT, "recorded file %" PRIu32 ": there is none", number);
   }
   PlayFile *file = &player->files[number];
   if (!file->fd && !open_file(player, file, number, fault)) return false;
-  if (shared && !file->memory_fd && !copy_file(file, number, fault)) return false;
-  *out = (shared ? file->memory_fd : file->fd) - 1;
+  *out = file->fd - 1;
   return true;
 }
 
-bool files_reach(Player *player, uint32_t number, uint64_t end, Fault *fault) {
+bool files_share(Player *player, uint32_t number, uint32_t *out, Fault *fault) {
+  int fd = -1;
+  if (!files_open(player, number, &fd, fault)) return false;
   PlayFile *file = &player->files[number];
-  struct stat st;
-  if (end > SHARED_MOST) {
-    return fault_set(fault, FAULT_CORRUPT, "recorded file %" PRIu32 ": shared up to %" PRIu64,
-                     number, end);
+  if (!file->shared) {
+    if (!pool_of(player, fd, out, fault)) return false;
+    file->shared = *out + 1;
   }
-  if (fstat(file->memory_fd - 1, &st) != 0) return refused(file, number, fault);
-  return (uint64_t)st.st_size >= end || ftruncate(file->memory_fd - 1, (off_t)end) == 0 ||
-         refused(file, number, fault);
+  *out = file->shared - 1;
+  return true;
 }
 
 bool files_change(Player *player, const Event *event, Fault *fault) {
   for (int i = 0; i < event->nchunks; i++) {
     const Chunk *chunk = &event->chunks[i];
     uint64_t number;
-    int fd;
+    uint32_t id;
     if (chunk->kind != CHUNK_SHARED) continue;
     if (chunk->size < sizeof number) {
       return play_diverged(player, event, fault, "a shared file of %zu bytes", chunk->size);
     }
     memcpy(&number, chunk->bytes, sizeof number);
-    if (number >= FILES_MOST || !files_open(player, (uint32_t)number, true, &fd, fault)) {
+    if (number >= FILES_MOST || !files_share(player, (uint32_t)number, &id, fault)) {
       return play_diverged(player, event, fault, "a shared file that there is not");
     }
     const size_t size = chunk->size - sizeof number;
-    if (chunk->addr > SHARED_MOST - size) {
+    if (chunk->addr > UINT64_MAX - size || !pool_reach(player, id, chunk->addr + size, fault)) {
       return play_diverged(player, event, fault, "a shared file that is too large");
     }
-    if (pwrite(fd, chunk->bytes + sizeof number, size, (off_t)chunk->addr) != (ssize_t)size) {
+    if (pwrite(player->shared[id], chunk->bytes + sizeof number, size, (off_t)chunk->addr) !=
+        (ssize_t)size) {
       return refused(&player->files[number], (uint32_t)number, fault);
     }
   }
@@ -150,9 +132,10 @@ void files_close(Player *player) {
   for (size_t i = 0; i < player->nfiles; i++) {
     PlayFile *file = &player->files[i];
     if (file->fd) close(file->fd - 1);
-    if (file->memory_fd) close(file->memory_fd - 1);
     bodies_close(file);
     free(file->path);
   }
   free(player->files);
+  pool_keep(player, 0);
+  free(player->shared);
 }

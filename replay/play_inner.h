@@ -13,12 +13,12 @@
 
 /* A file of the recording. */
 typedef struct PlayFile {
-  bool known, verified;
+  bool known;
   TraceFile about;
   char *path;
-  int fd;        /* of files/N + 1, 0: not open */
-  int memory_fd; /* of the copy that shared mappings have + 1 */
-  bool looked;   /* for its functions: */
+  int fd;          /* of files/N + 1, 0: not open */
+  uint32_t shared; /* number + 1 of the memory that shared mappings of it have */
+  bool looked;     /* for its functions: */
   struct ElfFile *elf;
   struct Cfi *cfi;
 } PlayFile;
@@ -59,6 +59,7 @@ typedef struct PlaySpace {
   int32_t pid; /* as recorded */
   Space space;
   MapList maps;
+  MapList shared; /* what of it is in memory of the Player; file: its number + 1 */
   StateReader state;
   PlayThread *leader;
   size_t nthreads; /* that have not ended */
@@ -111,6 +112,8 @@ struct Player {
   bool broken, ended;
   PlayFile *files; /* by number */
   size_t nfiles, files_capacity;
+  int *shared; /* descriptors of memory that is shared */
+  size_t nshared, shared_capacity;
   PlaySpace **spaces;
   size_t nspaces, spaces_capacity;
   PlayThread **threads; /* that have not ended */
@@ -159,15 +162,30 @@ PlaySpace *child_space(const Player *player, int32_t pid);
 /* ---- play_files.c */
 
 bool files_add(Player *player, const Event *event, Fault *fault);
-/* The descriptor of a file of the recording, which is what it was; for a shared mapping a copy in
-** memory, the same for all of them. */
-bool files_open(Player *player, uint32_t number, bool shared, int *out, Fault *fault);
-/* The copy in memory has at least `end` bytes. */
-bool files_reach(Player *player, uint32_t number, uint64_t end, Fault *fault);
-/* What came into shared files without their mappings: the event's chunks SHARED. */
+/* The descriptor of a file of the recording, which is what it was. */
+bool files_open(Player *player, uint32_t number, int *out, Fault *fault);
+/* The shared memory that stands for it. */
+bool files_share(Player *player, uint32_t number, uint32_t *out, Fault *fault);
+/* What the event says of shared files, changed by other ways than their mappings. */
 bool files_change(Player *player, const Event *event, Fault *fault);
 const char *files_path(const Player *player, uint32_t number);
 void files_close(Player *player);
+
+/* ---- play_pool.c */
+
+/* Memory of this size / with the contents of a file: its number. */
+bool pool_new(Player *player, uint64_t size, uint32_t *out, Fault *fault);
+bool pool_of(Player *player, int fd, uint32_t *out, Fault *fault);
+/* It has at least so many bytes. */
+bool pool_reach(Player *player, uint32_t id, uint64_t size, Fault *fault);
+/* All but the first `count` are closed. */
+void pool_keep(Player *player, size_t count);
+/* The space has mapped it; the call has changed what it has. */
+bool pool_follow(PlaySpace *space, const MapRange *range, uint32_t id, Fault *fault);
+bool pool_call(PlaySpace *space, const Event *event, Fault *fault);
+bool pool_copy(const int *from, size_t count, int *to, size_t *out_count, Fault *fault);
+/* The player's memory takes the place of what is mapped in the thread's space. */
+bool pool_remap(Player *player, PlayThread *thread, Fault *fault);
 
 /* ---- play_memory.c */
 
@@ -176,6 +194,7 @@ bool play_may_map(const PlaySpace *space, uint64_t start, uint64_t size);
 /* `range` is mapped (file: number + 1) where nothing must be (or, with `replace`, anything). */
 bool play_map(Player *player, PlayThread *thread, const MapRange *range, bool replace,
               Fault *fault);
+bool play_map_fd(PlayThread *thread, int fd, const MapRange *range, uint64_t flags, Fault *fault);
 bool play_unmap_all(PlayThread *thread, Fault *fault);
 /* A call of CALL_MEMORY is made again. */
 bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault);

@@ -43,17 +43,9 @@ static bool open_in(PlayThread *thread, int fd, bool writable, int64_t *out, Fau
          child_call(thread, "openat", SYS_openat, args, out, fault);
 }
 
-static bool map_file(Player *player, PlayThread *thread, const MapRange *range, uint64_t flags,
-                     Fault *fault) {
-  const bool shared = range->flags & MAP_SHARED;
-  int fd;
+bool play_map_fd(PlayThread *thread, int fd, const MapRange *range, uint64_t flags, Fault *fault) {
   int64_t opened;
-  const uint64_t end = range->offset + (range->end - range->start);
-  if (!files_open(player, range->file - 1, shared, &fd, fault) ||
-      (shared && !files_reach(player, range->file - 1, end, fault)) ||
-      !open_in(thread, fd, shared, &opened, fault)) {
-    return false;
-  }
+  if (!open_in(thread, fd, flags & MAP_SHARED, &opened, fault)) return false;
   const uint64_t args[6] = {range->start, range->end - range->start, range->prot,
                             flags,        (uint64_t)opened,          range->offset};
   const uint64_t close_args[6] = {(uint64_t)opened};
@@ -61,18 +53,35 @@ static bool map_file(Player *player, PlayThread *thread, const MapRange *range, 
          child_call(thread, "close", SYS_close, close_args, NULL, fault);
 }
 
+static bool map_shared(Player *player, PlayThread *thread, const MapRange *range, uint64_t flags,
+                       Fault *fault) {
+  const uint64_t end = range->offset + (range->end - range->start);
+  uint32_t id;
+  if (range->file ? !files_share(player, range->file - 1, &id, fault)
+                  : !pool_new(player, end, &id, fault)) {
+    return false;
+  }
+  return pool_reach(player, id, end, fault) &&
+         play_map_fd(thread, player->shared[id], range, flags | MAP_SHARED, fault) &&
+         pool_follow(thread->space, range, id, fault);
+}
+
 bool play_map(Player *player, PlayThread *thread, const MapRange *range, bool replace,
               Fault *fault) {
   const uint64_t size = range->end - range->start;
+  int fd;
   if (range->start >= range->end || (range->start | range->end | range->offset) % PAGE ||
       !play_may_map(thread->space, range->start, size)) {
     return wrong_place(thread, range->start, size, fault);
   }
-  const uint64_t flags = (replace ? MAP_FIXED : MAP_FIXED_NOREPLACE) | MAP_NORESERVE |
-                         (range->flags & MAP_SHARED ? MAP_SHARED : MAP_PRIVATE);
-  if (range->file) return map_file(player, thread, range, flags, fault);
-  const uint64_t args[6] = {range->start,          size,         range->prot,
-                            flags | MAP_ANONYMOUS, (uint64_t)-1, 0};
+  const uint64_t flags = (replace ? MAP_FIXED : MAP_FIXED_NOREPLACE) | MAP_NORESERVE;
+  if (range->flags & MAP_SHARED) return map_shared(player, thread, range, flags, fault);
+  if (range->file) {
+    return files_open(player, range->file - 1, &fd, fault) &&
+           play_map_fd(thread, fd, range, flags | MAP_PRIVATE, fault);
+  }
+  const uint64_t args[6] = {range->start, size, range->prot, flags | MAP_PRIVATE | MAP_ANONYMOUS,
+                            (uint64_t)-1, 0};
   return child_call(thread, "mmap", SYS_mmap, args, NULL, fault);
 }
 
@@ -90,6 +99,7 @@ bool play_unmap_all(PlayThread *thread, Fault *fault) {
     if (!unmap(thread, range->start, range->end - range->start, fault)) return false;
   }
   maps_finish(maps);
+  maps_finish(&thread->space->shared);
   return true;
 }
 
@@ -241,6 +251,6 @@ bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fa
   if (event->ret < 0 && event->ret > -4096) return true;
   const uint64_t brk = thread->space->maps.brk;
   thread->space->new_code = true;
-  return make_again(player, thread, event, fault) && forget(thread, event, brk, fault) &&
-         watch_again(thread, fault);
+  return make_again(player, thread, event, fault) && pool_call(thread->space, event, fault) &&
+         forget(thread, event, brk, fault) && watch_again(thread, fault);
 }

@@ -138,7 +138,7 @@ bool patch_stop(Player *player, PlayThread *thread, bool *out_go, Fault *fault) 
 static bool is_of_file(Player *player, const MapRange *range, uint64_t addr, const uint8_t *bytes) {
   uint8_t page[PAGE] = {0};
   int fd;
-  return range->file && files_open(player, range->file - 1, false, &fd, NULL) &&
+  return range->file && files_open(player, range->file - 1, &fd, NULL) &&
          pread(fd, page, sizeof page, (off_t)(range->offset + (addr - range->start))) >= 0 &&
          memcmp(page, bytes, sizeof page) == 0;
 }
