@@ -32,6 +32,7 @@ void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind)
     recorder->event.tid = thread->tracee.tid;
   }
   recorder->npieces = 0;
+  recorder->optional = SIZE_MAX;
   recorder->nbytes = 0;
 }
 
@@ -140,16 +141,19 @@ static bool is_settled(Recorder *recorder, const RecordThread *thread) {
     if (other == thread || other->process != thread->process) continue;
     if (other->stand == THREAD_RUNS || other->stand == THREAD_NEW) return false;
     if (other->stand == THREAD_ENDING && !other->told_exit) return false;
-    if (other->stand == THREAD_CALL && (writes_in_pieces(other->nr) || !thread_is_asleep(other))) {
+    if (other->stand != THREAD_CALL) continue;
+    if (writes_in_pieces(other->nr) || !thread_is_asleep(other) || thread_is_stopped(other)) {
       return false;
     }
   }
   return true;
 }
 
-/* Time spent on hashes stays below its share; every program is hashed at its end. */
+/* Time spent on hashes stays below its share. A place of the program's own is told from others by
+** its hash in the end; how often there are such places is limited elsewhere. */
 static bool hash_is_due(Recorder *recorder) {
   recorder->since_hash++;
+  if (recorder->event.kind == EVENT_SWITCH) return true;
   if (recorder->options->hash_every) return recorder->since_hash >= recorder->options->hash_every;
   return recorder->hash_ns * HASH_SHARE <= clock_now() - recorder->hash_began;
 }
@@ -164,7 +168,7 @@ static bool hash_now(Recorder *recorder, RecordThread *thread, Fault *fault) {
   }
   recorder->event.hash = memory ^ registers;
   recorder->since_hash = 0;
-  recorder->hash_ns += clock_now() - began;
+  if (recorder->event.kind != EVENT_SWITCH) recorder->hash_ns += clock_now() - began;
   return true;
 }
 
@@ -186,11 +190,17 @@ static bool make_chunks(Recorder *recorder, Fault *fault) {
   return true;
 }
 
+void event_optional(Recorder *recorder) { recorder->optional = recorder->npieces; }
+
 bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (thread) read_pieces(recorder, &thread->process->space);
   if (thread && recorder->event.has_hash) {
     recorder->event.has_hash = hash_is_due(recorder) && is_settled(recorder, thread);
     if (recorder->event.has_hash && !hash_now(recorder, thread, fault)) return false;
+    /* Somebody may have woken up meanwhile. */
+    const bool settled = is_settled(recorder, thread);
+    recorder->event.has_hash = recorder->event.has_hash && settled;
+    if (!settled && recorder->optional < recorder->npieces) recorder->npieces = recorder->optional;
   }
   return make_chunks(recorder, fault) && writer_add(recorder->writer, &recorder->event, fault);
 }

@@ -112,11 +112,11 @@ typedef struct Recorder {
   size_t turn; /* where the search for the next one begins */
   int32_t first_pid;
   int64_t slice_began, flushed; /* clock_now() */
-  int ended;                    /* processes */
+  int64_t settle_ns;            /* what it costs to make a thread give way, of late */
 
   Event event; /* in the making */
   Piece *pieces;
-  size_t npieces, pieces_capacity;
+  size_t npieces, pieces_capacity, optional;
   uint8_t *bytes;
   size_t nbytes, bytes_capacity;
   Chunk *chunks;
@@ -146,6 +146,8 @@ bool thread_is_gone(const RecordThread *thread);
 /* On from its stop, with its signal; a thread that is gone is none of our faults. */
 bool thread_resume(RecordThread *thread, Fault *fault);
 bool thread_is_asleep(RecordThread *thread);
+/* There is a stop of it that has not been collected. */
+bool thread_is_stopped(const RecordThread *thread);
 /* Somebody in a call may still end it at once, or write memory. */
 bool schedule_is_busy(Recorder *recorder);
 /* Who is ready, in turns; NULL: nobody. */
@@ -206,6 +208,9 @@ void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind)
 bool event_bytes(Recorder *recorder, ChunkKind kind, uint64_t addr, const void *bytes, size_t size,
                  Fault *fault);
 bool event_memory(Recorder *recorder, ChunkKind kind, uint64_t addr, size_t size, Fault *fault);
+/* Pieces from here on are left out if the memory is not certain: another thread of the process may
+** just have been given something by the kernel that its event, which follows, will tell. */
+void event_optional(Recorder *recorder);
 bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* The extended state of the thread, which is in a stop. */
 bool event_xstate(Recorder *recorder, const RecordThread *thread, Fault *fault);

@@ -8,12 +8,13 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "replay/record_inner.h"
 
-enum { SLICE_MS = 10 };
+enum { SLICE_MS = 10, SETTLE_SHARE = 10 };
 
 bool thread_is_gone(const RecordThread *thread) {
   unsigned long word;
@@ -42,6 +43,12 @@ bool thread_is_asleep(RecordThread *thread) {
   }
   ssize_t n = thread->syscall_fd >= 0 ? pread(thread->syscall_fd, text, sizeof text, 0) : -1;
   return n < 1 || text[0] != 'r'; /* "running" */
+}
+
+bool thread_is_stopped(const RecordThread *thread) {
+  siginfo_t info = {0};
+  const int kinds = WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL;
+  return waitid(P_PID, (id_t)thread->tracee.tid, &info, kinds) != 0 || info.si_pid != 0;
 }
 
 /* Does anybody work in the kernel, in a call that might wait but does not yet? */
@@ -96,9 +103,12 @@ bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault) {
 }
 
 bool schedule_is_over(Recorder *recorder, const RecordThread *thread) {
-  int64_t slice = recorder->options->preempt_ms > 0 ? recorder->options->preempt_ms : SLICE_MS;
   if (thread->yields) return is_other_ready(recorder, thread);
-  return clock_now() - recorder->slice_began > slice * 1000000 && is_other_ready(recorder, thread);
+  const int64_t least = recorder->settle_ns * SETTLE_SHARE;
+  int64_t slice = recorder->options->preempt_ms > 0 ? recorder->options->preempt_ms : SLICE_MS;
+  slice *= 1000000;
+  return clock_now() - recorder->slice_began > (slice < least ? least : slice) &&
+         is_other_ready(recorder, thread);
 }
 
 bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {

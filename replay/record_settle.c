@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -19,11 +20,14 @@
 
 enum {
   LEAST_BYTES = 5,    /* of a jump */
-  SEARCH_STEPS = 400, /* to a place */
-  PASS_STEPS = 300,   /* around a loop */
-  WORDS = 48,         /* written on the way, at most */
-  FRAME_ABOVE = 128,  /* bytes from the stack pointer on */
-  FRAME_BELOW = 64    /* bytes below the frame pointer */
+  SEARCH_STEPS = 300, /* to a place */
+  PASS_STEPS = 100,   /* around a loop */
+  WORDS = 24,         /* written on the way, at most */
+  FIRST_ABOVE = 64,   /* bytes from the stack pointer on, and */
+  FIRST_BELOW = 32,   /* below the frame pointer, which replay compares before it stops */
+  STACK_BYTES = 2048, /* from the stack pointer on */
+  OBJECT_BYTES = 128, /* at what registers point to */
+  WRITE_LONGEST = 64
 };
 
 typedef enum StepEnd {
@@ -115,7 +119,7 @@ static void note_writes(Settler *settler) {
     const bool pushes = operand->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
                         operand->mem.base == ZYDIS_REGISTER_RSP;
     if (pushes) addr -= size;
-    if (size > FRAME_BELOW) size = FRAME_BELOW; /* xsave and its like */
+    if (size > WRITE_LONGEST) size = WRITE_LONGEST; /* xsave and its like */
     for (uint64_t done = 0; done < size; done += 8) note_word(settler, addr + done);
   }
 }
@@ -174,18 +178,42 @@ static bool walk_around(Settler *settler, StepEnd *out, Fault *fault) {
   return find_place(settler, out, fault);
 }
 
-static bool tell_place(Recorder *recorder, Settler *settler, Fault *fault) {
-  RecordThread *thread = settler->thread;
-  const uint64_t rsp = thread->tracee.regs.rsp & ~(uint64_t)7, rbp = thread->tracee.regs.rbp;
-  event_begin(recorder, thread, EVENT_SWITCH);
+/* What tells a pass most often comes first: replay compares so much natively. */
+static bool tell_first(Recorder *recorder, const Settler *settler, Fault *fault) {
+  const struct user_regs_struct *regs = &settler->thread->tracee.regs;
+  const uint64_t rsp = regs->rsp & ~(uint64_t)7;
   for (size_t i = 0; i < settler->nwords; i++) {
     if (!event_memory(recorder, CHUNK_POINT, settler->words[i], 8, fault)) return false;
   }
-  if (!event_memory(recorder, CHUNK_POINT, rsp, FRAME_ABOVE, fault)) return false;
-  if (rbp > rsp && rbp % 8 == 0 && rbp - rsp < 1 << 20 &&
-      !event_memory(recorder, CHUNK_POINT, rbp - FRAME_BELOW, FRAME_BELOW, fault)) {
-    return false;
+  if (!event_memory(recorder, CHUNK_POINT, rsp, FIRST_ABOVE, fault)) return false;
+  return regs->rbp % 8 || regs->rbp <= rsp || regs->rbp - rsp > 1 << 20 ||
+         event_memory(recorder, CHUNK_POINT, regs->rbp - FIRST_BELOW, FIRST_BELOW, fault);
+}
+
+/* The frames further out, with their counters, and the objects at hand. */
+static bool tell_more(Recorder *recorder, const Settler *settler, Fault *fault) {
+  const struct user_regs_struct *regs = &settler->thread->tracee.regs;
+  const uint64_t rsp = regs->rsp & ~(uint64_t)7;
+  const unsigned long long pointers[] = {regs->rdi, regs->rsi, regs->rbx, regs->rbp, regs->rax,
+                                         regs->rcx, regs->rdx, regs->r8,  regs->r9,  regs->r10,
+                                         regs->r11, regs->r12, regs->r13, regs->r14, regs->r15};
+  if (!event_memory(recorder, CHUNK_POINT, rsp, STACK_BYTES, fault)) return false;
+  event_optional(recorder);
+  for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++) {
+    const uint64_t at = pointers[i] & ~(uint64_t)7;
+    const MapRange *range = maps_find(&settler->thread->process->maps, at);
+    if (!range || !(range->prot & PROT_WRITE) || (at >= rsp && at - rsp < STACK_BYTES)) continue;
+    const uint64_t left = range->end - at;
+    const size_t size = left < OBJECT_BYTES ? (size_t)left : OBJECT_BYTES;
+    if (!event_memory(recorder, CHUNK_POINT, at, size, fault)) return false;
   }
+  return true;
+}
+
+static bool tell_place(Recorder *recorder, Settler *settler, Fault *fault) {
+  RecordThread *thread = settler->thread;
+  event_begin(recorder, thread, EVENT_SWITCH);
+  if (!tell_first(recorder, settler, fault) || !tell_more(recorder, settler, fault)) return false;
   recorder->event.has_hash = true;
   if (!event_regs(recorder, thread, fault) || !event_end(recorder, thread, fault)) return false;
   event_place(thread);
@@ -202,7 +230,7 @@ static bool hold_signals(pid_t tid, uint64_t *before) {
   return ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof mask, &mask) == 0;
 }
 
-bool settle(Recorder *recorder, RecordThread *thread, bool *out, Fault *fault) {
+static bool settle_timed(Recorder *recorder, RecordThread *thread, bool *out, Fault *fault) {
   Settler settler = {.thread = thread};
   uint64_t mask;
   const pid_t tid = thread->tracee.tid;
@@ -225,4 +253,11 @@ bool settle(Recorder *recorder, RecordThread *thread, bool *out, Fault *fault) {
   thread->again = end == STEP_OTHER;
   *out = end == STEP_DONE;
   return !*out || tell_place(recorder, &settler, fault);
+}
+
+bool settle(Recorder *recorder, RecordThread *thread, bool *out, Fault *fault) {
+  const int64_t began = clock_now();
+  const bool ok = settle_timed(recorder, thread, out, fault);
+  recorder->settle_ns += (clock_now() - began - recorder->settle_ns) / 4;
+  return ok;
 }
