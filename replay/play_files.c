@@ -129,6 +129,8 @@ bool files_change(Player *player, const Event *event, Fault *fault) {
 }
 
 void files_close(Player *player) {
+  pool_keep(player, 0);
+  free(player->shared);
   for (size_t i = 0; i < player->nfiles; i++) {
     PlayFile *file = &player->files[i];
     if (file->fd) close(file->fd - 1);
@@ -136,6 +138,4 @@ void files_close(Player *player) {
     free(file->path);
   }
   free(player->files);
-  pool_keep(player, 0);
-  free(player->shared);
 }

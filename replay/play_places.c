@@ -24,7 +24,7 @@ static int compare(const void *a, const void *b) {
 /* Sorted, and what touches is one. */
 static void compact(PlayPlaces *places) {
   size_t kept = 0;
-  qsort(places->taken, places->count, sizeof *places->taken, compare);
+  if (places->count) qsort(places->taken, places->count, sizeof *places->taken, compare);
   for (size_t i = 0; i < places->count; i++) {
     const CodeRange *range = &places->taken[i];
     if (kept && range->lo <= places->taken[kept - 1].hi) {

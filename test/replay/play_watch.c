@@ -187,6 +187,7 @@ int main(int argc, char **argv) {
   assert(n > 0);
   if (argc == 2 && strcmp(argv[1], "workload") == 0) return workload();
   setbuf(stdout, NULL);
+  setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* for what is recorded: it would trace itself */
   scratch_make(place, sizeof place);
   snprintf(dir, sizeof dir, "%s/recording", place);
   record();
