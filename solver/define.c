@@ -176,6 +176,19 @@ static Lit and_of_scratch(Model *model) {
   return var == VAR_ONE ? LIT_FALSE : lit_of(var);
 }
 
+/* The same, where a variable may occur several times, in any order. */
+static Lit and_of_signs(Model *model) {
+  Lin *lin = &model->scratch;
+  /* Merging adds up signs: x and not x cancel, so count each variable's occurrences first. */
+  size_t before = lin->count;
+  lin_normalize(lin);
+  double total = 0;
+  for (size_t i = 0; i < lin->count; i++) total += fabs(lin->terms[i].coef);
+  if (total != (double)before) return LIT_FALSE;
+  for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef = lin->terms[i].coef > 0 ? 1 : -1;
+  return and_of_scratch(model);
+}
+
 /* The AND of the literals, each negated first when `flip` is 1. */
 static Lit and_of(Model *model, const Lit *lits, size_t count, Lit flip) {
   Lin *lin = &model->scratch;
@@ -205,14 +218,7 @@ static Lit and_of(Model *model, const Lit *lits, size_t count, Lit flip) {
     model_fail(model, FAULT_NOMEM, NULL);
     return LIT_FALSE;
   }
-  /* Merging adds up signs: x and not x cancel, so count each variable's occurrences first. */
-  size_t before = lin->count;
-  lin_normalize(lin);
-  double total = 0;
-  for (size_t i = 0; i < lin->count; i++) total += fabs(lin->terms[i].coef);
-  if (total != (double)before) return LIT_FALSE;
-  for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef = lin->terms[i].coef > 0 ? 1 : -1;
-  return and_of_scratch(model);
+  return and_of_signs(model);
 }
 
 Lit model_and(Model *model, const Lit *lits, size_t count) { return and_of(model, lits, count, 0); }
@@ -235,16 +241,17 @@ static bool canonical_le(Lin *lin, double *bound) {
   return flip;
 }
 
-/* A comparison of 0/1 variables that holds only at one extreme is an AND. */
+/* A comparison of 0/1 variables, and tallies of them, that holds only at one extreme is an AND. */
 static bool le_as_and(Model *model, double bound, Lit *out) {
   Lin *lin = &model->scratch;
   double least = INFINITY, lo = 0, hi = 0;
   for (size_t i = 0; i < lin->count; i++) {
     const VarInfo *info = &model->vars[lin->terms[i].var];
     double coef = lin->terms[i].coef;
-    if (!info->integral || info->lo != 0 || info->hi != 1) return false;
+    if (!info->integral || info->lo != 0) return false;
+    if (info->hi != 1 && info->kind != VAR_TALLY) return false;
     least = fmin(least, fabs(coef));
-    *(coef < 0 ? &lo : &hi) += coef;
+    *(coef < 0 ? &lo : &hi) += coef * info->hi;
   }
   bool at_low = bound - lo < least, at_high = hi - bound <= least;
   if (!at_low && !at_high) return false;
@@ -252,7 +259,7 @@ static bool le_as_and(Model *model, double bound, Lit *out) {
     double coef = lin->terms[i].coef > 0 ? 1 : -1;
     lin->terms[i].coef = at_low ? -coef : coef;
   }
-  Lit all = and_of_scratch(model);
+  Lit all = tally_spell(model) ? and_of_signs(model) : LIT_FALSE;
   *out = at_low || !model_ok(model) ? all : lit_not(all);
   return true;
 }

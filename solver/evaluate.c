@@ -61,6 +61,13 @@ void span_bounds(const Model *model, const Term *terms, size_t count, const doub
       i += choice_bounds(model, terms + i, count - i, lo, hi, out_lo, out_hi);
       continue;
     }
+    if (info->kind == VAR_TALLY) {
+      double least, most, size = info->hi;
+      i += tally_span(model, terms + i, count - i, hi, &least, &most);
+      *out_lo += size * least;
+      *out_hi += size * most;
+      continue;
+    }
     double coef = terms[i].coef, low = lo ? lo[terms[i].var] : info->lo,
            high = hi ? hi[terms[i].var] : info->hi;
     *out_lo += coef * (coef > 0 ? low : high);
@@ -204,6 +211,7 @@ static double def_value(const Model *model, const Definition *def, const double 
 
 void model_evaluate(const Model *model, double *values) {
   values[VAR_ONE] = 1;
+  tally_evaluate(model, values);
   for (size_t i = 0; i < model->ndefs; i++) {
     values[model->defs[i].var] = def_value(model, &model->defs[i], values);
   }

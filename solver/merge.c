@@ -275,6 +275,22 @@ static void touch_all(Columns *columns) {
   }
 }
 
+/* What reads a tally reads its members, all alike. */
+static void share_tallies(Columns *columns) {
+  const Model *model = columns->p->model;
+  for (size_t t = 0; t < model->ntallies; t++) {
+    const Tally *tally = &model->tallies[t];
+    const int32_t *members = tally_members(model, tally);
+    for (int32_t m = 0; m < tally->size; m++) {
+      Hash2 *own = columns->hash + model->choices[members[m]].first;
+      for (int32_t v = 0; v < tally->count; v++) {
+        own[v].a += columns->hash[tally->first + v].a;
+        own[v].b += columns->hash[tally->first + v].b;
+      }
+    }
+  }
+}
+
 /* What identifies a choice: its values' columns in order; a fixed value's column does not matter.
  */
 static Hash2 choice_hash(const Columns *columns, const Choice *choice) {
@@ -291,6 +307,38 @@ static Hash2 choice_hash(const Columns *columns, const Choice *choice) {
   return h;
 }
 
+static int by_leader(const void *a, const void *b) {
+  const Share *x = a, *y = b;
+  return (x->leader > y->leader) - (x->leader < y->leader);
+}
+
+static bool find_shares(Presolve *p) {
+  const Model *model = p->model;
+  p->shares = malloc((model->nmembers + 1) * sizeof *p->shares);
+  p->share_start = malloc((model->ntallies + 1) * sizeof *p->share_start);
+  if (!p->shares || !p->share_start) return false;
+  size_t n = 0;
+  for (size_t t = 0; t < model->ntallies; t++) {
+    const Tally *tally = &model->tallies[t];
+    const int32_t *members = tally_members(model, tally);
+    Share *shares = p->shares + n;
+    p->share_start[t] = n;
+    for (int32_t m = 0; m < tally->size; m++) shares[m] = (Share){p->leader[members[m]], 1};
+    qsort(shares, (size_t)tally->size, sizeof *shares, by_leader);
+    size_t kept = 0;
+    for (int32_t m = 1; m < tally->size; m++) {
+      if (shares[m].leader == shares[kept].leader) {
+        shares[kept].count++;
+      } else {
+        shares[++kept] = shares[m];
+      }
+    }
+    n += kept + 1;
+  }
+  p->share_start[model->ntallies] = n;
+  return true;
+}
+
 bool presolve_groups(Presolve *p, Fault *fault) {
   const Model *model = p->model;
   size_t size = 16;
@@ -299,7 +347,10 @@ bool presolve_groups(Presolve *p, Fault *fault) {
   Hash2 *keys = calloc(model->nchoices + 1, sizeof *keys);
   uint32_t *table = calloc(size, sizeof *table);
   bool ok = columns.hash && keys && table;
-  if (ok) touch_all(&columns);
+  if (ok) {
+    touch_all(&columns);
+    share_tallies(&columns);
+  }
   for (size_t i = 0; ok && i < model->nchoices; i++) {
     keys[i] = choice_hash(&columns, &model->choices[i]);
     size_t at = keys[i].a & (size - 1);
@@ -313,5 +364,6 @@ bool presolve_groups(Presolve *p, Fault *fault) {
   free(columns.hash);
   free(keys);
   free(table);
+  ok = ok && find_shares(p);
   return ok || fault_oom(fault);
 }

@@ -35,6 +35,9 @@ void model_destroy(Model *model) {
   for (size_t i = 0; i < model->ngoals; i++) lin_finish(&model->goals[i].lin);
   free(model->vars);
   free(model->choices);
+  free(model->tallies);
+  free(model->members);
+  map_finish(&model->known_tallies);
   free(model->starts);
   free(model->terms);
   free(model->reqs);
@@ -69,24 +72,28 @@ Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, in
   return (Var)model->nvars++;
 }
 
+Var model_new_vars(Model *model, VarKind kind, size_t count, double hi, int32_t owner) {
+  if (!reserve_vars(model, count)) return VAR_ONE;
+  Var first = (Var)model->nvars;
+  double lo = count == 1 ? hi : 0; /* the only value there is */
+  for (size_t i = 0; i < count; i++) {
+    model->vars[model->nvars++] = (VarInfo){lo, hi, owner, (uint8_t)kind, true, 0};
+  }
+  return first;
+}
+
 Var model_choice(Model *model, int count) {
   if (!model_ok(model)) return VAR_ONE;
   if (count < 1) {
     fault_set(&model->fault, FAULT_INVALID, "model: a choice among %d values", count);
     return VAR_ONE;
   }
-  if (!reserve_vars(model, (size_t)count)) return VAR_ONE;
   if (!array_grow(model->choices, model->choices_capacity, model->nchoices + 1)) {
     model_fail(model, FAULT_NOMEM, NULL);
     return VAR_ONE;
   }
-  Var first = (Var)model->nvars;
-  int32_t owner = (int32_t)model->nchoices;
-  double lo = count == 1 ? 1 : 0;
-  for (int i = 0; i < count; i++) {
-    model->vars[first + i] = (VarInfo){lo, 1, owner, VAR_VALUE, true, 0};
-  }
-  model->nvars += (size_t)count;
+  Var first = model_new_vars(model, VAR_VALUE, (size_t)count, 1, (int32_t)model->nchoices);
+  if (first == VAR_ONE) return VAR_ONE;
   model->choices[model->nchoices++] = (Choice){first, count, -1};
   return first;
 }

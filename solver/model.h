@@ -94,6 +94,14 @@ Var model_choice(Model *model, int count);
 void model_expect(Model *model, size_t count);
 /* Which choice the variable is a value of (0, 1, … in the order they were made); -1: of none. */
 int32_t model_choice_of(const Model *model, Var var);
+
+/* Tallies: how many of the choices (n of them, given by their first variables, each once, all among
+** the same number of values) take each value. As many consecutive variables as they have values,
+** the first is returned; number k is the sum of their k-th. Rows over a tally are as many times
+** shorter than rows over the choices one by one, and mean the same. The same choices, in whatever
+** order, give the same variables; a tally of one is the choice itself. Cost: n and the number of
+** values, not their product. */
+Var model_tally(Model *model, const Var *choices, size_t n);
 /* An integer in lo..hi / a real in [lo, hi]; |bounds| <= 2^53 for integers, finite. */
 Var model_integer(Model *model, double lo, double hi);
 Var model_real(Model *model, double lo, double hi);

@@ -99,6 +99,7 @@ static bool add_columns(Builder *b) {
   for (size_t i = 1; i < model->nvars; i++) {
     const VarInfo *info = &model->vars[i];
     if (info->kind == VAR_VALUE && b->p->leader[info->owner] != info->owner) continue;
+    if (info->kind == VAR_TALLY) continue;
     ncols += !is_fixed(b, (Var)i);
   }
   if (ncols > INT32_MAX / 2 || !alloc_columns(net, ncols, model->nvars)) return false;
@@ -122,6 +123,15 @@ static bool add_columns(Builder *b) {
 }
 
 /* ---- expressions */
+
+/* lin_add() takes 0 for the constant; here it is a column. */
+static void lin_add_column(Lin *lin, int32_t column, double coef) {
+  if (!array_extend(lin->terms, lin->capacity, lin->count + 1)) {
+    lin->oom = true;
+    return;
+  }
+  lin->terms[lin->count++] = (Term){column, coef};
+}
 
 static bool by_column(const Term *terms, size_t count) {
   for (size_t i = 1; i < count; i++) {
@@ -170,19 +180,37 @@ static void sort_columns(Lin *lin) {
   for (size_t i = 0; i < lin->count; i++) lin->terms[i].var--;
 }
 
+static void translate_var(Builder *b, Var var, double coef, double count) {
+  int32_t c = b->net->column[var];
+  if (c >= 0) {
+    lin_add_column(&b->lin, c, coef);
+  } else if (c == FIXED) {
+    b->lin.constant += count * coef * b->p->lo[var];
+  }
+}
+
+static void translate_tally(Builder *b, Var var, double coef) {
+  const Model *model = b->model;
+  int32_t t = model->vars[var].owner;
+  Var value = var - model->tallies[t].first;
+  for (size_t s = b->p->share_start[t]; s < b->p->share_start[t + 1]; s++) {
+    const Share *share = &b->p->shares[s];
+    translate_var(b, model->choices[share->leader].first + value, coef, share->count);
+  }
+}
+
 /* b->lin = constant + terms, in columns. Members of a group other than the first are skipped: the
 ** first's column counts them all. */
 static bool translate(Builder *b, const Term *terms, size_t count, double constant, double sign) {
   Lin *lin = &b->lin;
   lin->count = 0;
   lin->constant = sign * constant;
-  if (!array_extend(lin->terms, lin->capacity, count + 1)) return false;
   for (size_t i = 0; i < count; i++) {
-    int32_t c = b->net->column[terms[i].var];
-    if (c >= 0) {
-      lin->terms[lin->count++] = (Term){c, sign * terms[i].coef};
-    } else if (c == FIXED) {
-      lin->constant += sign * terms[i].coef * b->p->lo[terms[i].var];
+    double coef = sign * terms[i].coef;
+    if (b->model->vars[terms[i].var].kind == VAR_TALLY) {
+      translate_tally(b, terms[i].var, coef);
+    } else {
+      translate_var(b, terms[i].var, coef, 1);
     }
   }
   sort_columns(lin);

@@ -37,6 +37,16 @@ static bool adds_exactly(const Model *model, const Lin *lin, bool integral, doub
   return grid >= 0 && ldexp(size, grid) < exact_to;
 }
 
+/* A tally's term is as many numbers as it has members. */
+static size_t numbers_in(const Model *model, const Lin *lin) {
+  size_t count = 0;
+  for (size_t i = 0; i < lin->count; i++) {
+    const VarInfo *info = &model->vars[lin->terms[i].var];
+    count += info->kind == VAR_TALLY ? (size_t)info->hi : 1;
+  }
+  return count;
+}
+
 double model_noise(const Model *model, const Lin *lin, bool integral, double bound, double lo,
                    double hi) {
   if (adds_exactly(model, lin, integral, bound, fabs(lo) + fabs(hi) + fabs(bound))) return 0;
@@ -47,7 +57,7 @@ double model_noise(const Model *model, const Lin *lin, bool integral, double bou
     size += coef * reach_of(info);
     if (info->kind == VAR_DERIVED) inherited += coef * model->defs[info->owner].noise;
   }
-  return rounding_of(lin->count, size) + inherited;
+  return rounding_of(numbers_in(model, lin), size) + inherited;
 }
 
 double model_noise_at(const Model *model, size_t level, const double *values) {
@@ -60,7 +70,7 @@ double model_noise_at(const Model *model, size_t level, const double *values) {
     size += coef * fabs(values[lin->terms[i].var]);
     if (info->kind == VAR_DERIVED) inherited += coef * model->defs[info->owner].noise;
   }
-  return rounding_of(lin->count, size) + inherited;
+  return rounding_of(numbers_in(model, lin), size) + inherited;
 }
 
 static bool ends_within(const Model *model, Span span, double bound, double noise,

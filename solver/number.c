@@ -34,8 +34,24 @@ static Var product_of_scratch(Model *model, Lit lit) {
   return model_intern(model, def, terms, model->nitems, lo, hi, grid);
 }
 
+/* Tallies that count the literal's choice are spelled out. */
+static bool spell_for(Model *model, Lit lit) {
+  const Lin *lin = &model->scratch;
+  int32_t choice = model_choice_of(model, lit_var(lit));
+  bool counted = false;
+  for (size_t i = 0; choice >= 0 && i < lin->count && !counted; i++) {
+    const VarInfo *info = &model->vars[lin->terms[i].var];
+    counted = info->kind == VAR_TALLY && tally_counts(model, &model->tallies[info->owner], choice);
+  }
+  if (!counted) return true;
+  if (!tally_spell(model)) return false;
+  lin_normalize(&model->scratch);
+  return true;
+}
+
 /* Given that `lit` is true: other values of its choice are 0. */
-static void assume_in_scratch(Model *model, Lit lit) {
+static bool assume_in_scratch(Model *model, Lit lit) {
+  if (!spell_for(model, lit)) return false;
   Lin *lin = &model->scratch;
   const VarInfo *info = &model->vars[lit_var(lit)];
   size_t kept = 0;
@@ -51,6 +67,7 @@ static void assume_in_scratch(Model *model, Lit lit) {
     }
   }
   lin->count = kept;
+  return true;
 }
 
 Var model_product(Model *model, Lit lit, const Lin *lin) {
@@ -63,7 +80,7 @@ Var model_product(Model *model, Lit lit, const Lin *lin) {
     from->constant = from->rough = 0;
     lit = LIT_TRUE;
   }
-  if (lit != LIT_TRUE) assume_in_scratch(model, lit);
+  if (lit != LIT_TRUE && !assume_in_scratch(model, lit)) return VAR_ONE;
   if (lit != LIT_TRUE && from->count == 0) { /* a constant: the literal itself, scaled */
     double value = from->constant;
     from->constant = from->rough = 0;
@@ -125,7 +142,7 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   if (model->scratch.count == 0) guard = model->scratch.constant > 0.5 ? LIT_TRUE : LIT_FALSE;
   if (guard == LIT_FALSE) return true;
   if (!model_fold(model, &from->lin)) return false;
-  if (guard != LIT_TRUE) assume_in_scratch(model, guard);
+  if (guard != LIT_TRUE && !assume_in_scratch(model, guard)) return false;
   Item item = {.constant = model->scratch.constant, .guard = guard};
   span_bounds(model, model->scratch.terms, model->scratch.count, NULL, NULL, &item.lo, &item.hi);
   double noise = noise_of(model, &model->scratch, item.lo, item.hi);

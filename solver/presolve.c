@@ -40,6 +40,8 @@ void presolve_finish(Presolve *p) {
   free(p->cliques);
   free(p->clique_spans);
   free(p->leader);
+  free(p->shares);
+  free(p->share_start);
   *p = (Presolve){0};
 }
 
@@ -118,6 +120,31 @@ static double run_least(const Presolve *p, const Term *terms, size_t count, doub
   return isinf(least) ? 0 : least;
 }
 
+/* No member of the tally takes the value any more / all of them do. */
+static void settle_members(Presolve *p, Var var, bool all) {
+  const Model *model = p->model;
+  const Tally *tally = &model->tallies[model->vars[var].owner];
+  const int32_t *members = tally_members(model, tally);
+  for (int32_t m = 0; m < tally->size; m++) {
+    set_bound(p, model->choices[members[m]].first + (var - tally->first), !all, all, 0);
+  }
+  if (!all) p->hi[var] = 0;
+}
+
+/* sign * terms <= bound, all of them of one tally, of whose choices each contributes at least
+** `each`: values that not even one of them can take. */
+static bool tighten_tally(Presolve *p, const Term *terms, size_t count, double sign, double bound,
+                          double each) {
+  double others = each * (p->model->vars[terms[0].var].hi - 1);
+  bool changed = false;
+  for (size_t i = 0; i < count; i++) {
+    if (p->hi[terms[i].var] < 0.5 || sign * terms[i].coef <= bound - others) continue;
+    settle_members(p, terms[i].var, false);
+    changed = true;
+  }
+  return changed;
+}
+
 /* sign * terms <= bound, give or take the noise: tighten each variable by what the others leave. */
 static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sign, double bound,
                         double noise) {
@@ -141,6 +168,15 @@ static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sig
           changed = true;
         }
       }
+      continue;
+    }
+    if (model->vars[var].kind == VAR_TALLY) {
+      double each, most;
+      size_t n = tally_span(model, terms + i, count - i, p->hi, &each, &most);
+      if (sign < 0) each = -most;
+      double rest = bound - (least - each * model->vars[var].hi);
+      changed |= tighten_tally(p, terms + i, n, sign, rest + slack, each);
+      i += n;
       continue;
     }
     double own = coef * (coef > 0 ? p->lo[var] : p->hi[var]);
@@ -177,6 +213,14 @@ static bool unit_rows(Presolve *p) {
     const Term *term = &model->terms[req->span.start];
     double value = req->bound / term->coef, noise = 2 * req->slack / fabs(term->coef);
     bool upper = (req->sense == MODEL_LE) == (term->coef > 0);
+    if (model->vars[term->var].kind == VAR_TALLY) {
+      bool at_least = req->sense == MODEL_EQ || !upper;
+      double all_but_one = model->vars[term->var].hi - 1;
+      if (at_least && value > all_but_one + slack_of(value) + noise) {
+        settle_members(p, term->var, true);
+      }
+      continue;
+    }
     if (req->sense == MODEL_EQ) {
       changed |= set_bound(p, term->var, true, value, noise);
       changed |= set_bound(p, term->var, false, value, noise);

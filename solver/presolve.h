@@ -6,6 +6,12 @@
 
 #include "solver/store.h"
 
+/* A group some of whose choices a tally counts, and how many. All of them, unless nothing that is
+** left reads a column of the tally that could tell. */
+typedef struct Share {
+  int32_t leader, count;
+} Share;
+
 typedef struct Presolve {
   const Model *model;
   const uint8_t *skip; /* by tag, NULL: none */
@@ -19,6 +25,8 @@ typedef struct Presolve {
   size_t nspans, spans_capacity;
   size_t merged_pairs;
   int32_t *leader; /* per choice: the first of its group */
+  Share *shares;   /* of tally t: shares[share_start[t]..share_start[t + 1]) */
+  size_t *share_start;
 } Presolve;
 
 /* A variable that may be replaced by its value once its bounds meet. A derived number may not: its
@@ -34,7 +42,8 @@ void presolve_bounds(Presolve *p, const Lit *assume, size_t nassume);
 void presolve_live(Presolve *p);
 /* Pairs x + y <= 1 -> larger at-most-one rows (pairwise "different" over n rows is one row). */
 bool presolve_cliques(Presolve *p, Fault *fault);
-/* Choices with equal columns, value by value. Linear in the size of the model. */
+/* Choices with equal columns, value by value; tallies as shares of such groups. Linear in the size
+** of the model. */
 bool presolve_groups(Presolve *p, Fault *fault);
 
 #endif

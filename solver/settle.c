@@ -275,7 +275,11 @@ static bool look_at_all(Settle *s, bool *out_all) {
 }
 
 static double steps_of_one(const Model *model) {
-  return (double)(model->nterms + model->nvars + model->nreqs + 2 * model->nitems);
+  double steps = (double)(model->nterms + model->nvars + model->nreqs + 2 * model->nitems);
+  for (size_t t = 0; t < model->ntallies; t++) {
+    steps += (double)model->tallies[t].size * model->tallies[t].count;
+  }
+  return steps;
 }
 
 static void report(Settle *s, Answer *answer) {

@@ -11,11 +11,18 @@
 #include "base/array.h"
 #include "solver/model.h"
 
-typedef enum VarKind { VAR_CONSTANT, VAR_VALUE, VAR_INTEGER, VAR_REAL, VAR_DERIVED } VarKind;
+typedef enum VarKind {
+  VAR_CONSTANT,
+  VAR_VALUE,
+  VAR_INTEGER,
+  VAR_REAL,
+  VAR_TALLY, /* computed, like derived ones, but from choices alone, and not by a definition */
+  VAR_DERIVED
+} VarKind;
 
 typedef struct VarInfo {
   double lo, hi;
-  int32_t owner; /* VAR_VALUE: its choice, VAR_DERIVED: its definition, numbers: -1 */
+  int32_t owner; /* index of its choice, tally or definition; numbers: -1 */
   uint8_t kind;
   bool integral;
   int8_t grid; /* values are multiples of 2^-grid; -1: of nothing */
@@ -26,6 +33,13 @@ typedef struct Choice {
   int32_t count;
   int32_t start; /* index of the present value, -1: unknown */
 } Choice;
+
+typedef struct Tally {
+  Var first;
+  int32_t count;  /* of values */
+  int32_t size;   /* of choices */
+  size_t members; /* in model->members: indexes of the choices, ascending */
+} Tally;
 
 typedef struct NumberStart {
   Var var;
@@ -89,6 +103,11 @@ struct Model {
   Var first_derived; /* no derived variable is below; nvars without any */
   Choice *choices;
   size_t nchoices, choices_capacity;
+  Tally *tallies;
+  size_t ntallies, tallies_capacity;
+  int32_t *members; /* of the tallies */
+  size_t nmembers, members_capacity;
+  Map known_tallies; /* by their members */
   NumberStart *starts;
   size_t nstarts, starts_capacity;
   Term *terms;
@@ -138,6 +157,9 @@ Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, in
 /* What a derived variable with this noise adds, times a coefficient, to the `rough` of a Lin. */
 static inline double rough_of_noise(double noise) { return noise / 3.2e-15; }
 
+/* `count` of them, integral, from 0 to hi. */
+Var model_new_vars(Model *model, VarKind kind, size_t count, double hi, int32_t owner);
+
 /* The variable of `def`, whose terms (from `terms` on) and items (from `items` on) were just
 ** appended; they are taken back when an equal definition exists. */
 Var model_intern(Model *model, Definition def, size_t terms, size_t items, double lo, double hi,
@@ -158,6 +180,23 @@ double terms_value(const Term *terms, size_t count, const double *values);
 
 /* Greatest common divisor of integer coefficients, 0 for none. Exact below 2^53. */
 double terms_gcd(const Term *terms, size_t count);
+
+/* ---- tallies: tally.c */
+
+static inline const int32_t *tally_members(const Model *model, const Tally *tally) {
+  return model->members + tally->members;
+}
+/* Is the choice (an index) among the members? */
+bool tally_counts(const Model *model, const Tally *tally, int32_t choice);
+/* Replace tallies in model->scratch by their members; it is not in normal form then. */
+bool tally_spell(Model *model);
+/* All of them, from the choices. */
+void tally_evaluate(const Model *model, double *values);
+/* Sorted terms of which the first is of a tally: what each of its choices contributes, at least and
+** at most, where values with hi < 0.5 (NULL: none) are excluded. Returns how many terms are of the
+** tally. */
+size_t tally_span(const Model *model, const Term *terms, size_t count, const double *hi,
+                  double *out_least, double *out_most);
 
 static inline bool lit_value(Lit lit, const double *values) {
   return (values[lit_var(lit)] > 0.5) != lit_negative(lit);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/solver/world.h"
+#include "test/solver/build.h"
 
 static bool wrong(uint64_t seed, const char *what) {
   printf("seed %llu: %s\n", (unsigned long long)seed, what);

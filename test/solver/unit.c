@@ -99,6 +99,36 @@ static void test_logic(void) {
   model_destroy(m);
 }
 
+static void test_tally(void) {
+  Model *m = model_create();
+  Var a = model_choice(m, 3), b = model_choice(m, 3), c = model_choice(m, 3),
+      d = model_choice(m, 2);
+  Var ab = model_tally(m, (Var[]){a, b}, 2), abc = model_tally(m, (Var[]){c, a, b}, 3);
+  CHECK(model_tally(m, (Var[]){b, a}, 2) == ab && model_tally(m, &d, 1) == d && ab != abc);
+  double values[32] = {0}, lo, hi;
+  values[a + 1] = values[b + 1] = values[c + 2] = values[d] = 1;
+  model_evaluate(m, values);
+  CHECK(values[abc] == 0 && values[abc + 1] == 2 && values[abc + 2] == 1 && values[ab + 2] == 0);
+  Lin lin = lin2(1, abc, 2, abc + 1, 5); /* a third value counts 0 */
+  model_bounds(m, &lin, &lo, &hi);
+  CHECK(lo == 1 && hi == 16);
+  lin_add(&lin, abc + 2, 3);
+  model_bounds(m, &lin, &lo, &hi);
+  CHECK(lo == 7 && hi == 16);
+  Lin none = lin2(0, abc, 1, 0, 0);
+  Lit lits[3] = {lit_not(lit_of(a)), lit_not(lit_of(b)), lit_not(lit_of(c))};
+  CHECK(model_le(m, &none, 0) == model_and(m, lits, 3));
+  CHECK(model_le(m, &none, 3) == LIT_TRUE && model_ok(m));
+  CHECK(model_tally(m, (Var[]){a, d}, 2) == VAR_ONE && !model_ok(m));
+  model_destroy(m);
+  m = model_create();
+  a = model_choice(m, 2);
+  CHECK(model_tally(m, (Var[]){a, a}, 2) == VAR_ONE && !model_ok(m));
+  model_destroy(m);
+  lin_finish(&lin);
+  lin_finish(&none);
+}
+
 static void test_le(void) {
   Model *m = model_create();
   Var c = model_choice(m, 3), n = model_integer(m, -5, 10), r = model_real(m, 0, 1);
@@ -452,6 +482,7 @@ static void test_options(void) {
 int main(void) {
   test_lin();
   test_logic();
+  test_tally();
   test_le();
   test_numbers();
   test_faults();
