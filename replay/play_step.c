@@ -253,10 +253,9 @@ bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fa
 /* ---- instructions and signals */
 
 bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
-  static const char *const names[] = {[TRAP_RDTSC] = "rdtsc",
-                                      [TRAP_RDTSCP] = "rdtscp",
-                                      [TRAP_RDRAND] = "rdrand",
-                                      [TRAP_RDSEED] = "rdseed"};
+  static const char *const names[] = {
+      [TRAP_RDTSC] = "rdtsc", [TRAP_RDTSCP] = "rdtscp", [TRAP_CPUID] = "cpuid",
+      [TRAP_XSAVE] = "xsave", [TRAP_RDRAND] = "rdrand", [TRAP_RDSEED] = "rdseed"};
   const char *expected = event->nr >= 0 && event->nr < (int)countof(names) ? names[event->nr] : "";
   uint8_t code[TRAP_BYTES];
   size_t got;
@@ -271,7 +270,7 @@ bool step_trap(Player *player, PlayThread *thread, const Event *event, Fault *fa
     return step_parted(player, thread, event, expected, fault);
   }
   thread->stand = STAND_READY;
-  return play_registers(thread, &event->regs, fault);
+  return play_write(thread->space, event, fault) && play_registers(thread, &event->regs, fault);
 }
 
 /* Did the program do it to itself? */

@@ -253,6 +253,14 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
 void signal_send_late(RecordThread *thread);
 bool signal_is_late(const RecordThread *thread);
 
+/* ---- record_xsave.c */
+
+/* What the instruction at rip does, replaced as traps.h has it: memory, the pieces OUT of the event
+*in
+** the making, rip. */
+bool xsave_carry_out(Recorder *recorder, RecordThread *thread, const uint8_t *code, size_t size,
+                     Fault *fault);
+
 /* ---- record_settle.c */
 
 /* The thread, which was interrupted in its own code, goes on to a place that can be told, and the

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "replay/record_inner.h"
+#include "replay/record_operand.h"
 
 enum {
   LEAST_BYTES = 5,    /* of a jump */
@@ -79,19 +80,6 @@ static bool is_repeated(const Settler *settler) {
           (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0;
 }
 
-static unsigned long long value_of(const struct user_regs_struct *regs, ZydisRegister name) {
-  const unsigned long long order[16] = {
-      regs->rax, regs->rcx, regs->rdx, regs->rbx, regs->rsp, regs->rbp, regs->rsi, regs->rdi,
-      regs->r8,  regs->r9,  regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15};
-  if (name >= ZYDIS_REGISTER_RAX && name <= ZYDIS_REGISTER_R15) {
-    return order[name - ZYDIS_REGISTER_RAX];
-  }
-  if (name >= ZYDIS_REGISTER_EAX && name <= ZYDIS_REGISTER_R15D) {
-    return order[name - ZYDIS_REGISTER_EAX] & 0xffffffff;
-  }
-  return 0;
-}
-
 static void note_word(Settler *settler, uint64_t addr) {
   addr &= ~(uint64_t)7;
   for (size_t i = 0; i < settler->nwords; i++) {
@@ -109,12 +97,7 @@ static void note_writes(Settler *settler) {
         !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)) {
       continue;
     }
-    uint64_t addr = value_of(regs, operand->mem.base) +
-                    value_of(regs, operand->mem.index) * operand->mem.scale +
-                    (uint64_t)operand->mem.disp.value;
-    if (operand->mem.base == ZYDIS_REGISTER_RIP) addr += regs->rip + settler->found.length;
-    if (operand->mem.segment == ZYDIS_REGISTER_FS) addr += regs->fs_base;
-    if (operand->mem.segment == ZYDIS_REGISTER_GS) addr += regs->gs_base;
+    uint64_t addr = operand_address(&settler->found, operand, regs);
     uint64_t size = operand->size / 8u;
     const bool pushes = operand->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
                         operand->mem.base == ZYDIS_REGISTER_RSP;

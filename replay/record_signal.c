@@ -28,10 +28,14 @@ static bool carry_out(Recorder *recorder, RecordThread *thread, bool *out_done, 
   if (!tracee_regs(tracee, fault)) return false;
   space_peek(tracee->space, (RemoteAddr){tracee->regs.rip}, code, sizeof code, &got);
   if (!trap_decode(code, got, &kind, &length, &number)) return true;
-  trap_carry_out(kind, length, number, &tracee->regs);
-  tracee->regs_changed = true;
   event_begin(recorder, thread, EVENT_TRAP);
   recorder->event.nr = (int)kind;
+  if (kind != TRAP_XSAVE) {
+    trap_carry_out(kind, length, number, &tracee->regs);
+  } else if (!xsave_carry_out(recorder, thread, code, got, fault)) {
+    return false;
+  }
+  tracee->regs_changed = true;
   *out_done = true;
   if (!event_regs(recorder, thread, fault) || !event_end(recorder, thread, fault)) return false;
   event_place(thread);

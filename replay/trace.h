@@ -64,7 +64,8 @@ typedef enum TrapKind {
   TRAP_CPUID,
   TRAP_RDRAND,
   TRAP_RDSEED,
-  TRAP_RDPID
+  TRAP_RDPID,
+  TRAP_XSAVE /* also xsavec; OUT: what it wrote */
 } TrapKind;
 
 typedef enum ChunkKind {

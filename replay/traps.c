@@ -26,6 +26,24 @@ static int with_register(const uint8_t *at, uint8_t rex, TrapKind *kind) {
   return (at[2] & 7) | (rex & 1 ? 8 : 0);
 }
 
+/* Bytes of an operand in memory from its ModRM byte on; 0: it is none, or cut. */
+static int operand_length(const uint8_t *at, size_t left) {
+  if (left < 1) return 0;
+  const int mod = at[0] >> 6, rm = at[0] & 7;
+  int length = 1;
+  if (mod == 3 || (rm == 4 && left < 2)) return 0;
+  if (rm == 4) length++;
+  if (mod == 1) length++;
+  if (mod == 2 || (mod == 0 && (rm == 5 || (rm == 4 && (at[1] & 7) == 5)))) length += 4;
+  return (size_t)length <= left ? length : 0;
+}
+
+static bool is_xsave(const uint8_t *at) {
+  const uint8_t field = at[2] >> 3 & 7;
+  if (at[1] == 0x01) return field == 2 || field == 3;
+  return (at[1] == 0xae || at[1] == 0xc7) && field == 4;
+}
+
 bool trap_decode(const uint8_t *bytes, size_t size, TrapKind *out_kind, int *out_length,
                  int *out_register) {
   const bool has_rex = size > 0 && (bytes[0] & 0xf0) == 0x40;
@@ -46,6 +64,11 @@ bool trap_decode(const uint8_t *bytes, size_t size, TrapKind *out_kind, int *out
   *out_length = has_rex + 3;
   if (at[1] == 0x01 && (at[2] == 0xf8 || at[2] == 0xf9)) {
     *out_kind = TRAP_RDTSCP;
+    return true;
+  }
+  if (is_xsave(at) && operand_length(at + 2, left - 2)) {
+    *out_length = has_rex + 2 + operand_length(at + 2, left - 2);
+    *out_kind = TRAP_XSAVE;
     return true;
   }
   *out_register = with_register(at, has_rex ? bytes[0] : 0, out_kind);
@@ -120,6 +143,10 @@ static bool replace(const uint8_t *at, size_t left, TrapSite *out) {
     out->bytes[1] = 0x20;
     out->bytes[2] = (uint8_t)((kind == TRAP_RDRAND ? 0xc0 : 0xd0) | (at[2] & 7));
     return at[1] == 0xc7;
+  case TRAP_XSAVE:
+    out->bytes[1] = 0x01;
+    out->bytes[2] = (uint8_t)((at[2] & 0xc7) | (at[1] == 0xc7 ? 2 : 3) << 3);
+    return at[1] != 0x01;
   default:
     return false;
   }
@@ -269,7 +296,7 @@ static bool find_in(const Finder *finder, const ElfSegment *segment, TrapSites *
     TrapSite site;
     if (end - at < 3 || !replace(at, (size_t)(end - at), &site)) continue;
     /* The prefixes are a part of the instruction: it begins before, if there are some. */
-    size_t prefix = site.length == 3 && at > start && (at[-1] & 0xf0) == 0x40 && at[1] == 0xc7;
+    size_t prefix = at > start && (at[-1] & 0xf0) == 0x40 && (at[1] == 0xc7 || at[1] == 0xae);
     if (at - prefix > start && at[1] == 0xc7 && *(at - prefix - 1) == 0x66) continue;
     site.offset = (uint64_t)(at - finder->elf->bytes);
     if (!is_instruction(finder, segment, site.offset - prefix) &&

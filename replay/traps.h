@@ -12,6 +12,12 @@
 **   rdrand r 0f c7 /6   ->  mov %cr0, r    0f 20 c0+r   (with its REX; 16 bits: not replaced)
 **   rdseed r 0f c7 /7   ->  mov %cr2, r    0f 20 d0+r
 **
+**   xsavec m 0f c7 /4   ->  lgdt m         0f 01 /2
+**   xsave m  0f ae /4   ->  lidt m         0f 01 /3
+**
+** (xsave and xsavec tell which components of the extended state are in use, which hangs on when the
+** thread was last switched to. The dynamic linker leaves it on the stack at every lazy binding.)
+**
 ** Recorder and player have the same bytes: what the recorder replaces is in the recording.
 */
 #ifndef TENFOLD_REPLAY_TRAPS_H
@@ -24,14 +30,15 @@
 #include "base/fault.h"
 #include "replay/trace.h"
 
-enum { TRAP_BYTES = 4 }; /* of the longest */
+enum { TRAP_BYTES = 10 }; /* of the longest */
 
 /* Is this one of them, as it was or replaced (which a program has no other use for)? Its kind,
  * length and register (of rdrand, rdseed). */
 bool trap_decode(const uint8_t *bytes, size_t size, TrapKind *out_kind, int *out_length,
                  int *out_register);
 
-/* What the instruction does, with what the machine says now: registers behind it afterwards. */
+/* What the instruction does, with what the machine says now: registers behind it afterwards. (Not
+** for TRAP_XSAVE.) */
 void trap_carry_out(TrapKind kind, int length, int number, struct user_regs_struct *regs);
 
 typedef struct TrapSite {

@@ -19,6 +19,7 @@ static const char *const event_names[] = {
 static const char *const trap_names[] = {
     [TRAP_RDTSC] = "rdtsc",   [TRAP_RDTSCP] = "rdtscp", [TRAP_CPUID] = "cpuid",
     [TRAP_RDRAND] = "rdrand", [TRAP_RDSEED] = "rdseed", [TRAP_RDPID] = "rdpid",
+    [TRAP_XSAVE] = "xsave",
 };
 
 static const char *const chunk_names[] = {

@@ -16,9 +16,10 @@
 static size_t ask_objdump(const char *path, uint64_t *out, size_t max) {
   char command[512], line[512];
   size_t n = 0;
-  snprintf(command, sizeof command,
-           "objdump -d --no-show-raw-insn '%s' | grep -E '\\s(rdtscp?|rdrand|rdseed|cpuid)\\b'",
-           path);
+  snprintf(
+      command, sizeof command,
+      "objdump -d --no-show-raw-insn '%s' | grep -E '\\s(rdtscp?|rdrand|rdseed|cpuid|xsavec?)\\b'",
+      path);
   FILE *pipe = popen(command, "r");
   assert(pipe);
   while (fgets(line, sizeof line, pipe) && n < max) out[n++] = strtoull(line, NULL, 16);
@@ -46,7 +47,7 @@ static void test_file(const char *path, size_t least) {
 
 static void test_decode(void) {
   static const struct {
-    uint8_t bytes[4], size;
+    uint8_t bytes[8], size;
     TrapKind kind;
     int length, number;
   } cases[] = {
@@ -54,6 +55,9 @@ static void test_decode(void) {
       {{0x0f, 0x32}, 2, TRAP_RDTSC, 2, 0},
       {{0x0f, 0xa2}, 2, TRAP_CPUID, 2, 0},
       {{0x0f, 0x08}, 2, TRAP_CPUID, 2, 0},
+      {{0x0f, 0xc7, 0x64, 0x24, 0x40}, 5, TRAP_XSAVE, 5, 0},
+      {{0x0f, 0x01, 0x54, 0x24, 0x40}, 5, TRAP_XSAVE, 5, 0},
+      {{0x48, 0x0f, 0xae, 0x27}, 4, TRAP_XSAVE, 4, 0},
       {{0x0f, 0x01, 0xf9}, 3, TRAP_RDTSCP, 3, 0},
       {{0x0f, 0x01, 0xf8}, 3, TRAP_RDTSCP, 3, 0},
       {{0x0f, 0xc7, 0xf1}, 3, TRAP_RDRAND, 3, 1},
