@@ -79,24 +79,21 @@ char *arena_printf(Arena *arena, const char *format, ...) {
   return text;
 }
 
-static void free_blocks(Arena *arena, ArenaBlock *keep) {
-  ArenaBlock *block = arena->blocks;
-  while (block) {
-    ArenaBlock *older = block->older;
-    if (block != keep) {
-      arena->total -= block->size;
-      free(block);
-    }
-    block = older;
+static void free_blocks(Arena *arena, ArenaBlock *end) {
+  while (arena->blocks != end) {
+    ArenaBlock *block = arena->blocks;
+    arena->blocks = block->older;
+    arena->total -= block->size;
+    free(block);
   }
 }
 
+/* The oldest block is kept, which is a small one. */
 void arena_reset(Arena *arena) {
   ArenaBlock *keep = arena->blocks;
   if (!keep) return;
+  while (keep->older) keep = keep->older;
   free_blocks(arena, keep);
-  keep->older = NULL;
-  arena->blocks = keep;
   arena->next = (char *)keep->data;
   arena->end = arena->next + keep->size;
 }

@@ -256,8 +256,8 @@ bool signal_is_late(const RecordThread *thread);
 /* ---- record_xsave.c */
 
 /* What the instruction at rip does, replaced as traps.h has it: memory, the pieces OUT of the event
-*in
-** the making, rip. */
+ *in
+ ** the making, rip. */
 bool xsave_carry_out(Recorder *recorder, RecordThread *thread, const uint8_t *code, size_t size,
                      Fault *fault);
 

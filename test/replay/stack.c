@@ -78,7 +78,7 @@ static void look(Player *player, Recording *recording, Stacks *stacks, StackMemo
   seen->loading += in_loader;
   seen->complete += end == UNWIND_OUTERMOST;
   if (end != UNWIND_OUTERMOST && !in_loader) printf("# %s: %s\n", unwind_end_text(end), text);
-  if (strstr(text, ";stack_inner")) {
+  if (strstr(text, ";stack_inner;write")) { /* not in the loader on its way there */
     seen->inside++;
     if (ends_as_written(text, seen->writes)) {
       seen->writes++;
