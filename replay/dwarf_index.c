@@ -242,7 +242,7 @@ static int by_offset(const void *a, const void *b) {
 
 /* Both arrays are in the order of offsets. */
 static void mark_inlined(DwarfIndex *index) {
-  qsort(index->inlined, index->ninlined, sizeof *index->inlined, by_offset);
+  if (index->ninlined) qsort(index->inlined, index->ninlined, sizeof *index->inlined, by_offset);
   size_t k = 0;
   for (size_t i = 0; i < index->nfunctions; i++) {
     IndexFunction *function = &index->functions[i];
