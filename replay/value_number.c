@@ -91,6 +91,20 @@ static double half(uint16_t bits) {
   return sign * (exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24));
 }
 
+/* clang has no _Float128: what a double holds is kept, and said not to be exact. */
+#ifdef __clang__
+static void quadruple(const uint8_t *bytes, Number *out) {
+  uint64_t low, high;
+  memcpy(&low, bytes, sizeof low);
+  memcpy(&high, bytes + sizeof low, sizeof high);
+  const int exponent = (int)(high >> 48 & 0x7fff);
+  const double mantissa = ldexp((double)(high & 0xffffffffffff), -48) + ldexp((double)low, -112);
+  double size = exponent ? ldexp(1 + mantissa, exponent - 16383) : 0;
+  if (exponent == 0x7fff) size = mantissa != 0 ? NAN : INFINITY;
+  plain_double(high >> 63 ? -size : size, out);
+  out->exact = false;
+}
+#else
 static void quadruple(const uint8_t *bytes, Number *out) {
   _Float128 real;
   memcpy(&real, bytes, sizeof real);
@@ -102,6 +116,7 @@ static void quadruple(const uint8_t *bytes, Number *out) {
     strfromf128(out->digits, sizeof out->digits, "%.36g", real);
   if (isfinite(out->real)) point(out->digits);
 }
+#endif
 
 static void real_number(const DwarfType *plain, const uint8_t *bytes, size_t size, Number *out) {
   float single;

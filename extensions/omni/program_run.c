@@ -31,7 +31,7 @@ static bool read_number(const char *text, uint64_t *out) {
 /* Index of the first word of the command, or 0 when the options make no sense (and said so). */
 static int read_options(int argc, char **argv, RecordOptions *out) {
   int i = 1;
-  for (; i < argc && argv[i][0] == '-'; i++) {
+  while (i < argc && argv[i][0] == '-') {
     if (strcmp(argv[i], "--") == 0) {
       i++;
       break;
@@ -50,7 +50,7 @@ static int read_options(int argc, char **argv, RecordOptions *out) {
       return 0;
     }
     if (!number) out->dir = value;
-    i++;
+    i += 2;
   }
   if (i < argc) return i;
   program_usage(argv[0], "a program is wanted");
