@@ -97,7 +97,7 @@ Var model_intern(Model *model, Definition def, size_t terms, size_t items, doubl
     return VAR_ONE;
   }
   if (!isfinite(lo) || !isfinite(hi)) {
-    model_fail(model, FAULT_INVALID, "an expression overflows");
+    model_fail(model, FAULT_INVALID, "numbers overflow: an expression may be beyond 1.8e308");
     return VAR_ONE;
   }
   def.var = model_new_var(model, VAR_DERIVED, lo, hi, grid, (int32_t)model->ndefs);
@@ -360,6 +360,10 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
   double noise = model_noise(model, from, integral, bound, lo, hi);
   if (hi <= bound - noise) return LIT_TRUE;
   if (lo > bound + noise) return LIT_FALSE;
+  if (!isfinite(noise)) {
+    model_fail(model, FAULT_INVALID, "numbers overflow: a sum may be beyond 1.8e308");
+    return LIT_FALSE;
+  }
   bool discrete = integral || variables_integral(model, from);
   if (discrete && !integral) {
     noise *= scale_binary(from, &bound);

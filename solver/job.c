@@ -70,7 +70,7 @@ static void avoid_ties(Net *net, const double *columns) {
     NetRow *row = &net->rows[i];
     double value = net_expr_value(net, row->expr, columns), noise = row->slack;
     bool high = fabs(value - row->hi) <= noise, low = fabs(value - row->lo) <= noise;
-    if (noise == 0 || !(high || low) || row->lo == row->hi) continue;
+    if (noise == 0 || !(high || low) || net_is_equation(net, i)) continue;
     if (high) row->hi -= 2 * noise;
     if (low) row->lo += 2 * noise;
     net->exprs[row->expr].noise += 2 * noise;
@@ -199,7 +199,7 @@ static void on_found(void *ctx, const double *x) {
   double before = job->value;
   bool had = job->have;
   encode_read(found->encoding, x, job->lo, job->hi, job->trial_columns);
-  bool taken = job_offer(job, job->trial_columns);
+  bool taken = job_offer(job, job->trial_columns) || job_nudge(job, job->trial_columns);
   double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, job->trial_columns) : 0;
   found->rejected = !taken && (!had || (job->goal >= 0 && value > before));
   if (taken) job_phase(job, "branch", clock_now());

@@ -180,7 +180,7 @@ static bool expand(Model *model, const Term *terms, size_t count, double factor,
     Term term = terms[i];
     if (!var_exists(model, term.var)) return false;
     double coef = term.coef * factor;
-    if (!isfinite(coef)) return model_fail(model, FAULT_INVALID, "a coefficient is not finite");
+    if (!isfinite(coef)) return model_fail(model, FAULT_INVALID, "numbers overflow: a factor is beyond 1.8e308");
     const VarInfo *info = &model->vars[term.var];
     if (info->lo == info->hi) {
       lin_add(to, VAR_ONE, coef * info->lo);
@@ -205,10 +205,10 @@ static bool finish_fold(Model *model) {
     return model_fail(model, FAULT_NOMEM, NULL);
   }
   lin_normalize(to);
-  if (!isfinite(to->constant)) return model_fail(model, FAULT_INVALID, "a constant is not finite");
+  if (!isfinite(to->constant)) return model_fail(model, FAULT_INVALID, "numbers overflow: a sum is beyond 1.8e308");
   for (size_t i = 0; i < to->count; i++) {
     if (!isfinite(to->terms[i].coef)) {
-      return model_fail(model, FAULT_INVALID, "a coefficient is not finite");
+      return model_fail(model, FAULT_INVALID, "numbers overflow: a factor is beyond 1.8e308");
     }
   }
   return true;
@@ -275,7 +275,7 @@ static bool holds_always(ModelSense sense, double bound, double lo, double hi, d
 static void post(Model *model, ModelSense sense, double bound, double noise, int tag) {
   bound -= model->scratch.constant;
   if (!isfinite(bound)) {
-    model_fail(model, FAULT_INVALID, "a bound is not finite");
+    model_fail(model, FAULT_INVALID, "numbers overflow: a bound is beyond 1.8e308");
     return;
   }
   if (tag < 0) {
@@ -288,6 +288,10 @@ static void post(Model *model, ModelSense sense, double bound, double noise, int
   bool integral = terms_integral(model, from->terms, from->count);
   noise = fmax(noise, model_noise(model, from, integral, bound, lo, hi));
   if (holds_always(sense, bound, lo, hi, noise)) return;
+  if (!isfinite(noise)) {
+    model_fail(model, FAULT_INVALID, "numbers overflow: a sum may be beyond 1.8e308");
+    return;
+  }
   Requirement req = {.bound = bound, .slack = noise, .tag = tag, .sense = (uint8_t)sense};
   if (noise > 0) model->rounds = true;
   if (!model_keep(model, &req.span)) return;
@@ -377,6 +381,9 @@ void model_goal(Model *model, int level, bool maximize, const Lin *lin) {
   span_bounds(model, sum->terms, sum->count, NULL, NULL, &lo, &hi);
   bool integral = terms_integral(model, sum->terms, sum->count);
   model->goals[at].noise = model_noise(model, sum, integral, 0, lo, hi);
+  if (!isfinite(model->goals[at].noise)) {
+    model_fail(model, FAULT_INVALID, "numbers overflow: a goal may be beyond 1.8e308");
+  }
   if (model->goals[at].noise > 0) model->rounds = true;
 }
 

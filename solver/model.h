@@ -227,8 +227,8 @@ typedef struct Answer {
   size_t nlevels;
   double *objective, *bound; /* per level: number reached; no answer can exceed the bound given
                              ** the levels before it. Infinite when unknown */
-  double *step; /* per level: different values are at least this far apart; 0: not known. Such goals
-                ** are solved exactly, whatever their size, when no gap is asked for */
+  double *noise; /* per level: what rounding, or the gap that counts as none, may make of the
+                 ** objective; values that differ by no more than both their noises are equal */
   size_t rows, columns, nonzeros; /* the linear program as solved (after grouping) */
   size_t groups;                  /* choices after merging interchangeable ones */
   int64_t nodes;                  /* branch and bound nodes */

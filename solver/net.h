@@ -134,6 +134,9 @@ bool net_feasible(const Net *net, const double *columns);
 /* Does a row or a comparison end within its noise? For evaluated columns. */
 bool net_in_doubt(const Net *net, const double *columns);
 
+/* Is the row an equation, or one side of one (the other is the row before or after it)? */
+bool net_is_equation(const Net *net, size_t row);
+
 /* Bounds of an expression, aware of the sizes of groups. */
 void net_expr_bounds(const Net *net, int32_t expr, const double *lo, const double *hi,
                      double *out_lo, double *out_hi);

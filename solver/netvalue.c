@@ -92,6 +92,23 @@ bool net_in_doubt(const Net *net, const double *columns) {
   return false;
 }
 
+/* Does one row say "at most" and the other, with all signs turned, "at least"? */
+static bool opposed(const Net *net, const NetRow *a, const NetRow *b) {
+  const NetExpr *x = &net->exprs[a->expr], *y = &net->exprs[b->expr];
+  if (x->span.count != y->span.count || a->hi != -b->hi || isinf(a->hi)) return false;
+  for (size_t i = 0; i < x->span.count; i++) {
+    Term s = net->terms[x->span.start + i], t = net->terms[y->span.start + i];
+    if (s.var != t.var || s.coef != -t.coef) return false;
+  }
+  return true;
+}
+
+bool net_is_equation(const Net *net, size_t i) {
+  const NetRow *row = &net->rows[i];
+  return row->lo == row->hi || (i > 0 && opposed(net, row, row - 1)) ||
+         (i + 1 < net->nrows && opposed(net, row, row + 1));
+}
+
 /* ---- to and from the model */
 
 /* Give the group's members their values: first those who can stay where they are, then the rest in

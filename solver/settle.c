@@ -290,8 +290,7 @@ static void report(Settle *s, Answer *answer) {
   s->best = NULL;
   for (size_t l = 0; l < answer->nlevels; l++) {
     answer->objective[l] = answer->bound[l] = s->best_levels[l];
-    double step = model_step(s->model, &s->model->goals[l].lin);
-    answer->step[l] = fmax(step, 4 * fmax(s->best_noise[l], DBL_MIN));
+    answer->noise[l] = s->best_noise[l];
   }
 }
 

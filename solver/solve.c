@@ -40,7 +40,7 @@ void answer_finish(Answer *answer) {
   free(answer->values);
   free(answer->objective);
   free(answer->bound);
-  free(answer->step);
+  free(answer->noise);
   *answer = (Answer){0};
 }
 
@@ -306,7 +306,6 @@ static bool solve_levels(Job *job) {
   for (size_t i = 0; i < n; i++) {
     set_deadline(job, n - 1 - i);
     begin_level(job, goals ? i : job->net.ngoals);
-    if (goals) answer->step[i] = job->step;
     if (!search_and_solve(job)) return false;
     if (!job->have) {
       answer->status = job->infeasible ? SOLVE_INFEASIBLE : SOLVE_UNKNOWN;
@@ -314,7 +313,11 @@ static bool solve_levels(Job *job) {
       return true;
     }
     all_proven = all_proven && job_proven(job);
-    if (goals) answer->bound[i] = level_bound(job);
+    if (goals) {
+      answer->bound[i] = level_bound(job);
+      answer->noise[i] =
+          fmax(job->model->goals[i].noise, job->step > 0 ? 0 : 5e-7 * (1 + fabs(job->value)));
+    }
     if (i + 1 < n && !fix_level(job, 1e-9)) return false;
   }
   answer->status = all_proven ? SOLVE_OPTIMAL : SOLVE_FEASIBLE;
@@ -386,8 +389,8 @@ bool solve_without(const Model *model, const SolveOptions *options, const uint8_
   answer.nlevels = model_nlevels(model);
   answer.objective = calloc(answer.nlevels + 1, sizeof *answer.objective);
   answer.bound = calloc(answer.nlevels + 1, sizeof *answer.bound);
-  answer.step = calloc(answer.nlevels + 1, sizeof *answer.step);
-  bool ok = (answer.objective && answer.bound && answer.step) || fault_oom(fault);
+  answer.noise = calloc(answer.nlevels + 1, sizeof *answer.noise);
+  bool ok = (answer.objective && answer.bound && answer.noise) || fault_oom(fault);
   for (size_t i = 0; ok && i < answer.nlevels; i++) {
     answer.objective[i] = -INFINITY;
     answer.bound[i] = INFINITY;

@@ -43,7 +43,13 @@ extern char **environ;
 /* ---- the helper, before it is one --------------------------------------------------------------
  */
 
-static void reset_signals(void) {
+/*
+** The stacks below are memory used before, by others who never returned: the address sanitizer has
+** marks of theirs there.
+*/
+#define REUSED_STACK __attribute__((no_sanitize_address))
+
+REUSED_STACK static void reset_signals(void) {
   struct sigaction plain = {.sa_handler = SIG_DFL};
   for (int i = 1; i <= LAST_SIGNAL; i++) sigaction(i, &plain, NULL);
   sigset_t none;
@@ -52,7 +58,7 @@ static void reset_signals(void) {
 }
 
 /* Runs in the host's memory until it executes: writes nothing but this stack and `failed`. */
-static int become_helper(void *arg) {
+REUSED_STACK static int become_helper(void *arg) {
   Start *start = arg;
   char *direct[] = {(char *)(uintptr_t)start->library, "helper", NULL};
   char *by_loader[] = {(char *)(uintptr_t)loader, direct[0], direct[1], NULL};
@@ -77,7 +83,7 @@ static int become_helper(void *arg) {
  */
 
 /* libc's wrappers write errno, which is the host thread's. */
-static long raw(long nr, long a, long b, long c, long d) {
+REUSED_STACK static long raw(long nr, long a, long b, long c, long d) {
   register long r10 __asm__("r10") = d;
   long ret;
   __asm__ volatile("syscall"
@@ -88,7 +94,7 @@ static long raw(long nr, long a, long b, long c, long d) {
 }
 
 /* Until the helper has ended. `kept` says with POLLHUP that the host has let go of it. */
-__attribute__((noreturn)) static void keep(int pidfd, int kept, int helper) {
+__attribute__((noreturn)) REUSED_STACK static void keep(int pidfd, int kept, int helper) {
   struct pollfd waiting[] = {{.fd = pidfd, .events = POLLIN}, {.fd = kept}};
   for (;;) {
     long n = raw(SYS_poll, (long)waiting, 2, -1, 0);
@@ -104,7 +110,7 @@ __attribute__((noreturn)) static void keep(int pidfd, int kept, int helper) {
   for (;;) raw(SYS_exit_group, 0, 0, 0, 0);
 }
 
-static int run_keeper(void *arg) {
+REUSED_STACK static int run_keeper(void *arg) {
   Start *start = arg;
   /* Up to here the host's thread waits for us, so libc may be used. */
   char *top = (char *)start - STACK / 4;

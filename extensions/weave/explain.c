@@ -273,9 +273,7 @@ static bool add_costs(Question *question, const Answer *best, const Answer *forc
   bool proven = best->status == SOLVE_OPTIMAL && forced->status == SOLVE_OPTIMAL;
   for (size_t l = 0; l < best->nlevels; l++) {
     double loss = best->objective[l] - forced->objective[l];
-    bool exact = best->step[l] > 0 && forced->step[l] > 0;
-    double noise =
-        exact ? fmax(best->step[l], forced->step[l]) / 2 : 1e-6 * (1 + fabs(best->objective[l]));
+    double noise = best->noise[l] + forced->noise[l];
     if (fabs(loss) > noise) {
       first = l;
       break;

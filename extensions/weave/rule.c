@@ -420,7 +420,7 @@ bool rule_compile(Compiler *compiler, size_t index) {
   ok = ok && compile_arms(compiler, rule, &posting) && pairs_post(compiler, posting.pairs);
   if (ok && (rule->maximize >= 0 || rule->minimize >= 0)) {
     model_goal(compiler->model, rule->level, true, &goal);
-    ok = model_ok_or_fault(compiler);
+    ok = model_ok_or_fault(compiler) || fault_prefix(compiler->fault, "view %s: ", rule->name);
   }
   pairs_destroy(posting.pairs);
   map_finish(&posting.told);
