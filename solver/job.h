@@ -46,7 +46,8 @@ typedef struct Job {
 ** whether it was kept. `columns` may be modified (derived ones are filled in). */
 bool job_offer(Job *job, double *columns);
 
-/* Offers columns that missed being an answer by the linear solver's tolerance, after moving REALs to
+/* Offers columns that missed being an answer by the linear solver's tolerance, after moving REALs
+*to
 ** where they miss it no longer. Returns whether that was kept. */
 bool job_nudge(Job *job, double *columns);
 

@@ -180,7 +180,8 @@ static bool expand(Model *model, const Term *terms, size_t count, double factor,
     Term term = terms[i];
     if (!var_exists(model, term.var)) return false;
     double coef = term.coef * factor;
-    if (!isfinite(coef)) return model_fail(model, FAULT_INVALID, "numbers overflow: a factor is beyond 1.8e308");
+    if (!isfinite(coef))
+      return model_fail(model, FAULT_INVALID, "numbers overflow: a factor is beyond 1.8e308");
     const VarInfo *info = &model->vars[term.var];
     if (info->lo == info->hi) {
       lin_add(to, VAR_ONE, coef * info->lo);
@@ -205,7 +206,8 @@ static bool finish_fold(Model *model) {
     return model_fail(model, FAULT_NOMEM, NULL);
   }
   lin_normalize(to);
-  if (!isfinite(to->constant)) return model_fail(model, FAULT_INVALID, "numbers overflow: a sum is beyond 1.8e308");
+  if (!isfinite(to->constant))
+    return model_fail(model, FAULT_INVALID, "numbers overflow: a sum is beyond 1.8e308");
   for (size_t i = 0; i < to->count; i++) {
     if (!isfinite(to->terms[i].coef)) {
       return model_fail(model, FAULT_INVALID, "numbers overflow: a factor is beyond 1.8e308");

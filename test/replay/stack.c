@@ -1,12 +1,11 @@
 /*
-** Stacks in what is played: this program, recorded while it writes from known functions, stands in
-** them again when its events are played.
+** Stacks in what is played: subjects/stack.c, recorded while it writes from known functions, stands
+** in them again when its events are played. It is compiled here, so that no sanitizer stands
+*between.
 */
 #define _GNU_SOURCE
 #include <assert.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "replay/play.h"
 #include "replay/record.h"
@@ -15,25 +14,7 @@
 #include "test/base/check.h"
 #include "test/replay/scratch.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
-
 enum { WRITES = 7 };
-
-int stack_inner(int fd, int n);
-NOINLINE int stack_inner(int fd, int n) { return (int)write(fd, "x", 1) + n; }
-
-int stack_middle(int fd, int n);
-NOINLINE int stack_middle(int fd, int n) {
-  int sum = n > 0 ? stack_middle(fd, n - 1) : stack_inner(fd, n);
-  __asm__ volatile("" : "+r"(sum)); /* no loop instead of the recursion */
-  return sum + 1;
-}
-
-static int workload(void) {
-  int fd = open("/dev/null", O_WRONLY | O_CLOEXEC), sum = 0;
-  for (int i = 0; i < WRITES; i++) sum += stack_middle(fd, i);
-  return sum < 0;
-}
 
 static void must(bool ok, const Fault *fault) {
   if (ok) return;
@@ -90,18 +71,16 @@ static void look(Player *player, Recording *recording, Stacks *stacks, StackMemo
   text_finish(&folded);
 }
 
-int main(int argc, char **argv) {
-  char place[256], dir[300], self[4096];
-  if (argc > 1) return workload();
-  const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-  assert(length > 0);
-  self[length] = '\0';
-  (void)argv;
-  setenv("ASAN_OPTIONS", "detect_leaks=0:verify_asan_link_order=0", 1); /* for what is recorded */
+int main(void) {
+  char place[256], dir[300], program[300], compile[512];
   scratch_make(place, sizeof place);
   snprintf(dir, sizeof dir, "%s/r", place);
+  snprintf(program, sizeof program, "%s/stack", place);
+  snprintf(compile, sizeof compile, "cc -O2 -o %s test/replay/subjects/stack.c", program);
+  const int compiled = system(compile);
+  assert(compiled == 0);
 
-  char *command[] = {self, "workload", NULL};
+  char *command[] = {program, NULL};
   const RecordOptions options = {.dir = dir, .argv = command, .hash_every = 1};
   RecordSummary summary;
   Fault fault = {0};
