@@ -62,12 +62,16 @@ static bool attempt(Search *search, const Target *targets, int count, const doub
     if (targets[i].sign < 0) search->lo[c] = fmax(search->lo[c], value - 1e-9);
   }
   state_caps(s, search->lo, search->hi, job->goal, job_cutoff(job));
-  int64_t work = 4000 + (int64_t)net->nterms / 4;
-  for (int mode = 0; mode < GREEDY_MODES; mode++) {
+  /* However much is wrong at first: of pods that must be together, all were placed apart. */
+  int64_t work = 20000 + (int64_t)net->nterms / 4;
+  for (int mode = 0; mode <= GREEDY_MODES; mode++) {
     if (job_stop(job)) return false;
-    int32_t bad = greedy(search, (GreedyMode)mode, NULL, 0);
-    if (s->nviolated && bad <= 6 && !local_search(search, work, false)) continue;
-    if (s->nviolated) continue;
+    if (mode < GREEDY_MODES) {
+      greedy(search, (GreedyMode)mode, NULL, 0);
+    } else { /* last, the best there is, which breaks nothing but the thresholds */
+      state_set(s, job->best);
+    }
+    if (s->nviolated && !local_search(search, work, false)) continue;
     memcpy(search->trial, s->value, bytes);
     if (job_offer(job, search->trial)) return true;
   }

@@ -47,6 +47,14 @@ static void print_seconds(double seconds) {
   }
 }
 
+static void print_gap(double gap) {
+  if (isfinite(gap)) {
+    printf(" %.2f %% |", 100 * gap);
+  } else {
+    printf(" none |");
+  }
+}
+
 static void print_goal(Goal goal, bool tight, int rounds) {
   double walls[MOST_ROUNDS], firsts[MOST_ROUNDS], alls[MOST_ROUNDS], gaps[MOST_ROUNDS];
   int answered = 0, complete = 0;
@@ -72,8 +80,10 @@ static void print_goal(Goal goal, bool tight, int rounds) {
   print_seconds(median(alls, rounds));
   print_seconds(median(walls, rounds));
   print_seconds(largest(walls, rounds));
-  printf(" %d/%d | %d/%d | %.2f %% | %.2f %% |\n", answered, rounds, complete, rounds,
-         100 * median(gaps, rounds), 100 * largest(gaps, rounds));
+  printf(" %d/%d | %d/%d |", answered, rounds, complete, rounds);
+  print_gap(median(gaps, rounds));
+  print_gap(largest(gaps, rounds));
+  printf("\n");
 }
 
 int main(int argc, char **argv) {
