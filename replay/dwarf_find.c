@@ -26,6 +26,10 @@ static const char *name_at(const NameList *list, uint32_t i) {
     return linkage ? linkage : "";
   case NAMES_GLOBALS:
     return index->globals[i].name;
+  case NAMES_ENUMERATORS:
+    return index->enumerators[i].name;
+  case NAMES_GONE:
+    return index->gone[i].name;
   default:
     return index->types[i].name;
   }
@@ -44,6 +48,10 @@ static size_t list_size(const NameList *list) {
     return list->index->nfunctions;
   case NAMES_GLOBALS:
     return list->index->nglobals;
+  case NAMES_ENUMERATORS:
+    return list->index->nenumerators;
+  case NAMES_GONE:
+    return list->index->ngone;
   default:
     return list->index->ntypes;
   }
@@ -226,4 +234,23 @@ bool dwarf_type_get(Dwarf *dwarf, size_t i, DwarfNamed *out, Fault *fault) {
 
 bool dwarf_type_named(Dwarf *dwarf, const char *name, size_t i, size_t *out, Fault *fault) {
   return find_name(dwarf, NAMES_TYPES, name, i, out, fault);
+}
+
+bool dwarf_enumerator_named(Dwarf *dwarf, const char *name, size_t i, uint64_t *out_type,
+                            int64_t *out_number, Fault *fault) {
+  size_t at;
+  Die die;
+  if (!find_name(dwarf, NAMES_ENUMERATORS, name, i, &at, fault)) return false;
+  const IndexName *entry = &dwarf_index_get(dwarf, fault)->enumerators[at];
+  *out_type = entry->parent;
+  *out_number =
+      die_at(dwarf, entry->die, &die) ? (int64_t)die_attr(&die, DW_AT_const_value).number : 0;
+  return true;
+}
+
+bool dwarf_gone_named(Dwarf *dwarf, const char *name, size_t i, uint64_t *out, Fault *fault) {
+  size_t at;
+  if (!find_name(dwarf, NAMES_GONE, name, i, &at, fault)) return false;
+  *out = dwarf_index_get(dwarf, fault)->gone[at].die;
+  return true;
 }

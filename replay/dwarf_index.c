@@ -20,6 +20,7 @@ typedef struct Builder {
   const DwarfUnit *unit;
   DieWalk walk;
   bool inside[DWARF_DEPTH]; /* per depth: a function is around */
+  uint64_t enumeration;     /* the last one seen: what enumerators are of */
   bool oom;
 } Builder;
 
@@ -143,9 +144,18 @@ static bool is_fixed(const Seen *seen) {
   }
 }
 
+static bool take_gone(Builder *builder, const Die *die, const Seen *seen) {
+  DwarfIndex *index = builder->index;
+  if (seen->location.class != ATTR_ABSENT || seen->declaration || seen->name.class != ATTR_TEXT)
+    return true;
+  if (!array_grow(index->gone, index->gone_capacity, index->ngone + 1)) return false;
+  index->gone[index->ngone++] = (IndexName){.die = die->offset, .name = seen->name.text};
+  return true;
+}
+
 static bool take_variable(Builder *builder, const Die *die, const Seen *seen, bool local) {
   DwarfIndex *index = builder->index;
-  if (!is_fixed(seen)) return true;
+  if (!is_fixed(seen)) return local || take_gone(builder, die, seen);
   /* A constant inside a function is a local that the compiler did away with. */
   if (local && seen->location.class == ATTR_ABSENT) return true;
   const char *name = name_of(die, seen);
@@ -174,20 +184,34 @@ static bool take_type(Builder *builder, const Die *die, const Seen *seen) {
   return true;
 }
 
+/* Of unnamed enumerations, too, which are in no list of types. */
+static bool take_enumerator(Builder *builder, const Die *die, const Seen *seen) {
+  DwarfIndex *index = builder->index;
+  if (seen->name.class != ATTR_TEXT) return true;
+  if (!array_extend(index->enumerators, index->enumerators_capacity, index->nenumerators + 1))
+    return false;
+  index->enumerators[index->nenumerators++] =
+      (IndexName){.die = die->offset, .name = seen->name.text, .parent = builder->enumeration};
+  return true;
+}
+
 static bool take(Builder *builder, const Die *die, int depth) {
   uint16_t tag = die_tag(die);
   bool local = depth > 0 && builder->inside[depth - 1];
   builder->inside[depth] = local;
   bool variable = tag == DW_TAG_variable, function = tag == DW_TAG_subprogram;
-  bool inlined = tag == DW_TAG_inlined_subroutine;
-  if (!variable && !function && !inlined && !is_type(tag)) return die_skip(&builder->walk, die);
+  bool inlined = tag == DW_TAG_inlined_subroutine, enumerator = tag == DW_TAG_enumerator;
+  if (tag == DW_TAG_enumeration_type) builder->enumeration = die->offset;
+  if (!variable && !function && !inlined && !enumerator && !is_type(tag))
+    return die_skip(&builder->walk, die);
   Seen seen;
   if (!look(builder, die, &seen)) return false;
   builder->inside[depth] = local || function;
-  bool ok = function   ? take_function(builder, die, &seen)
-            : inlined  ? take_inlined(builder, &seen)
-            : variable ? take_variable(builder, die, &seen, local)
-                       : take_type(builder, die, &seen);
+  bool ok = function     ? take_function(builder, die, &seen)
+            : inlined    ? take_inlined(builder, &seen)
+            : variable   ? take_variable(builder, die, &seen, local)
+            : enumerator ? take_enumerator(builder, die, &seen)
+                         : take_type(builder, die, &seen);
   builder->oom = builder->oom || !ok;
   return ok;
 }
@@ -298,6 +322,8 @@ void dwarf_index_free(Dwarf *dwarf) {
   free(index->functions);
   free(index->globals);
   free(index->types);
+  free(index->enumerators);
+  free(index->gone);
   free(index->inlined);
   free(index->ranges.ranges);
   free(index->code);

@@ -13,9 +13,9 @@ typedef struct IndexFunction {
   bool inlined, merged;
 } IndexFunction;
 
-/* A variable with a fixed place, or a type. */
+/* A variable with a fixed place, a type, an enumerator. */
 typedef struct IndexName {
-  uint64_t die;
+  uint64_t die, parent; /* parent: the type of an enumerator */
   const char *name;
   uint16_t tag;
   bool local; /* a static variable inside a function */
@@ -31,6 +31,8 @@ typedef enum IndexNames {
   NAMES_LINKAGE,
   NAMES_GLOBALS,
   NAMES_TYPES,
+  NAMES_ENUMERATORS,
+  NAMES_GONE,
   NAMES_COUNT
 } IndexNames;
 
@@ -43,8 +45,11 @@ typedef struct NameOrder {
 typedef struct DwarfIndex {
   IndexFunction *functions; /* in the order of their offsets */
   size_t nfunctions, functions_capacity;
-  IndexName *globals, *types;
+  IndexName *globals, *types, *enumerators;
   size_t nglobals, globals_capacity, ntypes, types_capacity;
+  size_t nenumerators, enumerators_capacity;
+  IndexName *gone; /* globals that the compiler did away with */
+  size_t ngone, gone_capacity;
   uint64_t *inlined; /* entries that some inlined call completes; many are there often */
   size_t ninlined, inlined_capacity;
   AddrRanges ranges; /* of functions */
@@ -55,5 +60,10 @@ typedef struct DwarfIndex {
 
 /* NULL: no memory. */
 DwarfIndex *dwarf_index_get(Dwarf *dwarf, Fault *fault);
+/* The i-th enumerator of that name: the entry of its type, and its number. */
+bool dwarf_enumerator_named(Dwarf *dwarf, const char *name, size_t i, uint64_t *out_type,
+                            int64_t *out_number, Fault *fault);
+/* The i-th global of that name that has no place, for it was optimised out. */
+bool dwarf_gone_named(Dwarf *dwarf, const char *name, size_t i, uint64_t *out, Fault *fault);
 
 #endif

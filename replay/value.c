@@ -14,6 +14,8 @@ const char *value_state_text(ValueState state) {
       [VALUE_NO_ENTRY] = "value at entry not known",
       [VALUE_SYNTHETIC] = "synthetic pointer",
       [VALUE_INCOMPLETE] = "incomplete type",
+      [VALUE_NO_ADDRESS] = "it has no address",
+      [VALUE_DIVISION] = "division by 0",
       [VALUE_UNKNOWN] = "not understood",
   };
   return texts[state];
@@ -159,6 +161,20 @@ static bool follow_synthetic(const Value *pointer, const DwarfType *type, const 
   out->bit_offset += (uint64_t)piece->offset * 8;
   if (out->bit_offset > UINT32_MAX && out->state == VALUE_KNOWN) out->state = VALUE_UNKNOWN;
   return true;
+}
+
+bool value_synthetic_plus(const Value *pointer, int64_t bytes, Arena *arena, Value *out,
+                          Fault *fault) {
+  const Piece *piece = synthetic(pointer);
+  if (!piece) {
+    *out = *pointer;
+    out->state = VALUE_UNKNOWN;
+    return true;
+  }
+  Piece moved = *piece;
+  moved.offset = (int64_t)((uint64_t)moved.offset + (uint64_t)bytes);
+  moved.bit_size = UINT64_MAX;
+  return with_piece(pointer->source, pointer->type, &moved, arena, out, fault);
 }
 
 bool value_target(const Value *pointer, Arena *arena, Value *out, Fault *fault) {

@@ -19,10 +19,11 @@
 ** callbacks say false when they do not know. */
 typedef struct ValueSource ValueSource;
 struct ValueSource {
-  Dwarf *dwarf;  /* of the module that pc is in */
-  uint64_t bias; /* of that module: addresses of the process less those of the file */
-  uint64_t pc;   /* in the process */
-  bool returned; /* the frame has called another one: pc is where that will return to */
+  Dwarf *dwarf;       /* of the module that pc is in */
+  const char *module; /* its path, or NULL */
+  uint64_t bias;      /* of that module: addresses of the process less those of the file */
+  uint64_t pc;        /* in the process */
+  bool returned;      /* the frame has called another one: pc is where that will return to */
   void *ctx;
   bool (*read)(void *ctx, uint64_t addr, void *out, size_t size);
   /* The lowest `size` bytes of a register, numbered as in DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8
@@ -47,6 +48,8 @@ typedef enum ValueState {
   VALUE_NO_ENTRY,   /* it was computed from a parameter that nobody has kept */
   VALUE_SYNTHETIC, /* a pointer to something that has no address; it can be followed all the same */
   VALUE_INCOMPLETE, /* of a type that is only declared */
+  VALUE_NO_ADDRESS, /* asked for the address of what is in a register */
+  VALUE_DIVISION,   /* divided by 0 */
   VALUE_UNKNOWN     /* debug information that is broken, or of a kind not understood here */
 } ValueState;
 
@@ -87,6 +90,9 @@ bool value_member(const Value *value, const DwarfMember *member, Value *out, Fau
 bool value_element(const Value *array, uint64_t index, Value *out, Fault *fault);
 /* What a pointer or reference points to. */
 bool value_target(const Value *pointer, Arena *arena, Value *out, Fault *fault);
+/* A pointer without an address (VALUE_SYNTHETIC), so many bytes further. */
+bool value_synthetic_plus(const Value *pointer, int64_t bytes, Arena *arena, Value *out,
+                          Fault *fault);
 
 /* "rbx", "memory 0x7ffc1234", "rax, rdx": where it is. */
 bool value_place(const Value *value, Text *out, Fault *fault);

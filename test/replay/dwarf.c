@@ -1,321 +1,77 @@
 /*
-** Variables as gdb sees them, in the same stopped process: programs of our own, compiled in many
-** ways, the C library and python3.11d are stopped at thousands of places; every variable in scope
-*in
-** the innermost frames is read by both, with its type, and compared.
+** Variables and expressions as gdb and compilers see them, in the same stopped process: programs of
+** our own, compiled in many ways, are stopped at hundreds of places; every variable in scope in the
+** innermost frames is read by both, with its type, and compared, and so are expressions made of
+** them. Expressions of numbers are compared with what gcc makes of them.
 **
-** The same program is three things: run bare it compiles the subjects and runs gdb with
-** dwarf_oracle.py, which drives; gdb runs it again with --serve, as the reader whose answers are
-** compared. Registers come from gdb, memory from the process.
+** The same program is three things: run bare it compiles the subjects and runs gdb with a script,
+** which drives; gdb runs it again with --serve, as the reader whose answers are compared
+** (dwarf/reader.c). Registers come from gdb, memory from the process.
 **
 ** TENFOLD_ORACLE=name runs the cases of that name alone.
 */
-#define _GNU_SOURCE
 #include <assert.h>
-#include <elf.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/array.h"
-#include "replay/elf_file.h"
-#include "replay/value.h"
+#include "test/replay/dwarf/reader.h"
 #include "test/replay/scratch.h"
-
-/* ---- the reader: modules of the process */
-
-enum { MODULES = 64, FRAMES = 16, REGISTERS = 64 };
-
-typedef struct Module {
-  char path[300];
-  uint64_t bias, lo, hi;
-  Dwarf *dwarf; /* NULL: it has none */
-  ElfFile *elf;
-} Module;
-
-typedef struct Frame {
-  ValueSource source;
-  struct Reader *reader;
-  int index;
-  bool has_cfa, known[REGISTERS];
-  uint64_t cfa;
-  uint8_t registers[REGISTERS][16];
-} Frame;
-
-typedef struct Reader {
-  pid_t pid;
-  Module modules[MODULES];
-  size_t nmodules;
-  Frame frames[FRAMES];
-  int nframes;
-  Arena arena;
-} Reader;
-
-static Fault fault;
-
-/* The file of the module, or its separate debug file. */
-static void open_module(Module *module) {
-  ElfFile *debug = NULL;
-  if (dwarf_open(module->path, &module->dwarf, NULL)) return;
-  if (module->elf && elf_open_debug(module->elf, NULL, &debug, NULL) && debug)
-    dwarf_open(debug->path, &module->dwarf, NULL);
-  elf_close(debug);
-}
-
-static Module *find_module(Reader *reader, uint64_t addr) {
-  for (size_t i = 0; i < reader->nmodules; i++)
-    if (addr >= reader->modules[i].lo && addr < reader->modules[i].hi) return &reader->modules[i];
-  return NULL;
-}
-
-static void add_mapping(Reader *reader, const char *path, uint64_t lo, uint64_t hi,
-                        uint64_t offset) {
-  for (size_t i = 0; i < reader->nmodules; i++)
-    if (!strcmp(reader->modules[i].path, path)) {
-      if (hi > reader->modules[i].hi) reader->modules[i].hi = hi;
-      return;
-    }
-  assert(reader->nmodules < MODULES);
-  Module *module = &reader->modules[reader->nmodules];
-  *module = (Module){.lo = lo, .hi = hi};
-  snprintf(module->path, sizeof module->path, "%s", path);
-  uint64_t addr;
-  if (!elf_open(path, &module->elf, NULL)) return;
-  if (!elf_addr(module->elf, offset, &addr)) return;
-  module->bias = lo - addr / 4096 * 4096;
-  open_module(module);
-  reader->nmodules++;
-}
-
-static void read_maps(Reader *reader) {
-  char path[64], line[600], name[300];
-  snprintf(path, sizeof path, "/proc/%d/maps", reader->pid);
-  FILE *maps = fopen(path, "r");
-  assert(maps);
-  while (fgets(line, sizeof line, maps)) {
-    unsigned long lo, hi, offset;
-    if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %299[^\n]", &lo, &hi, &offset, name) == 4 &&
-        name[0] == '/')
-      add_mapping(reader, name, lo, hi, offset);
-  }
-  fclose(maps);
-}
-
-/* ---- the reader: frames */
-
-static bool read_memory(void *ctx, uint64_t addr, void *out, size_t size) {
-  const Frame *frame = ctx;
-  struct iovec local = {out, size}, remote = {(void *)(uintptr_t)addr, size};
-  return process_vm_readv(frame->reader->pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
-}
-
-static bool read_register(void *ctx, unsigned number, void *out, size_t size) {
-  const Frame *frame = ctx;
-  if (number >= REGISTERS || !frame->known[number] || size > 16) return false;
-  memcpy(out, frame->registers[number], size);
-  return true;
-}
-
-static bool read_cfa(void *ctx, uint64_t *out) {
-  const Frame *frame = ctx;
-  *out = frame->cfa;
-  return frame->has_cfa;
-}
-
-static const ValueSource *caller(void *ctx) {
-  const Frame *frame = ctx;
-  return frame->index + 1 < frame->reader->nframes ? &frame[1].source : NULL;
-}
-
-/* Of the program itself, whose storage ends where fs points. */
-static bool thread_storage(void *ctx, uint64_t offset, uint64_t *out) {
-  const Frame *frame = ctx;
-  const Module *module = find_module(frame->reader, frame->source.pc);
-  uint64_t base;
-  if (module != &frame->reader->modules[0] || !read_register(ctx, 58, &base, 8)) return false;
-  for (size_t i = 0; i < module->elf->nsegments; i++) {
-    const ElfSegment *segment = &module->elf->segments[i];
-    if (segment->type != PT_TLS) continue;
-    /* Alignments above 64 do not come up here. */
-    *out = base - (segment->memory_size + 63) / 64 * 64 + offset;
-    uint64_t align = segment->memory_size % 16 ? 4 : 16;
-    *out = base - (segment->memory_size + align - 1) / align * align + offset;
-    return true;
-  }
-  return false;
-}
-
-static void add_frame(Reader *reader, char *words) {
-  assert(reader->nframes < FRAMES);
-  Frame *frame = &reader->frames[reader->nframes];
-  char *save, *word = strtok_r(words, " ", &save);
-  uint64_t pc = strtoull(word, NULL, 16);
-  *frame = (Frame){.reader = reader, .index = reader->nframes++};
-  frame->source = (ValueSource){.pc = pc,
-                                .returned = *strtok_r(NULL, " ", &save) == '1',
-                                .ctx = frame,
-                                .read = read_memory,
-                                .reg = read_register,
-                                .cfa = read_cfa,
-                                .tls = thread_storage,
-                                .caller = caller};
-  const Module *module = find_module(reader, pc);
-  if (module) {
-    frame->source.dwarf = module->dwarf;
-    frame->source.bias = module->bias;
-  }
-  word = strtok_r(NULL, " ", &save);
-  frame->has_cfa = *word != '-';
-  frame->cfa = strtoull(word, NULL, 16);
-  while ((word = strtok_r(NULL, " ", &save))) {
-    char *digits;
-    unsigned long number = strtoul(word, &digits, 10);
-    size_t count = strlen(++digits);
-    if (number >= REGISTERS) continue;
-    frame->known[number] = true;
-    for (size_t i = 0; i < count && i < 32; i++) {
-      int digit = digits[count - 1 - i];
-      digit = digit <= '9' ? digit - '0' : digit - 'a' + 10;
-      frame->registers[number][i / 2] |= (uint8_t)(digit << i % 2 * 4);
-    }
-  }
-}
-
-/* ---- the reader: answers */
-
-static void check(bool ok, const char *what) {
-  if (ok) return;
-  fprintf(stderr, "%s: %s\n", what, fault.text);
-  abort();
-}
-
-static void write_variable(Reader *reader, const ValueSource *source,
-                           const DwarfVariable *variable) {
-  Text json = {0}, type = {0};
-  Value value;
-  check(value_variable(source, variable->die, &reader->arena, &value, &fault), variable->name);
-  check(value_json(&value, NULL, &json, &fault), variable->name);
-  check(dwarf_type_name(value.type, &type, &fault), variable->name);
-  printf("{\"name\":\"%s\",\"type\":\"%s\",\"value\":%s}", variable->name, text_get(&type),
-         text_get(&json));
-  text_finish(&json);
-  text_finish(&type);
-}
-
-/* One object for each function whose code the pc is in, the innermost inlined one first. */
-static void write_variables(Reader *reader, const Frame *frame) {
-  const DwarfScope *scope;
-  bool open = false, some = false;
-  arena_reset(&reader->arena);
-  printf("{\"functions\":[");
-  uint64_t addr = frame->source.pc - frame->source.bias - frame->source.returned;
-  fault_clear(&fault);
-  if (!frame->source.dwarf || !dwarf_scope_at(frame->source.dwarf, addr, &scope, &fault))
-    scope = NULL;
-  for (; scope; scope = scope->parent) {
-    if (!open) printf("%s{\"variables\":[", some ? "," : "");
-    if (!open) some = false;
-    open = true;
-    for (size_t i = 0; i < scope->nvariables; i++) {
-      if (some) printf(",");
-      some = true;
-      write_variable(reader, &frame->source, &scope->variables[i]);
-    }
-    if (scope->kind == SCOPE_BLOCK) continue;
-    printf("],\"name\":\"%s\"}", scope->name ? scope->name : "");
-    open = false;
-    some = true;
-  }
-  printf("]}\n");
-}
-
-/* Addresses where lines begin in the module whose path ends so. */
-static void write_lines(Reader *reader, const char *name) {
-  size_t count = 0;
-  const char *between = "";
-  printf("[");
-  for (size_t i = 0; i < reader->nmodules; i++) {
-    Module *module = &reader->modules[i];
-    size_t have = strlen(module->path), want = strlen(name);
-    if (want > have || strcmp(module->path + have - want, name) || !module->dwarf) continue;
-    check(dwarf_line_count(module->dwarf, &count, &fault), name);
-    for (size_t k = 0; k < count; k++) {
-      DwarfLine line;
-      check(dwarf_line_get(module->dwarf, k, &line, &fault), name);
-      if (line.addr == line.end) continue;
-      printf("%s%llu", between, (unsigned long long)(line.addr + module->bias));
-      between = ",";
-    }
-  }
-  printf("]\n");
-}
-
-static int serve(void) {
-  static Reader reader;
-  char *line = NULL;
-  size_t room = 0;
-  while (getline(&line, &room, stdin) > 0) {
-    line[strcspn(line, "\n")] = 0;
-    int number;
-    if (sscanf(line, "stop %d", &number) == 1) {
-      reader.nframes = 0;
-      reader.pid = number;
-      read_maps(&reader);
-      printf("{}\n");
-    } else if (!strncmp(line, "frame ", 6)) {
-      add_frame(&reader, line + 6);
-      printf("{}\n");
-    } else if (sscanf(line, "variables %d", &number) == 1) {
-      write_variables(&reader, &reader.frames[number]);
-    } else if (!strncmp(line, "lines ", 6)) {
-      write_lines(&reader, line + 6);
-    }
-    fflush(stdout);
-  }
-  for (size_t i = 0; i < reader.nmodules; i++) {
-    dwarf_close(reader.modules[i].dwarf);
-    elf_close(reader.modules[i].elf);
-  }
-  arena_finish(&reader.arena);
-  free(line);
-  return 0;
-}
 
 /* ---- the test */
 
 typedef struct Case {
-  const char *name, *compiler; /* NULL: a program that is there, `arguments` with it */
-  const char *modules;         /* "path's end=how many places ..." */
-  const char *arguments;
-  int stops, least; /* how many; how many variables must have been compared */
+  const char *name, *compiler;
+  const char *settings;    /* of the script */
+  const char *expressions; /* made with this seed and so many; NULL: the subject is values.c */
+  int least;               /* how much must have been compared */
 } Case;
 
+#define VARIABLES "ORACLE_MODULES=values=150 ORACLE_STOPS=400", NULL, 1000
+#define WALKS "ORACLE_SCRIPT=expr ORACLE_MODULES=values=150 ORACLE_STOPS=200", NULL, 1000
+
 static const Case cases[] = {
-    {"O0", "gcc -g -O0", "values=150", "", 400, 1000},
-    {"O1", "gcc -g -O1", "values=150", "", 400, 1000},
-    {"O2", "gcc -g -O2", "values=150", "", 400, 1000},
-    {"O3", "gcc -g3 -O3", "values=150", "", 400, 1000},
-    {"Og4", "gcc -gdwarf-4 -Og", "values=150", "", 400, 1000},
-    {"O2v2", "gcc -gdwarf-2 -O2", "values=150", "", 400, 1000},
-    {"O2v3", "gcc -gdwarf-3 -O2 -no-pie", "values=150", "", 400, 1000},
-    {"clang0", "clang -g -O0", "values=150", "", 400, 1000},
-    {"clang2", "clang -g -O2", "values=150", "", 400, 1000},
+    {"O0", "gcc -g -O0", VARIABLES},
+    {"O1", "gcc -g -O1", VARIABLES},
+    {"O2", "gcc -g -O2", VARIABLES},
+    {"O3", "gcc -g3 -O3", VARIABLES},
+    {"Og4", "gcc -gdwarf-4 -Og", VARIABLES},
+    {"O2v2", "gcc -gdwarf-2 -O2", VARIABLES},
+    {"O2v3", "gcc -gdwarf-3 -O2 -no-pie", VARIABLES},
+    {"clang0", "clang -g -O0", VARIABLES},
+    {"clang2", "clang -g -O2", VARIABLES},
+    {"walks0", "gcc -g -O0", WALKS},
+    {"walks2", "gcc -g -O2", WALKS},
+    {"walks-clang", "clang -gdwarf-4 -O1", WALKS},
+    {"compiled", "gcc -g -O0 -fwrapv", "ORACLE_SCRIPT=expr", "1 3000", 3000},
 };
 
-static bool run_case(const Case *which, const char *self, const char *dir, long totals[3]) {
-  char command[2000], line[2000];
-  if (which->compiler) {
-    snprintf(command, sizeof command, "%s -w -o %s/values test/replay/subjects/values.c -lm",
-             which->compiler, dir);
+/* The subject is dir/values; what it prints is what expressions are compared with. */
+static void make_subject(const Case *which, const char *dir) {
+  char command[2000], source[300] = "test/replay/subjects/values.c";
+  if (which->expressions) {
+    snprintf(source, sizeof source, "%s/made.c", dir);
+    snprintf(command, sizeof command, "/usr/bin/python3 test/replay/expr_subject.py %s > %s",
+             which->expressions, source);
     assert(system(command) == 0);
   }
+  snprintf(command, sizeof command, "%s -w -o %s/values %s -lm", which->compiler, dir, source);
+  assert(system(command) == 0);
+  snprintf(command, sizeof command, "%s/values > %s/expected", dir, dir);
+  assert(!which->expressions || system(command) == 0);
+}
+
+static bool run_case(const Case *which, const char *self, const char *dir, long totals[3]) {
+  char command[3000], line[2000];
+  make_subject(which, dir);
+  const char *script = strstr(which->settings, "SCRIPT=expr") ? "expr" : "dwarf";
   snprintf(command, sizeof command,
-           "ORACLE_READER='%s' ORACLE_MODULES='%s' ORACLE_STOPS=%d timeout 600 gdb -nx -q -batch "
-           "-x test/replay/dwarf_oracle.py --args %s/values %s 2>&1",
-           self, which->modules, which->stops, dir, which->arguments);
+           "ORACLE_READER='%s' %s ORACLE_EXPECTED='%s%s' timeout 600 gdb -nx -q -batch "
+           "-x test/replay/%s_oracle.py --args %s/values 2>&1",
+           self, which->settings, which->expressions ? dir : "",
+           which->expressions ? "/expected" : "", script, dir);
   FILE *gdb = popen(command, "r");
   long stops = 0, frames = 0, variables = -1, leaf = 0, absent = 0, types = 0, different = 1,
        beyond = 0;
@@ -342,7 +98,7 @@ static bool run_case(const Case *which, const char *self, const char *dir, long 
 
 int main(int argc, char **argv) {
   char dir[200], self[500];
-  if (argc > 1 && !strcmp(argv[1], "--serve")) return serve();
+  if (argc > 1 && !strcmp(argv[1], "--serve")) return reader_serve();
   ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   assert(length > 0);
   self[length] = 0;

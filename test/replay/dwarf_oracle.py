@@ -19,6 +19,7 @@ GPR = ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10"
 GONE = "optimized out"  # in gdb's words all of these are that
 SAME = {"register not saved": GONE, "value at entry not known": GONE}
 ELEMENTS, TEXT = 200, 4096
+DEPTH = int(os.environ.get("ORACLE_DEPTH", "6"))
 BEYOND = 8  # frames that our reader gets for what they say of the ones compared
 
 
@@ -406,12 +407,10 @@ def compare_frame(frame, scope):
         differ(where, left["name"], "we alone have it", left["value"], None)
 
 
-def compare_stop(ours, thread):
+def tell_frames(ours, thread):
     """Frames in groups: inlined ones, and the real one that they are in."""
-    counts["stops"] += 1
-    depth = int(setting("DEPTH", "6"))
     groups, frame = [[]], gdb.newest_frame()
-    while frame is not None and len(groups) <= depth + BEYOND:
+    while frame is not None and len(groups) <= DEPTH + BEYOND:
         if frame.type() in (gdb.NORMAL_FRAME, gdb.INLINE_FRAME):
             groups[-1].append(frame)
         if frame.type() != gdb.INLINE_FRAME:
@@ -421,7 +420,12 @@ def compare_stop(ours, thread):
     ours.ask("stop %d %d" % (gdb.selected_inferior().pid, thread))
     for group in groups:
         ours.ask(register_line(group[-1], group[-1].older()))
-    for i, group in enumerate(groups[:depth]):
+    return groups
+
+
+def compare_stop(ours, thread):
+    groups = tell_frames(ours, thread)
+    for i, group in enumerate(groups[:DEPTH]):
         answer = ours.ask("variables %d" % i)
         # gdb hides inlined calls that begin just here
         scopes = answer["functions"][-len(group):] if answer["functions"] else []
@@ -433,17 +437,20 @@ def compare_stop(ours, thread):
             compare_frame(frame, scope)
 
 
-def main():
+def start():
+    """The program, stopped in main; our reader."""
     random.seed(int(setting("SEED", "1")))
-    gdb.execute("set confirm off")
-    gdb.execute("set pagination off")
-    gdb.execute("set print elements unlimited")
-    gdb.execute("set print frame-arguments none")
-    gdb.execute("set backtrace past-main on")  # the frame of main has a caller, too
-    gdb.execute("set debuginfod enabled off")
-    ours = Ours()
+    for words in ("confirm off", "pagination off", "print elements unlimited",
+                  "print frame-arguments none", "debuginfod enabled off",
+                  "backtrace past-main on"):  # the frame of main has a caller, too
+        gdb.execute("set " + words)
     gdb.execute("break main", False, True)
     gdb.execute("run > /dev/null", False, True)
+    return Ours()
+
+
+def stops(ours):
+    """Runs on, from place to place: yields at each, a few times."""
     places = []
     for spec in setting("MODULES", "").split():
         module, many = spec.rsplit("=", 1)
@@ -451,32 +458,44 @@ def main():
         at = ours.ask("lines " + module)
         places += random.sample(at, min(int(many), len(at)))
     hits = int(setting("HITS", "2"))
-    stops = {place: gdb.Breakpoint("*%d" % place, internal=True) for place in set(places)}
-    for stop in stops.values():
+    breaks = {place: gdb.Breakpoint("*%d" % place, internal=True) for place in set(places)}
+    for stop in breaks.values():
         stop.silent = True
     most = int(setting("STOPS", "1000"))
     seen = {}
     while counts["stops"] < most:
         pc = gdb.newest_frame().pc()
-        compare_stop(ours, gdb.selected_thread().num)
+        counts["stops"] += 1
+        yield
         seen[pc] = seen.get(pc, 0) + 1
         gdb.execute("continue", to_string=True)
         if not gdb.selected_inferior().pid:
-            break
-        while (pc := gdb.newest_frame().pc()) in stops and seen.get(pc, 0) >= hits:
-            stops.pop(pc).delete()
+            return
+        while (pc := gdb.newest_frame().pc()) in breaks and seen.get(pc, 0) >= hits:
+            breaks.pop(pc).delete()
             gdb.execute("continue", to_string=True)
             if not gdb.selected_inferior().pid:
                 return
 
 
-try:
-    main()
-except Exception as error:  # gdb would go on
-    print("ORACLE FAILED", type(error).__name__, error)
-    counts["different"] += 1
-    raise
-finally:
-    print("COUNTS", json.dumps(counts))
-    gdb.execute("kill" if gdb.selected_inferior().pid else "echo")
-    sys.stdout.flush()
+def report(main):
+    try:
+        main()
+    except Exception as error:  # gdb would go on
+        print("ORACLE FAILED", type(error).__name__, error)
+        counts["different"] += 1
+        raise
+    finally:
+        print("COUNTS", json.dumps(counts))
+        gdb.execute("kill" if gdb.selected_inferior().pid else "echo")
+        sys.stdout.flush()
+
+
+def main():
+    ours = start()
+    for _ in stops(ours):
+        compare_stop(ours, gdb.selected_thread().num)
+
+
+if __name__ == "__main__":
+    report(main)
