@@ -135,6 +135,7 @@ void moments_close(Player *player) { free(player->moments.list); }
 
 bool player_goto(Player *player, const Moment *moment, Fault *fault) {
   PlayEnd end;
+  player->moments.begin = player->moments.end; /* the moments of before do not matter any more */
   if (!player_moments(player, moment, 1, fault)) return false;
   if (moment->ev < player->ev) return missed(moment, "it is past", fault);
   if (!player_run(player, UINT64_MAX, &end, fault)) return false;

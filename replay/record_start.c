@@ -39,9 +39,12 @@ static bool set_tunables(char *const *env) {
   return n > 0 && (size_t)n < sizeof text && setenv(tunables, text, 1) == 0;
 }
 
-static void become(const RecordOptions *options, int go, int report) {
+/* Our copy of the writing end must go: a recorder that is killed before it traces us is seen by the
+** end of the pipe. */
+static void become(const RecordOptions *options, const int go[2], int report) {
   char byte;
-  if (read(go, &byte, 1) != 1) _exit(127);
+  close(go[1]);
+  if (read(go[0], &byte, 1) != 1) _exit(127);
   int persona = personality(0xffffffff);
   if (persona != -1) personality((unsigned long)persona | ADDR_NO_RANDOMIZE);
   errno = ENOMEM;
@@ -99,7 +102,7 @@ bool start_program(Recorder *recorder, RecordThread **out, Fault *fault) {
   int go[2] = {-1, -1}, report[2] = {-1, -1};
   bool ok = pipe2(go, O_CLOEXEC) == 0 && pipe2(report, O_CLOEXEC) == 0;
   pid_t pid = ok ? fork() : -1;
-  if (pid == 0) become(recorder->options, go[0], report[1]);
+  if (pid == 0) become(recorder->options, go, report[1]);
   if (pid < 0) fault_set(fault, FAULT_IO, "no process can be made: %s", strerror(errno));
   if (ok) close(report[1]);
   ok = pid > 0 && take(recorder, pid, go[1], report[0], out, fault);

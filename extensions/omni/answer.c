@@ -102,8 +102,8 @@ static bool open_rows(CallsAnswer *answer, const Ask *ask, int fd, Fault *fault)
   if (answer->nsites == 0) return true; /* there are no such functions: nothing was played */
   answer->has_rows = rows_open(fd, &answer->rows, fault);
   if (!answer->has_rows) return false;
-  const RowLayout wanted = row_layout(ask->columns, ask->returns);
-  if (memcmp(&wanted, &answer->rows.layout, sizeof wanted) != 0) {
+  const RowLayout *layout = &answer->rows.layout; /* made by row_layout() */
+  if (layout->columns != ask->columns || layout->returns != ask->returns) {
     return fault_set(fault, FAULT_CORRUPT, "the helper's rows are of another shape");
   }
   if (!rows_count(&answer->rows, &answer->nrows, &state, fault)) return false;

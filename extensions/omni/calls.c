@@ -242,7 +242,7 @@ static int call_seek(VtCursor *base, const VtPlan *plan) {
   if (!omni_source_open(vt_state(tab->conn), dir, &cur->source, &fault)) {
     return vt_fault(tab, &fault);
   }
-  ask->dir = cur->source->dir;
+  ask->dir = cur->source->path;
   if (ask->nnames == 0 || !ask_numbers(cur, plan, ask)) {
     base->eof = true;
     return SQLITE_OK;

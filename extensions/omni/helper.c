@@ -148,4 +148,59 @@ void helper_end(Helper *helper) {
   collect(vt_state(helper->conn), false);
 }
 
-void helpers_finish(OmniState *state) { collect(state, true); }
+void helpers_finish(OmniState *state) {
+  helper_forget(state);
+  collect(state, true);
+}
+
+/* ---- staying -----------------------------------------------------------------------------------
+ */
+
+void helper_forget(OmniState *state) {
+  helper_end(state->staying);
+  state->staying = NULL;
+}
+
+bool helper_staying(VtConn *conn, VtPoll *poll, const OmniSource *source, Helper **out,
+                    Fault *fault) {
+  OmniState *state = vt_state(conn);
+  if (state->staying && state->staying_stamp != source->stamp) helper_forget(state);
+  if (!state->staying && !helper_start(conn, poll, &state->staying, fault)) return false;
+  state->staying_stamp = source->stamp;
+  *out = state->staying;
+  return true;
+}
+
+/* Sends the question and hears WIRE_NEWS of its arrival. `out_gone`: the helper had ended before.
+ */
+static bool ask_staying(Helper *helper, VtPoll *poll, const Wire *question, int fd, bool *out_gone,
+                        Fault *fault) {
+  Fault why = {0};
+  helper->busy = true;
+  bool ok = wire_send(helper->keeper.socket, question, fd, &why);
+  *out_gone = !ok && why.code == FAULT_NOTFOUND;
+  if (*out_gone) return unexpected(fault);
+  if (!ok) return fault_set(fault, why.code, "%s", why.text);
+  if (helper_hear(helper, poll, -1, fault)) return true;
+  *out_gone = helper->busy && fault->code == FAULT_IO;
+  return false;
+}
+
+bool helper_question(VtConn *conn, VtPoll *poll, const OmniSource *source, Wire *wire, int fd,
+                     Fault *fault) {
+  Helper *helper;
+  bool gone;
+  if (!helper_staying(conn, poll, source, &helper, fault)) return false;
+  bool ok = ask_staying(helper, poll, wire, fd, &gone, fault);
+  if (!ok && gone) { /* while nobody asked it anything: another one is asked */
+    fault_clear(fault);
+    helper_forget(vt_state(conn));
+    if (!helper_staying(conn, poll, source, &helper, fault)) return false;
+    ok = ask_staying(helper, poll, wire, fd, &gone, fault);
+  }
+  ok = ok && (helper->wire.kind == WIRE_DONE || helper_answer(helper, poll, fault));
+  /* One that said what is wrong can go on; one that did not cannot be trusted with it. */
+  if (helper->busy) helper_forget(vt_state(conn));
+  if (ok) *wire = helper->wire;
+  return ok;
+}

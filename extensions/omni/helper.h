@@ -31,6 +31,16 @@ bool helper_answer(Helper *helper, VtPoll *poll, Fault *fault);
  *at
  ** the next start or when the connection closes. */
 void helper_end(Helper *helper);
+/* One question to the helper that stays with a recording, which keeps what it has opened and where
+** it stands: `wire` is the question, then the answer's WIRE_DONE. The helper is started when there
+** is none, and let go when it fails or another recording is asked about. */
+bool helper_question(VtConn *conn, VtPoll *poll, const OmniSource *source, Wire *wire, int fd,
+                     Fault *fault);
+/* That helper, to talk to it oneself; let it go with helper_forget() when that fails. */
+bool helper_staying(VtConn *conn, VtPoll *poll, const OmniSource *source, Helper **out,
+                    Fault *fault);
+void helper_forget(OmniState *state);
+
 /* Waits for all that were let go. */
 void helpers_finish(OmniState *state);
 

@@ -116,7 +116,8 @@ static const VtTable *const tables[] = {
     &omni_meta_table,     &omni_recordings_table, &omni_events_table,  &omni_chunks_table,
     &omni_syscalls_table, &omni_io_table,         &omni_stdout_table,  &omni_stderr_table,
     &omni_signals_table,  &omni_processes_table,  &omni_threads_table, &omni_files_table,
-    &omni_modules_table,  &omni_maps_table,       &omni_calls_table,
+    &omni_modules_table,  &omni_maps_table,       &omni_calls_table,   &omni_functions_table,
+    &omni_regs_table,     &omni_mem_table,        &omni_stack_table,
 };
 
 static int open_state(VtConn *conn, void *state, Fault *fault) {

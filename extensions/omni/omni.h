@@ -16,6 +16,7 @@ typedef struct OmniSource {
   struct OmniSource *next;
   Recording *recording;
   char *dir;
+  char *path; /* absolute, for the helper, whose folder may be another */
   int refs;
   uint64_t stamp; /* of the file of events when it was opened */
 } OmniSource;
@@ -26,6 +27,8 @@ typedef struct OmniState {
   char *use;           /* omni_use(), or NULL */
   OmniSource *sources; /* also some that nobody reads now: opening costs more than keeping */
   struct Helper *helpers;
+  struct Helper *staying; /* the one of them that is kept for questions ... */
+  uint64_t staying_stamp; /* ... about the recording with this stamp */
   struct CallsAnswer *answers;
 } OmniState;
 
@@ -62,5 +65,9 @@ extern const VtTable omni_modules_table;
 extern const VtTable omni_meta_table;
 extern const VtTable omni_recordings_table;
 extern const VtTable omni_calls_table;
+extern const VtTable omni_functions_table;
+extern const VtTable omni_regs_table;
+extern const VtTable omni_mem_table;
+extern const VtTable omni_stack_table;
 
 #endif

@@ -5,12 +5,15 @@
 #define TENFOLD_EXTENSIONS_OMNI_SERVE_H
 
 #include "base/stop.h"
+#include "extensions/omni/cells.h"
+#include "extensions/omni/played.h"
 #include "extensions/omni/wire.h"
 
 /* One question at a time; `wire` holds it, and is used for what is sent. */
 typedef struct Service {
   Wire wire;
   Stop stop; /* the host wants an answer now, or has gone */
+  Played played;
 } Service;
 
 /* The command `helper`. */
@@ -20,5 +23,27 @@ int program_helper(int argc, char **argv);
 bool serve_record(Service *service, Fault *fault);
 bool serve_verify(Service *service, Fault *fault);
 bool serve_calls(Service *service, Fault *fault);
+/* These answer with cells, written to the file that came with the question. */
+bool serve_functions(Service *service, CellWriter *out, Fault *fault);
+bool serve_registers(Service *service, CellWriter *out, Fault *fault);
+bool serve_memory(Service *service, CellWriter *out, Fault *fault);
+bool serve_stack(Service *service, CellWriter *out, Fault *fault);
+
+/* A moment as listing.h puts it. */
+Moment serve_get_moment(Wire *wire);
+
+/* Terms as listing.h puts them. The texts are valid as long as the message. */
+enum { SERVE_TERMS = 32 };
+typedef struct ServeTerms {
+  int count;
+  struct {
+    int col;
+    bool is_pattern;
+    const char *text;
+  } list[SERVE_TERMS];
+} ServeTerms;
+void serve_get_terms(Wire *wire, ServeTerms *out);
+/* Does a text fit all terms on the column? */
+bool serve_fits(const ServeTerms *terms, int col, const char *text);
 
 #endif

@@ -7,13 +7,13 @@
 
 #include "base/array.h"
 #include "extensions/omni/ask.h"
-#include "extensions/omni/modules.h"
+#include "extensions/omni/code.h"
 #include "extensions/omni/serve.h"
 #include "replay/play.h"
 
 typedef struct Site {
   const char *name;
-  const Module *module;
+  const CodeFile *module;
   uint64_t offset;
 } Site;
 
@@ -81,8 +81,8 @@ static void add_tests(const Ask *ask, ProbeSpec *spec) {
 /* ---- which functions ---------------------------------------------------------------------------
  */
 
-static bool add_site(Sites *sites, const Module *module, const FunctionName *name, bool by_pattern,
-                     Fault *fault) {
+static bool add_site(Sites *sites, const CodeFile *module, const FunctionName *name,
+                     bool by_pattern, Fault *fault) {
   const Function *function = &module->functions->all[name->function];
   ProbeFunction probe;
   if (function->kind == FUNCTION_RESOLVER && !by_pattern) {
@@ -92,7 +92,7 @@ static bool add_site(Sites *sites, const Module *module, const FunctionName *nam
                      name->name, module->path, name->name);
   }
   if (function->kind != FUNCTION_PLAIN ||
-      !functions_probe(module->elf, function, module->file, &probe)) {
+      !functions_probe(module->module->elf, function, module->file, &probe)) {
     return true;
   }
   for (size_t i = 0; i < sites->count; i++) { /* another of its names */
@@ -111,7 +111,7 @@ static bool add_site(Sites *sites, const Module *module, const FunctionName *nam
   return true;
 }
 
-static bool add_named(Sites *sites, const Module *module, const AskName *asked, Fault *fault) {
+static bool add_named(Sites *sites, const CodeFile *module, const AskName *asked, Fault *fault) {
   const FunctionName *name;
   size_t at = 0;
   if (!asked->is_pattern) {
@@ -127,11 +127,11 @@ static bool add_named(Sites *sites, const Module *module, const AskName *asked, 
   return true;
 }
 
-static bool find_sites(const Ask *ask, Modules *modules, Sites *out, Fault *fault) {
-  for (size_t m = 0; m < modules->count; m++) {
-    Module *module = &modules->list[m];
+static bool find_sites(const Ask *ask, CodeFiles *files, Sites *out, Fault *fault) {
+  for (size_t m = 0; m < files->count; m++) {
+    CodeFile *module = &files->list[m];
     if (!module->has_code || (*ask->module && !glob_matches(ask->module, module->path))) continue;
-    if (!module_open(modules, module, fault)) return false;
+    if (!code_open(files, module, fault)) return false;
     for (int i = 0; module->functions && i < ask->nnames; i++) {
       if (!add_named(out, module, &ask->names[i], fault)) return false;
     }
@@ -185,20 +185,20 @@ static bool play(const Ask *ask, Recording *recording, const Sites *sites, int f
   return ok;
 }
 
-static bool answer(Service *service, const Ask *ask, int fd, Recording *recording, Fault *fault) {
-  Modules modules;
+static bool answer(Service *service, const Ask *ask, int fd, Fault *fault) {
+  Played *played = &service->played;
   Sites sites = {0};
   ProbeCounts counts = {0};
   PlayEnd end = {0};
-  if (!modules_read(recording, &modules, fault)) return false;
-  bool ok = find_sites(ask, &modules, &sites, fault);
+  if (!played_open(played, ask->dir, fault) || !played_code(played, fault)) return false;
+  played_stop(played);
+  bool ok = find_sites(ask, &played->code, &sites, fault);
   if (ok && sites.count) {
-    ok = play(ask, recording, &sites, fd, &service->stop, &counts, &end, fault) &&
+    ok = play(ask, played->recording, &sites, fd, &service->stop, &counts, &end, fault) &&
          send_sites(service, &sites, fault);
   }
   free(sites.list);
   free(sites.functions);
-  modules_finish(&modules);
   if (!ok) return false;
   wire_begin(&service->wire, WIRE_DONE);
   wire_put_u64(&service->wire, counts.native);
@@ -211,14 +211,11 @@ static bool answer(Service *service, const Ask *ask, int fd, Recording *recordin
 static bool answer_copied(Service *service, int fd, Fault *fault) {
   Wire *question = malloc(sizeof *question);
   Ask *ask = malloc(sizeof *ask);
-  Recording *recording = NULL;
   bool ok = question && ask;
   if (ok) {
     *question = service->wire;
-    ok = read_ask(question, ask, fault) && recording_open(ask->dir, &recording, fault) &&
-         answer(service, ask, fd, recording, fault);
+    ok = read_ask(question, ask, fault) && answer(service, ask, fd, fault);
   }
-  recording_close(recording);
   free(question);
   free(ask);
   return ok || fault_oom(fault);

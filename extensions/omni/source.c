@@ -1,6 +1,8 @@
 /*
 ** Which recording a table reads, and the recordings that a connection has open.
 */
+#define _GNU_SOURCE /* realpath */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +28,7 @@ static uint64_t stamp_of(const char *dir) {
 static void source_free(OmniSource *source) {
   recording_close(source->recording);
   free(source->dir);
+  free(source->path);
   free(source);
 }
 
@@ -50,9 +53,11 @@ static bool source_create(const char *dir, uint64_t stamp, OmniSource **out, Fau
     return fault_oom(fault);
   }
   source->stamp = stamp;
-  if (!recording_open(dir, &source->recording, fault)) {
+  source->path = realpath(dir, NULL);
+  if (!source->path && errno == ENOMEM) fault_oom(fault);
+  if (!recording_open(dir, &source->recording, fault) || !source->path) {
     source_free(source);
-    return false;
+    return fault_set(fault, FAULT_NOTFOUND, "recording \"%s\": it has gone", dir);
   }
   *out = source;
   return true;

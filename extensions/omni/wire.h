@@ -36,6 +36,12 @@ typedef enum WireKind {
                ** redirected), u32 n, n texts: the command. Answer: see RecordAnswer in ask.h */
   WIRE_VERIFY, /* text dir. Answer: u64 events, u64 hashes */
   WIRE_CALLS,  /* see ask.h */
+  /* With a descriptor of an empty file for cells (cells.h). All begin with text dir; answer:
+  ** WIRE_NEWS at once, then u64 rows. `moment` and `terms` are as listing.h puts them. */
+  WIRE_FUNCTIONS, /* terms */
+  WIRE_REGISTERS, /* moment */
+  WIRE_MEMORY,    /* moment, u64 addr, u64 size */
+  WIRE_STACK,     /* moment */
   WIRE_KINDS
 } WireKind;
 

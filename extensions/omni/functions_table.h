@@ -1,0 +1,21 @@
+/*
+** The columns of omni_functions, which host and helper have to agree on.
+*/
+#ifndef TENFOLD_EXTENSIONS_OMNI_FUNCTIONS_TABLE_H
+#define TENFOLD_EXTENSIONS_OMNI_FUNCTIONS_TABLE_H
+
+enum {
+  FUNCTION_NAME,
+  FUNCTION_MODULE,
+  FUNCTION_LO,
+  FUNCTION_HI,
+  FUNCTION_ADDR,
+  FUNCTION_WHAT,
+  FUNCTION_FROM,
+  FUNCTION_FILE,
+  FUNCTION_LINE,
+  FUNCTION_TRACE,
+  FUNCTION_NCOL
+};
+
+#endif

@@ -1,0 +1,145 @@
+/*
+** The recording that the helper is asked about: see played.h.
+*/
+#include "extensions/omni/played.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+/* ---- the recording -----------------------------------------------------------------------------
+ */
+
+void played_stop(Played *played) {
+  player_close(played->player);
+  played->player = NULL;
+  played->somewhere = false;
+}
+
+void played_close(Played *played) {
+  played_stop(played);
+  stacks_free(played->stacks);
+  stack_memory_finish(&played->memory);
+  code_finish(&played->code);
+  recording_close(played->recording);
+  free(played->dir);
+  *played = (Played){0};
+}
+
+bool played_open(Played *played, const char *dir, Fault *fault) {
+  if (played->dir && strcmp(played->dir, dir) == 0) return true;
+  played_close(played);
+  if (!recording_open(dir, &played->recording, fault)) return false;
+  played->dir = strdup(dir);
+  if (played->dir) return true;
+  played_close(played);
+  return fault_oom(fault);
+}
+
+bool played_code(Played *played, Fault *fault) {
+  if (played->has_code) return true;
+  played->has_code = code_read(played->recording, &played->code, fault);
+  if (!played->has_code) code_finish(&played->code);
+  return played->has_code;
+}
+
+/* ---- moments -----------------------------------------------------------------------------------
+ */
+
+/* The thread of an event. */
+static bool find_thread(Played *played, Moment *moment, Fault *fault) {
+  TraceCursor *cursor;
+  const Event *event = NULL;
+  if (!trace_open(played->recording, &cursor, fault)) return false;
+  bool ok = trace_seek(cursor, moment->ev, fault) && trace_next(cursor, &event, fault);
+  if (ok && (!event || event->ev != moment->ev)) {
+    ok = fault_set(fault, FAULT_NOTFOUND, "there is no event %" PRIu64, moment->ev);
+  }
+  if (ok) moment->tid = event->tid;
+  trace_close(cursor);
+  return ok;
+}
+
+static bool is_same(const Moment *a, const Moment *b) {
+  return a->ev == b->ev && a->tid == b->tid && a->hit == b->hit &&
+         (a->hit == 0 || a->addr == b->addr);
+}
+
+/* Whether the player can go on to it. Passes of an instruction are counted from the event on, so
+** within an interval that has begun only those of the one where it stands are known. */
+static bool is_ahead(const Played *played, const Moment *moment) {
+  const Moment *at = &played->at;
+  if (!played->player) return false;
+  if (!played->somewhere || moment->ev > at->ev) return true;
+  if (moment->ev < at->ev || moment->tid != at->tid) return false;
+  if (at->hit == 0) return !played->drifted;
+  return moment->addr == at->addr && moment->hit > at->hit;
+}
+
+/* From where the player stands. */
+static bool go_on(Played *played, const Moment *moment, Fault *fault) {
+  Moment next = *moment;
+  const Moment *at = &played->at;
+  if (played->somewhere && moment->ev == at->ev && at->hit > 0) next.hit -= at->hit;
+  return player_goto(played->player, &next, fault);
+}
+
+static bool begin_anew(Played *played, Stop *stop, const Moment *moment, Fault *fault) {
+  const PlayOptions options = {.hashes = true, .stop = stop};
+  played_stop(played);
+  return player_open(played->recording, &options, &played->player, fault) &&
+         player_goto(played->player, moment, fault);
+}
+
+static bool go(Played *played, Stop *stop, const Moment *moment, Fault *fault) {
+  Fault why = {0};
+  if (is_ahead(played, moment)) {
+    if (go_on(played, moment, &why)) return true;
+    if (why.code != FAULT_NOTFOUND) return fault_set(fault, why.code, "%s", why.text);
+  }
+  return begin_anew(played, stop, moment, fault); /* which says what is wrong, if it still is */
+}
+
+bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Fault *fault) {
+  if (moment->tid == 0 && !find_thread(played, moment, fault)) return false;
+  if (!played->player || !played->somewhere || played->drifted || !is_same(&played->at, moment)) {
+    if (!go(played, stop, moment, fault)) {
+      played_stop(played);
+      return false;
+    }
+    played->at = *moment;
+    played->somewhere = true;
+    played->drifted = false;
+  }
+  if (player_view(played->player, moment->tid, out, fault)) return true;
+  played_stop(played);
+  return false;
+}
+
+/* ---- stacks ------------------------------------------------------------------------------------
+ */
+
+bool played_frames(Played *played, const PlayView *view, size_t most, PlayedFrames *out,
+                   Fault *fault) {
+  uint64_t registers[CFI_REGISTERS];
+  out->count = 0;
+  if (!played_code(played, fault)) return false;
+  if (!played->stacks && !stacks_create(played->code.modules, &played->stacks, fault)) return false;
+  if (!stacks_maps(played->stacks, view->maps, stack_recorded_file, played->dir, fault) ||
+      !stack_copy(&played->memory, view->tracee->space, view->regs.rsp, fault)) {
+    return false;
+  }
+  Unwinder *unwinder = stacks_unwinder(played->stacks);
+  Frame frame;
+  unwind_registers(&view->regs, registers);
+  unwind_begin(unwinder, &played->memory.memory, registers, (1u << CFI_REGISTERS) - 1, &frame);
+  do {
+    if (!array_grow(out->list, out->capacity, out->count + 1)) return fault_oom(fault);
+    out->list[out->count++] = frame;
+  } while (out->count < most && unwind_step(unwinder, &played->memory.memory, &frame));
+  /* Why there is no further frame stands in the last one. */
+  if (out->count < most) out->list[out->count - 1].end = frame.end;
+  return true;
+}

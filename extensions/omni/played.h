@@ -1,0 +1,48 @@
+/*
+** The recording that the helper is asked about: opened once, and where it is being played.
+**
+** Questions about moments that come one after the other are answered by one player that goes on;
+*one
+** about an earlier moment begins again. Every fault leaves it without a player.
+*/
+#ifndef TENFOLD_EXTENSIONS_OMNI_PLAYED_H
+#define TENFOLD_EXTENSIONS_OMNI_PLAYED_H
+
+#include "extensions/omni/code.h"
+#include "replay/play.h"
+#include "replay/stack.h"
+
+/* All zero: nothing is open. */
+typedef struct Played {
+  char *dir;
+  Recording *recording;
+  CodeFiles code;
+  bool has_code;
+  Player *player;
+  bool somewhere; /* the player has been sent somewhere: */
+  Moment at;
+  bool drifted; /* ... and has gone on from there, into the function that it was about to enter */
+  Stacks *stacks;
+  StackMemory memory;
+} Played;
+
+bool played_open(Played *played, const char *dir, Fault *fault);
+/* What is known of its files. */
+bool played_code(Played *played, Fault *fault);
+/* Stands at the moment; one of tid 0 is where the event's thread stands after it (tid becomes
+ *that).
+ ** FAULT_NOTFOUND: there is no such moment. */
+bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Fault *fault);
+/* Ends the player, if any: before another one plays. */
+void played_stop(Played *played);
+void played_close(Played *played);
+
+/* The stack of the thread: frames out to `most`, innermost first, malloc'ed. */
+typedef struct PlayedFrames {
+  Frame *list;
+  size_t count, capacity;
+} PlayedFrames;
+bool played_frames(Played *played, const PlayView *view, size_t most, PlayedFrames *out,
+                   Fault *fault);
+
+#endif
