@@ -14,7 +14,7 @@
 
 #include "replay/play_inner.h"
 
-enum { TICK_MS = 10 };
+enum { TICK_MS = 10, UNSURE_MOST = 512, UNSURE_LARGEST = 16 << 20 };
 
 bool play_diverged(const Player *player, const Event *event, Fault *fault, const char *format,
                    ...) {
@@ -108,9 +108,24 @@ static bool apply(Player *player, const Event *event, Fault *fault) {
   }
 }
 
-bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, uint64_t *out, Fault *fault) {
+/* The bytes that the recorder could not be sure of. */
+static size_t read_unsure(const Event *event, StateRange *out, size_t limit) {
+  size_t n = 0;
+  for (int i = 0; i < event->nchunks && n < limit; i++) {
+    const Chunk *chunk = &event->chunks[i];
+    if (chunk->kind != CHUNK_UNSURE || chunk->size != sizeof out->size) continue;
+    out[n].addr = chunk->addr;
+    memcpy(&out[n].size, chunk->bytes, sizeof out->size);
+    n += out[n].size <= UNSURE_LARGEST && out[n].addr < SPACE_TOP;
+  }
+  return n;
+}
+
+bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, const Event *event, uint64_t *out,
+               Fault *fault) {
   PatchView patches = {player, space};
-  const StateView view = {patch_page, &patches};
+  StateRange unsure[UNSURE_MOST];
+  const StateView view = {patch_page, &patches, unsure, read_unsure(event, unsure, UNSURE_MOST)};
   uint64_t memory, registers;
   if (!state_memory(&space->state, &space->space, &space->maps, &view, &memory, fault) ||
       !state_registers(tracee, &registers, fault)) {
@@ -124,7 +139,7 @@ static bool compare_hash(Player *player, const Event *event, Fault *fault) {
   PlayThread *thread = child_find(player, event->tid);
   uint64_t hash;
   if (!thread || !event->has_hash || !player->options.hashes) return true;
-  if (!play_hash(player, thread->space, &thread->tracee, &hash, fault)) return false;
+  if (!play_hash(player, thread->space, &thread->tracee, event, &hash, fault)) return false;
   player->hashes++;
   if (hash == event->hash) return true;
   return play_diverged(player, event, fault,

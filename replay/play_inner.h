@@ -138,8 +138,9 @@ struct Player {
 bool play_diverged(const Player *player, const Event *event, Fault *fault, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Of memory and the registers, as events have it. */
-bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, uint64_t *out, Fault *fault);
+/* Of memory and the registers, as the event has it. */
+bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, const Event *event, uint64_t *out,
+               Fault *fault);
 
 /* ---- play_child.c */
 
@@ -212,6 +213,8 @@ bool play_image(Player *player, PlayThread *thread, const Event *event, Fault *f
 bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fault *fault);
 /* The floating-point and vector registers as a program begins / as a signal's frame has them. */
 bool play_units_reset(PlayThread *thread, Fault *fault);
+/* Are they what the chunk, of kind XSTATE, has? */
+bool play_units_same(PlayThread *thread, const Chunk *chunk, bool *out, Fault *fault);
 bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault);
 
 /* ---- play_places.c */

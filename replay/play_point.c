@@ -44,12 +44,13 @@ static bool is_there(Player *player, PlayThread *thread, const Event *event, boo
   for (int i = 0; i < event->nchunks && *out; i++) {
     const Chunk *chunk = &event->chunks[i];
     if (chunk->kind == CHUNK_POINT) *out = same_memory(thread->space, chunk);
+    if (chunk->kind == CHUNK_XSTATE && !play_units_same(thread, chunk, out, fault)) return false;
   }
   uint64_t hash = event->hash;
   if (!*out || !event->has_hash) return true;
   Tracee seen = thread->tracee;
   if (!probes_leave(thread->space->probes, &seen, fault) ||
-      !play_hash(player, thread->space, &seen, &hash, fault)) {
+      !play_hash(player, thread->space, &seen, event, &hash, fault)) {
     return false;
   }
   *out = hash == event->hash;

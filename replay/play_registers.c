@@ -11,6 +11,7 @@
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 
+#include "base/array.h"
 #include "replay/play_inner.h"
 
 /* The layout of XSAVE, as ptrace and signal frames have it. */
@@ -18,6 +19,8 @@ enum {
   UNITS_MOST = 1 << 16,
   LEGACY_BYTES = 512,
   MXCSR_AT = 24,
+  STACK_AT = 32,
+  RESERVED_AT = 416,
   SOFTWARE_AT = 464, /* in a frame: magic, size with what follows, components, size */
   SOFTWARE_MAGIC = 0x46505853,
   HEADER_AT = 512,
@@ -61,6 +64,24 @@ static bool units_read(PlayThread *thread, Units *out, Fault *fault) {
                      (int)thread->tid, strerror(errno));
   }
   out->size = vector.iov_len;
+  return true;
+}
+
+/* Where numbers stand. What lies between tells of the last floating-point instruction (which may be
+** our copy of it), of the processor, or nothing. */
+bool play_units_same(PlayThread *thread, const Chunk *chunk, bool *out, Fault *fault) {
+  static const struct {
+    size_t at, end;
+  } parts[] = {
+      {0, 5}, {MXCSR_AT, MXCSR_AT + 4}, {STACK_AT, RESERVED_AT}, {EXTENDED_AT, UNITS_MOST}};
+  Units units;
+  if (!units_read(thread, &units, fault)) return false;
+  *out = units.size == chunk->size;
+  for (size_t i = 0; *out && i < countof(parts); i++) {
+    const size_t end = parts[i].end < units.size ? parts[i].end : units.size;
+    *out = memcmp(units.bytes + parts[i].at, chunk->bytes + parts[i].at, end - parts[i].at) == 0;
+  }
+  free(units.bytes);
   return true;
 }
 

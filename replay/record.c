@@ -54,6 +54,9 @@ static bool on_group_stop(Recorder *recorder, RecordThread *thread, Fault *fault
   if (WSTOPSIG(thread->tracee.status) == SIGTRAP) {
     return schedule_interrupted(recorder, thread, fault);
   }
+  /* All threads of a process stop with the first. One that is in the midst of its own code goes on
+  ** to an event: others must not run before. */
+  if (recorder->runner == thread && !event_is_place(thread)) return thread_resume(thread, fault);
   thread->stand = THREAD_HELD;
   if (recorder->runner == thread) recorder->runner = NULL;
   return tracee_resume(&thread->tracee, PTRACE_LISTEN, 0, fault);
@@ -241,6 +244,7 @@ static void finish(Recorder *recorder) {
   free(recorder->bytes);
   free(recorder->chunks);
   free(recorder->ranges);
+  free(recorder->unsure);
   free(recorder->shared);
   file_finish(recorder);
 }

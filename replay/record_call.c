@@ -121,6 +121,7 @@ static bool read_call(Recorder *recorder, RecordThread *thread, Fault *fault) {
     return fault_set(fault, errno == ESRCH ? FAULT_NOTFOUND : FAULT_IO,
                      "thread %d: its call cannot be read: %s", (int)tid, strerror(errno));
   }
+  if (info.entry.nr != SYS_restart_syscall) thread->means = (int)info.entry.nr;
   thread->nr = (int)info.entry.nr;
   memcpy(thread->args, info.entry.args, sizeof thread->args);
   if (info.arch != AUDIT_ARCH_X86_64) {
@@ -161,8 +162,8 @@ bool call_entry(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (info && info->class == CALL_EXIT && !thread->answered) {
     if (!call_record(recorder, thread, 0, fault)) return false;
   }
-  bool blocks =
-      !thread->answered && (!info || call_may_block(thread->nr, thread->args, read_memory, thread));
+  bool blocks = !thread->answered &&
+                (!info || call_may_block(thread->means, thread->args, read_memory, thread));
   thread->stand = blocks ? THREAD_CALL : THREAD_RUNS;
   thread->asleep = false;
   return true;
@@ -174,7 +175,7 @@ static bool add_ranges(Recorder *recorder, RecordThread *thread, int64_t ret, Fa
   int n;
   for (;;) {
     int room = (int)recorder->ranges_capacity;
-    n = call_ranges(thread->nr, thread->args, ret, read_memory, thread, recorder->ranges, room);
+    n = call_ranges(thread->means, thread->args, ret, read_memory, thread, recorder->ranges, room);
     if (n <= room) break;
     if (!array_grow(recorder->ranges, recorder->ranges_capacity, (size_t)n)) {
       return fault_oom(fault);
@@ -200,7 +201,7 @@ static bool add_targets(Recorder *recorder, RecordThread *thread, Fault *fault) 
   int n;
   for (;;) {
     int room = (int)recorder->ranges_capacity;
-    n = call_targets(thread->nr, thread->args, read_memory, thread, recorder->ranges, room);
+    n = call_targets(thread->means, thread->args, read_memory, thread, recorder->ranges, room);
     if (n <= room) break;
     if (!array_grow(recorder->ranges, recorder->ranges_capacity, (size_t)n)) {
       return fault_oom(fault);
@@ -289,7 +290,7 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
 
 /* Memory that the kernel has changed before the call is over, and others see: told now. */
 static bool writes_early(const RecordThread *thread) {
-  switch (thread->nr) {
+  switch (thread->means) {
   case SYS_recvfrom:
   case SYS_recvmsg:
   case SYS_recvmmsg:
@@ -356,7 +357,7 @@ bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   thread->former = 0;
   thread->in_call = thread->rewritten = thread->answered = false;
   thread->yields = thread->nr == SYS_sched_yield;
-  event_place(thread);
+  event_place_called(thread);
   signal_send_late(thread);
   return ok;
 }

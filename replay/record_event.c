@@ -17,7 +17,13 @@ enum { BATCH = 64, HASH_SHARE = 20 }; /* iovecs in a call; one part of so many o
 
 void event_place(RecordThread *thread) {
   thread->has_place = thread->tracee.has_regs;
+  thread->called = false;
   if (thread->has_place) thread->place = thread->tracee.regs;
+}
+
+void event_place_called(RecordThread *thread) {
+  event_place(thread);
+  thread->called = true;
 }
 
 bool event_is_place(RecordThread *thread) {
@@ -32,7 +38,6 @@ void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind)
     recorder->event.tid = thread->tracee.tid;
   }
   recorder->npieces = 0;
-  recorder->optional = SIZE_MAX;
   recorder->nbytes = 0;
 }
 
@@ -139,30 +144,31 @@ static bool is_settled(Recorder *recorder, const RecordThread *thread) {
   for (size_t i = 0; i < recorder->nthreads; i++) {
     RecordThread *other = recorder->threads[i];
     if (other == thread || other->process != thread->process) continue;
-    if (other->stand == THREAD_RUNS || other->stand == THREAD_NEW) return false;
+    if (other->stand == THREAD_RUNS || other->stand == THREAD_NEW || other->deferred) return false;
     if (other->stand == THREAD_ENDING && !other->told_exit) return false;
     if (other->stand != THREAD_CALL) continue;
-    if (writes_in_pieces(other->nr) || !thread_is_asleep(other) || thread_is_stopped(other)) {
+    if (writes_in_pieces(other->means) || !thread_is_asleep(other) || thread_is_stopped(other)) {
       return false;
     }
   }
   return true;
 }
 
-/* Time spent on hashes stays below its share. A place of the program's own is told from others by
-** its hash in the end; how often there are such places is limited elsewhere. */
+/* Time spent on hashes stays below its share. */
 static bool hash_is_due(Recorder *recorder) {
   recorder->since_hash++;
-  if (recorder->event.kind == EVENT_SWITCH) return true;
   if (recorder->options->hash_every) return recorder->since_hash >= recorder->options->hash_every;
   return recorder->hash_ns * HASH_SHARE <= clock_now() - recorder->hash_began;
 }
 
+/* A place of the program's own is told from others by its hash in the end: it always has one, and
+** how often there are such places is limited elsewhere. */
 static bool hash_now(Recorder *recorder, RecordThread *thread, Fault *fault) {
   int64_t began = clock_now();
   RecordProcess *process = thread->process;
   uint64_t memory, registers;
-  if (!state_memory(&process->state, &process->space, &process->maps, NULL, &memory, fault) ||
+  const StateView view = {.unsure = recorder->unsure, .nunsure = recorder->nunsure};
+  if (!state_memory(&process->state, &process->space, &process->maps, &view, &memory, fault) ||
       !state_registers(&thread->tracee, &registers, fault)) {
     return false;
   }
@@ -190,17 +196,14 @@ static bool make_chunks(Recorder *recorder, Fault *fault) {
   return true;
 }
 
-void event_optional(Recorder *recorder) { recorder->optional = recorder->npieces; }
-
 bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (thread) read_pieces(recorder, &thread->process->space);
+  const bool is_place = recorder->event.kind == EVENT_SWITCH;
   if (thread && recorder->event.has_hash) {
-    recorder->event.has_hash = hash_is_due(recorder) && is_settled(recorder, thread);
+    recorder->event.has_hash = is_place || (hash_is_due(recorder) && is_settled(recorder, thread));
     if (recorder->event.has_hash && !hash_now(recorder, thread, fault)) return false;
     /* Somebody may have woken up meanwhile. */
-    const bool settled = is_settled(recorder, thread);
-    recorder->event.has_hash = recorder->event.has_hash && settled;
-    if (!settled && recorder->optional < recorder->npieces) recorder->npieces = recorder->optional;
+    if (!is_place && !is_settled(recorder, thread)) recorder->event.has_hash = false;
   }
   return make_chunks(recorder, fault) && writer_add(recorder->writer, &recorder->event, fault);
 }

@@ -62,6 +62,7 @@ typedef struct RecordThread {
   bool rewritten; /* registers differ from what the program set: `saved` */
   int64_t answer;
   int nr;
+  int means; /* nr, or of a restart_syscall what is restarted */
   uint64_t args[6];
   struct user_regs_struct saved;
   int syscall_fd; /* /proc/TID/syscall, -1: not open */
@@ -70,8 +71,8 @@ typedef struct RecordThread {
   uint64_t path_at;
 
   struct user_regs_struct place; /* its registers at its last event, when has_place */
-  bool has_place;
-  bool interrupted; /* a stop has been asked for, with PTRACE_INTERRUPT */
+  bool has_place, called;        /* `called`: that was the end of a call */
+  bool interrupted;              /* a stop has been asked for, with PTRACE_INTERRUPT */
   LateSignal *late;
   size_t nlate, late_capacity;
 
@@ -116,13 +117,15 @@ typedef struct Recorder {
 
   Event event; /* in the making */
   Piece *pieces;
-  size_t npieces, pieces_capacity, optional;
+  size_t npieces, pieces_capacity;
   uint8_t *bytes;
   size_t nbytes, bytes_capacity;
   Chunk *chunks;
   size_t chunks_capacity;
   CallRange *ranges;
   size_t ranges_capacity;
+  StateRange *unsure; /* of the SWITCH in the making */
+  size_t nunsure, unsure_capacity;
 
   SharedFile *shared;
   size_t nshared, shared_capacity;
@@ -199,8 +202,11 @@ bool start_meta(Recorder *recorder, RecordThread *thread, Fault *fault);
 
 /* ---- record_event.c: one event at a time */
 
-/* The registers that the thread has now are those of its last event. */
+/* The registers that the thread has now are those of its last event. Once it goes on they tell no
+** more where it is, unless that was the end of a call, to where nothing but another leads: a loop
+** can come to the same place, with the same registers, and other memory. */
 void event_place(RecordThread *thread);
+void event_place_called(RecordThread *thread);
 bool event_is_place(RecordThread *thread);
 void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind);
 /* A piece whose bytes are here / are read from the thread's space when the event is finished (cut
@@ -208,14 +214,20 @@ void event_begin(Recorder *recorder, const RecordThread *thread, EventKind kind)
 bool event_bytes(Recorder *recorder, ChunkKind kind, uint64_t addr, const void *bytes, size_t size,
                  Fault *fault);
 bool event_memory(Recorder *recorder, ChunkKind kind, uint64_t addr, size_t size, Fault *fault);
-/* Pieces from here on are left out if the memory is not certain: another thread of the process may
-** just have been given something by the kernel that its event, which follows, will tell. */
-void event_optional(Recorder *recorder);
 bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* The extended state of the thread, which is in a stop. */
 bool event_xstate(Recorder *recorder, const RecordThread *thread, Fault *fault);
 /* Reads what is to be read, hashes when it is time, writes. */
 bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault);
+
+/* ---- record_unsure.c */
+
+/* In recorder->unsure: what calls of other threads of the process, which are under way, may have
+** written or not. *out is false when that is not known. */
+bool unsure_find(Recorder *recorder, const RecordThread *thread, bool *out, Fault *fault);
+/* Pieces of kind UNSURE, and POINT without what is unsure. */
+bool unsure_tell(Recorder *recorder, Fault *fault);
+bool unsure_point(Recorder *recorder, uint64_t addr, uint64_t size, Fault *fault);
 
 /* ---- record_image.c */
 

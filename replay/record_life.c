@@ -69,11 +69,11 @@ bool life_spawn(Recorder *recorder, RecordThread *thread, Fault *fault) {
     return thread_resume(thread, fault);
   }
   if (!tracee_regs(&child->tracee, fault)) return false;
-  event_place(child);
+  event_place_called(child);
   if (thread->rewritten && thread->nr == SYS_clone) {
     child->tracee.regs.rdi = thread->saved.rdi;
     child->tracee.regs_changed = true;
-    event_place(child);
+    event_place_called(child);
   }
   return thread_resume(thread, fault);
 }

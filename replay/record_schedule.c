@@ -24,6 +24,7 @@ bool thread_is_gone(const RecordThread *thread) {
 bool thread_resume(RecordThread *thread, Fault *fault) {
   int signal = thread->signal;
   Fault own = {0};
+  thread->has_place = thread->has_place && thread->called;
   thread->signal = 0;
   if (tracee_resume(&thread->tracee, PTRACE_SYSCALL, signal, &own)) return true;
   if (own.code == FAULT_NOTFOUND && thread_is_gone(thread)) return true; /* its end will be told */
@@ -115,7 +116,9 @@ bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (!recorder->runner && !is_other_ready(recorder, thread)) {
     return schedule_start(recorder, thread, fault);
   }
-  if (recorder->runner == thread && !schedule_is_over(recorder, thread)) {
+  /* Only at a place that replay knows does it give way. */
+  if (recorder->runner == thread &&
+      (!schedule_is_over(recorder, thread) || !event_is_place(thread))) {
     thread->stand = THREAD_RUNS;
     return thread_resume(thread, fault);
   }

@@ -181,7 +181,7 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
   }
   const bool late = take_late(thread, signal, &info);
   const Effect effect = effect_of(thread, signal);
-  if (effect != EFFECT_HANDLER && effect != EFFECT_DEATH) {
+  if (effect == EFFECT_NONE) {
     return deliver_plain(recorder, thread, signal, &info, fault);
   }
   if (!late && !is_fault(signal, &info) && !event_is_place(thread)) {

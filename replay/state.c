@@ -129,6 +129,51 @@ typedef struct Batch {
   int pages;
 } Batch;
 
+/* ---- bytes that are unsure */
+
+static bool is_unsure(const StateView *view, uint64_t page) {
+  for (size_t i = 0; i < view->nunsure; i++) {
+    const StateRange *range = &view->unsure[i];
+    if (range->addr < page + PAGE && page < range->addr + range->size) return true;
+  }
+  return false;
+}
+
+static void clear_unsure(const StateView *view, uint64_t addr, uint8_t *page) {
+  for (size_t i = 0; i < view->nunsure; i++) {
+    const StateRange *range = &view->unsure[i];
+    const uint64_t end = range->addr + range->size;
+    const uint64_t lo = range->addr > addr ? range->addr : addr;
+    const uint64_t hi = end < addr + PAGE ? end : addr + PAGE;
+    if (lo < hi) memset(page + (lo - addr), 0, hi - lo);
+  }
+}
+
+/* The page is among those of an earlier range. */
+static bool has_counted(const StateView *view, size_t index, uint64_t page) {
+  const StateView before = {.unsure = view->unsure, .nunsure = index};
+  return is_unsure(&before, page);
+}
+
+static void hash_unsure(const Space *space, const MapList *maps, const StateView *view,
+                        uint64_t *sum) {
+  uint8_t page[PAGE];
+  for (size_t i = 0; i < view->nunsure; i++) {
+    const StateRange *range = &view->unsure[i];
+    for (uint64_t at = range->addr & ~(uint64_t)(PAGE - 1); at < range->addr + range->size;
+         at += PAGE) {
+      const MapRange *map = maps_find(maps, at);
+      if (!map || map->flags & MAP_SHARED || has_counted(view, i, at)) continue;
+      if (pread(space->mem_fd, page, PAGE, (off_t)at) != PAGE) continue;
+      if (view->page) view->page(view->ctx, at, page);
+      clear_unsure(view, at, page);
+      *sum += hash_page(page, at);
+    }
+  }
+}
+
+/* ---- all of it */
+
 static bool hash_batch(StateReader *reader, const Space *space, const StateView *view, Batch *batch,
                        uint64_t *sum, Fault *fault) {
   struct iovec local = {reader->buffer, (size_t)batch->pages * PAGE};
@@ -143,7 +188,8 @@ static bool hash_batch(StateReader *reader, const Space *space, const StateView 
       return fault_set(fault, FAULT_IO, "process %d: the page at 0x%llx cannot be read",
                        (int)space->pid, (unsigned long long)addr);
     }
-    if (!view || view->page(view->ctx, addr, page)) *sum += hash_page(page, addr);
+    if (view && is_unsure(view, addr)) continue;
+    if (!view || !view->page || view->page(view->ctx, addr, page)) *sum += hash_page(page, addr);
   }
   batch->pages = 0;
   return true;
@@ -165,6 +211,7 @@ bool state_memory(StateReader *reader, Space *space, const MapList *maps, const 
     }
   }
   if (batch.pages && !hash_batch(reader, space, view, &batch, &sum, fault)) return false;
+  if (view) hash_unsure(space, maps, view, &sum);
   *out = sum;
   return true;
 }

@@ -20,11 +20,18 @@ typedef struct StateReader {
   size_t capacity;
 } StateReader;
 
+typedef struct StateRange {
+  uint64_t addr, size;
+} StateRange;
+
 /* What of a page is our doing: called for each that may count, with what was read of it. Puts the
-** program's bytes back; false: the program has not written it, we have. */
+** program's bytes back; false: the program has not written it, we have. (NULL: nothing is.)
+** Bytes that are unsure count as zero, and their pages whether they have been written or not. */
 typedef struct StateView {
   bool (*page)(void *ctx, uint64_t addr, uint8_t *bytes);
   void *ctx;
+  const StateRange *unsure;
+  size_t nunsure;
 } StateView;
 
 /* The private pages that have been written (and more, but none of files), lowest first; valid until

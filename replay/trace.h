@@ -78,8 +78,10 @@ typedef enum ChunkKind {
   CHUNK_SIGINFO, /* siginfo_t */
   CHUNK_POINT,   /* memory that tells this state from others that look alike: whole words at addr */
   CHUNK_XSTATE,  /* the extended state (NT_X86_XSTATE), where it matters */
-  CHUNK_SHARED   /* a file that is mapped MAP_SHARED has changed by other ways than its mappings:
+  CHUNK_SHARED,  /* a file that is mapped MAP_SHARED has changed by other ways than its mappings:
                  ** u64 file number, then the bytes it has at offset addr */
+  CHUNK_UNSURE   /* of a SWITCH: u64, so many bytes at addr may be written by a call of another
+                 ** thread that is under way; the hash has them as zero */
 } ChunkKind;
 
 typedef struct Chunk {

@@ -23,9 +23,10 @@ static const char *const trap_names[] = {
 };
 
 static const char *const chunk_names[] = {
-    [CHUNK_OUT] = "out",     [CHUNK_IN] = "in",           [CHUNK_PATH] = "path",
-    [CHUNK_MAP] = "map",     [CHUNK_META] = "meta",       [CHUNK_STAT] = "stat",
-    [CHUNK_POINT] = "point", [CHUNK_SIGINFO] = "siginfo", [CHUNK_XSTATE] = "xstate",
+    [CHUNK_OUT] = "out",       [CHUNK_IN] = "in",           [CHUNK_PATH] = "path",
+    [CHUNK_MAP] = "map",       [CHUNK_META] = "meta",       [CHUNK_STAT] = "stat",
+    [CHUNK_POINT] = "point",   [CHUNK_SIGINFO] = "siginfo", [CHUNK_XSTATE] = "xstate",
+    [CHUNK_SHARED] = "shared", [CHUNK_UNSURE] = "unsure",
 };
 
 static const char *name_of(const char *const *names, size_t count, int i) {
