@@ -47,8 +47,8 @@ typedef struct Job {
 bool job_offer(Job *job, double *columns);
 
 /* Offers columns that missed being an answer by the linear solver's tolerance, after moving REALs
-*to
-** where they miss it no longer. Returns whether that was kept. */
+ *to
+ ** where they miss it no longer. Returns whether that was kept. */
 bool job_nudge(Job *job, double *columns);
 
 /* The judge's word on columns whose derived ones need not be filled in: false when there is no

@@ -30,8 +30,8 @@ static int32_t movable_column(const Net *net, const NetExpr *e, double *out_coef
 }
 
 /* Where a row that ends near a bound ought to end, so many times its noise inside; its value when
-*all
-** is well. */
+ *all
+ ** is well. */
 static double wanted(const Net *net, size_t i, double value, double times) {
   const NetRow *row = &net->rows[i];
   double near = 1e-5 * (1 + fabs(value)), clear = times * row->slack;

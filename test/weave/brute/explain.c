@@ -133,6 +133,19 @@ static int best_with(const Oracle *oracle, int cell, int digit) {
   return best;
 }
 
+/*
+** Is one assignment the best beyond what rounding can make of its goals? Where it is not, weave may
+** call another one the best, and prices are relative to that.
+*/
+static bool best_is_sure(const Oracle *oracle) {
+  for (int i = 0; i < oracle->nassignments; i++) {
+    bool sure;
+    oracle_compare(oracle, oracle->goals[i], oracle->goals[oracle->best], NULL, &sure);
+    if (oracle->feasible[i] && !sure) return false;
+  }
+  return true;
+}
+
 static bool judge_whynot(Check *check, int cell, int digit, const char *verdict, double cost) {
   const Oracle *oracle = &check->oracle;
   int best = best_with(oracle, cell, digit), level = 0;
@@ -143,7 +156,7 @@ static bool judge_whynot(Check *check, int cell, int digit, const char *verdict,
     int order =
         oracle_compare(oracle, oracle->goals[best], oracle->goals[oracle->best], &level, &sure);
     expected = order ? "worse" : "equal";
-    if (!sure && strcmp(verdict, "forbidden") != 0) return true;
+    if (strcmp(verdict, "forbidden") != 0 && !(sure && best_is_sure(oracle))) return true;
     if (order) loss = oracle->goals[oracle->best][level] - oracle->goals[best][level];
   }
   const OracleCell *asked = &oracle->cells[cell];
