@@ -38,12 +38,14 @@ bool record_unsupported(Recorder *recorder, RecordThread *thread, Fault *fault, 
 /* ---- stops */
 
 static bool on_call(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  bool left;
   if (thread->in_call) {
     return call_exit(recorder, thread, fault) && schedule_go_on(recorder, thread, fault);
   }
-  if (!call_entry(recorder, thread, fault)) return false;
+  if (!call_entry(recorder, thread, &left, fault)) return false;
+  if (left) return schedule_go_on(recorder, thread, fault);
   if (thread->stand == THREAD_CALL && recorder->runner == thread) recorder->runner = NULL;
-  return thread_resume(thread, fault);
+  return thread_resume(recorder, thread, fault);
 }
 
 static bool on_group_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
@@ -51,12 +53,16 @@ static bool on_group_stop(Recorder *recorder, RecordThread *thread, Fault *fault
     thread->stopped = true;
     return true;
   }
+  bool done;
+  const int signal = WSTOPSIG(thread->tracee.status);
+  if (!inside_stop(recorder, thread, signal, true, &done, fault) || done) return done;
   if (WSTOPSIG(thread->tracee.status) == SIGTRAP) {
     return schedule_interrupted(recorder, thread, fault);
   }
   /* All threads of a process stop with the first. One that is in the midst of its own code goes on
   ** to an event: others must not run before. */
-  if (recorder->runner == thread && !event_is_place(thread)) return thread_resume(thread, fault);
+  if (recorder->runner == thread && !event_is_place(thread))
+    return thread_resume(recorder, thread, fault);
   thread->stand = THREAD_HELD;
   if (recorder->runner == thread) recorder->runner = NULL;
   return tracee_resume(&thread->tracee, PTRACE_LISTEN, 0, fault);
@@ -64,12 +70,16 @@ static bool on_group_stop(Recorder *recorder, RecordThread *thread, Fault *fault
 
 static bool on_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
   int status = thread->tracee.status;
+  bool done;
   if (!WIFSTOPPED(status)) return life_end(recorder, thread, status, fault);
   switch (status >> 16) {
+  case PTRACE_EVENT_SECCOMP:
+    return on_call(recorder, thread, fault);
   case 0:
     if (WSTOPSIG(status) == CALL_STOP) return on_call(recorder, thread, fault);
-    return signal_stop(recorder, thread, WSTOPSIG(status), fault) &&
-           (thread->again || schedule_go_on(recorder, thread, fault));
+    if (!inside_stop(recorder, thread, WSTOPSIG(status), false, &done, fault)) return false;
+    return done || (signal_stop(recorder, thread, WSTOPSIG(status), fault) &&
+                    (thread->again || schedule_go_on(recorder, thread, fault)));
   case PTRACE_EVENT_EXEC:
     return life_exec(recorder, thread, fault);
   case PTRACE_EVENT_CLONE:
@@ -81,7 +91,7 @@ static bool on_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
   case PTRACE_EVENT_STOP:
     return on_group_stop(recorder, thread, fault);
   default:
-    return thread_resume(thread, fault);
+    return thread_resume(recorder, thread, fault);
   }
 }
 
@@ -106,6 +116,7 @@ static bool handle(Recorder *recorder, int32_t tid, int status, Fault *fault) {
   recorder->ndeferred -= thread->deferred;
   thread->deferred = must_wait(recorder, thread, status);
   recorder->ndeferred += thread->deferred;
+  if (!inside_drain(recorder, fault)) return false;
   if (thread->deferred) return true;
   if (!schedule_tell(recorder, thread, fault)) return false;
   for (;;) {
@@ -141,6 +152,8 @@ static bool look_around(Recorder *recorder, Fault *fault) {
     return fault_set(fault, asked ? FAULT_INTERRUPT : FAULT_TIMEOUT, "interrupted");
   }
   int64_t now = clock_now();
+  inside_tick(recorder);
+  if (!inside_drain(recorder, fault)) return false;
   if (now - recorder->flushed < flush_ns) return true;
   recorder->flushed = now;
   return writer_flush(recorder->writer, fault);
@@ -215,7 +228,7 @@ static bool begin(Recorder *recorder, Fault *fault) {
   thread->nr = -1;
   recorder->runner = thread;
   thread->stand = THREAD_RUNS;
-  return thread_resume(thread, fault) && loop(recorder, fault);
+  return thread_resume(recorder, thread, fault) && loop(recorder, fault);
 }
 
 /* Whatever still runs. */
@@ -247,6 +260,7 @@ static void finish(Recorder *recorder) {
   free(recorder->unsure);
   free(recorder->shared);
   file_finish(recorder);
+  inside_close(recorder);
 }
 
 bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fault *fault) {
@@ -262,7 +276,8 @@ bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fa
   cpu_set_t before;
   if (!writer_create(options->dir, &recorder.writer, fault)) return false;
   bool pinned = pin(&before);
-  bool ok = tracee_ticks(tick_of(options), &own) && begin(&recorder, &own);
+  bool ok = (!options->inside || inside_open(&recorder, &own)) &&
+            tracee_ticks(tick_of(options), &own) && begin(&recorder, &own);
   finish(&recorder);
   tracee_ticks(0, NULL);
   if (pinned) sched_setaffinity(0, sizeof before, &before);

@@ -29,11 +29,13 @@ typedef struct RecordOptions {
   uint64_t hash_every; /* events between hashes; 0: by a share of the time (about 5 %) */
   uint64_t chaos;      /* seed of a hostile schedule; 0: none */
   int preempt_ms;      /* how long a thread may run while others wait; 0: 10 */
+  bool inside; /* calls that end at once are made and logged in the process, without a stop */
 } RecordOptions;
 
 typedef struct RecordSummary {
   int status;             /* wait status of the first process */
   uint64_t events;        /* how many were written */
+  uint64_t inside;        /* how many of them came without a stop */
   uint64_t raw, stored;   /* their bytes, before and after compression */
   int threads, processes; /* how many there were in all */
   int64_t ns;             /* how long it took */

@@ -33,7 +33,10 @@ static void answer(RecordThread *thread, int64_t ret) {
   thread->answer = ret;
 }
 
-static bool overlaps_ours(uint64_t start, uint64_t size) {
+static bool overlaps_ours(const RecordThread *thread, uint64_t start, uint64_t size) {
+  if (thread->process->has_inside && inside_overlaps(&thread->process->inside, start, size)) {
+    return true;
+  }
   return start < SPACE_PAGE + SPACE_PAGE_SIZE && size > 0 &&
          (start >= SPACE_PAGE || size > SPACE_PAGE - start);
 }
@@ -64,10 +67,10 @@ static bool choose_answer(Recorder *recorder, RecordThread *thread, Fault *fault
   case SYS_pkey_mprotect:
   case SYS_mremap:
   case SYS_madvise:
-    if (overlaps_ours(args[0], args[1])) answer(thread, -EINVAL);
+    if (overlaps_ours(thread, args[0], args[1])) answer(thread, -EINVAL);
     return true;
   case SYS_mmap:
-    if (args[3] & MAP_FIXED && overlaps_ours(args[0], args[1])) answer(thread, -EINVAL);
+    if (args[3] & MAP_FIXED && overlaps_ours(thread, args[0], args[1])) answer(thread, -EINVAL);
     return true;
   default:
     return true;
@@ -113,7 +116,7 @@ static bool change_registers(RecordThread *thread, Fault *fault) {
 
 /* ---- entry */
 
-static bool read_call(Recorder *recorder, RecordThread *thread, Fault *fault) {
+static bool read_call(Recorder *recorder, RecordThread *thread, bool *out_left, Fault *fault) {
   struct __ptrace_syscall_info info;
   pid_t tid = thread->tracee.tid;
   long n = ptrace(PTRACE_GET_SYSCALL_INFO, tid, (void *)sizeof info, &info);
@@ -127,7 +130,7 @@ static bool read_call(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (info.arch != AUDIT_ARCH_X86_64) {
     return record_unsupported(recorder, thread, fault, "a 32-bit system call (int 0x80)");
   }
-  return true;
+  return inside_call(recorder, thread, info.instruction_pointer, out_left, fault);
 }
 
 /* What an exec names is gone when it has succeeded. */
@@ -150,8 +153,9 @@ static bool interrupt_call(RecordThread *thread, Fault *fault) {
   return change_registers(thread, fault);
 }
 
-bool call_entry(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  if (!read_call(recorder, thread, fault)) return false;
+bool call_entry(Recorder *recorder, RecordThread *thread, bool *out_left, Fault *fault) {
+  if (!read_call(recorder, thread, out_left, fault)) return false;
+  if (*out_left) return true;
   const CallInfo *info = call_info(thread->nr);
   thread->in_call = true;
   thread->entered = thread->answered = thread->rewritten = thread->has_place = false;
@@ -343,6 +347,29 @@ static bool read_result(RecordThread *thread, int64_t *out, Fault *fault) {
   return true;
 }
 
+/* Calls in code that has appeared, or gone. */
+static bool follow_code(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault) {
+  const uint64_t *args = thread->args, at = (uint64_t)ret;
+  InsidePatches *patches = &thread->process->inside;
+  if (!thread->process->has_inside || is_error(ret)) return true;
+  switch (thread->nr) {
+  case SYS_munmap:
+  case SYS_madvise:
+    if (thread->nr == SYS_munmap || args[2] == MADV_DONTNEED || args[2] == MADV_FREE) {
+      inside_forget(patches, args[0], args[0] + args[1]);
+    }
+    return true;
+  case SYS_mremap:
+    inside_forget(patches, at, at + args[2]);
+    return true;
+  case SYS_mmap:
+    inside_forget(patches, at, at + args[1]);
+    return !(args[2] & PROT_EXEC) || inside_rewrite(recorder, thread, at, at + args[1], fault);
+  default:
+    return true;
+  }
+}
+
 bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   int64_t ret;
   if (!read_result(thread, &ret, fault)) return false;
@@ -353,6 +380,7 @@ bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (first || (info && info->class == CALL_EXEC && ret == 0)) {
     ok = ok && image_record(recorder, thread, fault);
   }
+  ok = ok && follow_code(recorder, thread, ret, fault);
   life_announce(recorder, thread);
   thread->former = 0;
   thread->in_call = thread->rewritten = thread->answered = false;

@@ -167,7 +167,10 @@ static bool hash_now(Recorder *recorder, RecordThread *thread, Fault *fault) {
   int64_t began = clock_now();
   RecordProcess *process = thread->process;
   uint64_t memory, registers;
-  const StateView view = {.unsure = recorder->unsure, .nunsure = recorder->nunsure};
+  const StateView view = {.page = process->has_inside ? inside_page : NULL,
+                          .ctx = &process->inside,
+                          .unsure = recorder->unsure,
+                          .nunsure = recorder->nunsure};
   if (!state_memory(&process->state, &process->space, &process->maps, &view, &memory, fault) ||
       !state_registers(&thread->tracee, &registers, fault)) {
     return false;

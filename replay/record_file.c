@@ -51,6 +51,17 @@ static bool sites_of(Recorder *recorder, uint32_t number, TrapSites **out, Fault
   return traps_find(path, &file->sites, fault);
 }
 
+bool file_calls(Recorder *recorder, uint32_t number, const InsideSites **out, Fault *fault) {
+  char path[4200];
+  if (!array_grow(recorder->sites, recorder->sites_capacity, number + 1)) return fault_oom(fault);
+  FileSites *file = &recorder->sites[number];
+  *out = &file->calls;
+  if (file->calls_known) return true;
+  file->calls_known = true;
+  snprintf(path, sizeof path, "%s/files/%u", recorder->options->dir, number);
+  return inside_find(path, &file->calls, fault);
+}
+
 /* One place, if the program still has there what the file has. */
 static bool patch(Recorder *recorder, RecordThread *thread, const TrapSite *site, uint64_t at,
                   bool tell, Fault *fault) {
@@ -89,6 +100,9 @@ bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64
 }
 
 void file_finish(Recorder *recorder) {
-  for (size_t i = 0; i < recorder->sites_capacity; i++) free(recorder->sites[i].sites.list);
+  for (size_t i = 0; i < recorder->sites_capacity; i++) {
+    free(recorder->sites[i].sites.list);
+    free(recorder->sites[i].calls.list);
+  }
   free(recorder->sites);
 }

@@ -63,6 +63,10 @@ static bool inject_at(RecordThread *thread, uint64_t at, long nr, const uint64_t
     if (!tracee_resume(tracee, PTRACE_SYSCALL, 0, fault) || !tracee_wait(tracee, fault)) {
       return false;
     }
+    if (tracee->status >> 16 == PTRACE_EVENT_SECCOMP &&
+        (!tracee_resume(tracee, PTRACE_SYSCALL, 0, fault) || !tracee_wait(tracee, fault))) {
+      return false;
+    }
     if (!tracee_stopped_by(tracee, SIGTRAP | 0x80)) {
       return fault_set(fault, FAULT_INTERNAL, "thread %d: stopped by %#x in a call made for it",
                        (int)tracee->tid, (unsigned)tracee->status);
@@ -261,6 +265,8 @@ bool image_record(Recorder *recorder, RecordThread *thread, Fault *fault) {
   }
   space_finish(&process->space);
   state_finish(&process->state);
+  inside_finish(&process->inside);
+  process->has_inside = false;
   process->space.call_site.at = 0;
   if (!prepare(recorder, thread, fault) || !number_files(recorder, thread, fault) ||
       !file_patch(recorder, thread, 0, UINT64_MAX, false, fault)) {
@@ -278,5 +284,5 @@ bool image_record(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (!event_regs(recorder, thread, fault) || !widen_stack(&process->maps, fault)) return false;
   process->has_image = true;
   recorder->event.has_hash = true;
-  return event_end(recorder, thread, fault);
+  return event_end(recorder, thread, fault) && inside_begin(recorder, thread, fault);
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "replay/inside_inner.h"
 #include "replay/record.h"
 #include "replay/state.h"
 #include "replay/syscalls.h"
@@ -22,6 +23,8 @@ typedef struct RecordProcess {
   size_t nthreads; /* that have not ended */
   bool has_image;  /* false: between the exec and the end of its call */
   bool tsc_traps;  /* PR_SET_TSC has been made */
+  bool has_inside; /* the log is mapped in it */
+  InsidePatches inside;
 } RecordProcess;
 
 /* Where a thread stands. */
@@ -73,6 +76,7 @@ typedef struct RecordThread {
   struct user_regs_struct place; /* its registers at its last event, when has_place */
   bool has_place, called;        /* `called`: that was the end of a call */
   bool interrupted;              /* a stop has been asked for, with PTRACE_INTERRUPT */
+  bool holds; /* its process was stopped by a signal while it was within the log's code */
   LateSignal *late;
   size_t nlate, late_capacity;
 
@@ -90,9 +94,12 @@ typedef struct Piece {
 
 /* What is to be replaced in the code of a file. */
 typedef struct FileSites {
-  bool known;
+  bool known, calls_known;
   TrapSites sites;
+  InsideSites calls;
 } FileSites;
+
+typedef struct RecordInside RecordInside;
 
 /* A file that is, or was, mapped MAP_SHARED, as it was when it was last looked at. */
 typedef struct SharedFile {
@@ -129,7 +136,8 @@ typedef struct Recorder {
 
   SharedFile *shared;
   size_t nshared, shared_capacity;
-  FileSites *sites; /* by number of the file */
+  RecordInside *inside; /* NULL: every call is a stop */
+  FileSites *sites;     /* by number of the file */
   size_t sites_capacity;
 
   uint64_t since_hash;         /* events */
@@ -147,7 +155,7 @@ bool record_unsupported(Recorder *recorder, RecordThread *thread, Fault *fault, 
 /* Killed from outside, or on the way to it: its end will be told by a stop. */
 bool thread_is_gone(const RecordThread *thread);
 /* On from its stop, with its signal; a thread that is gone is none of our faults. */
-bool thread_resume(RecordThread *thread, Fault *fault);
+bool thread_resume(Recorder *recorder, RecordThread *thread, Fault *fault);
 bool thread_is_asleep(RecordThread *thread);
 /* There is a stop of it that has not been collected. */
 bool thread_is_stopped(const RecordThread *thread);
@@ -236,7 +244,8 @@ bool image_record(Recorder *recorder, RecordThread *thread, Fault *fault);
 
 /* ---- record_call.c */
 
-bool call_entry(Recorder *recorder, RecordThread *thread, Fault *fault);
+/* *out_left: it was none, see inside_call(). */
+bool call_entry(Recorder *recorder, RecordThread *thread, bool *out_left, Fault *fault);
 bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* The ENTER event: others run while it waits. */
 bool call_enter(Recorder *recorder, RecordThread *thread, Fault *fault);
@@ -256,7 +265,41 @@ bool shared_follow(Recorder *recorder, RecordThread *thread, int64_t ret, Fault 
 ** in the making has the new bytes. */
 bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end, bool tell,
                 Fault *fault);
+/* The calls of a file that can be rewritten. */
+bool file_calls(Recorder *recorder, uint32_t number, const InsideSites **out, Fault *fault);
 void file_finish(Recorder *recorder);
+
+/* ---- record_filter.c */
+
+/* In the process that is to become the program: system calls are stops (PTRACE_EVENT_SECCOMP),
+** except those that are made where we make them. */
+bool filter_install(void);
+
+/* ---- record_inside.c */
+
+bool inside_open(Recorder *recorder, Fault *fault);
+void inside_close(Recorder *recorder);
+/* A program begins, its IMAGE has been written: it gets the log / code between start and end is
+** there now. */
+bool inside_begin(Recorder *recorder, RecordThread *thread, Fault *fault);
+bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end,
+                    Fault *fault);
+/* The thread is about to run code of its own. */
+void inside_run(Recorder *recorder, RecordThread *thread);
+/* What is in the log is written: at every stop, before anything else. */
+bool inside_drain(Recorder *recorder, Fault *fault);
+/* The thread that runs is to stop at the end of its next call. False: it has made none since it was
+** asked last. */
+bool inside_ask(Recorder *recorder, const RecordThread *thread);
+void inside_tick(Recorder *recorder);
+/* At the entry of a call, behind which ip stands: registers become those of the program's own call.
+** *out_left: it was no call, but what inside_ask() wanted, an event of its own. */
+bool inside_call(Recorder *recorder, RecordThread *thread, uint64_t ip, bool *out_left,
+                 Fault *fault);
+/* A stop by a signal (or, with `group`, of PTRACE_EVENT_STOP): *out_done when it was within our
+** code, and goes on. */
+bool inside_stop(Recorder *recorder, RecordThread *thread, int signal, bool group, bool *out_done,
+                 Fault *fault);
 
 /* ---- record_signal.c */
 
@@ -264,6 +307,10 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
 /* The thread stands at an event of its own: signals that are late come when it goes on. */
 void signal_send_late(RecordThread *thread);
 bool signal_is_late(const RecordThread *thread);
+/* An instruction of the thread has caused it. */
+bool signal_is_fault(int signal, const siginfo_t *info);
+/* It comes at the thread's next event. */
+bool signal_keep(RecordThread *thread, int signal, const siginfo_t *info, Fault *fault);
 
 /* ---- record_xsave.c */
 

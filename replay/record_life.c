@@ -34,7 +34,9 @@ static bool make_process(Recorder *recorder, const RecordThread *maker, RecordTh
   if (!process) return false;
   process->space.call_site = from->space.call_site;
   process->has_image = from->has_image;
-  if (!maps_copy(&from->maps, &process->maps, fault)) {
+  process->has_inside = from->has_inside;
+  if (!maps_copy(&from->maps, &process->maps, fault) ||
+      !inside_copy(&from->inside, &process->inside, fault)) {
     process_destroy(process);
     return false;
   }
@@ -66,7 +68,7 @@ bool life_spawn(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (!WIFSTOPPED(child->tracee.status)) { /* killed before it began */
     threads_drop(recorder, child);
     thread->child = 0;
-    return thread_resume(thread, fault);
+    return thread_resume(recorder, thread, fault);
   }
   if (!tracee_regs(&child->tracee, fault)) return false;
   event_place_called(child);
@@ -75,7 +77,7 @@ bool life_spawn(Recorder *recorder, RecordThread *thread, Fault *fault) {
     child->tracee.regs_changed = true;
     event_place_called(child);
   }
-  return thread_resume(thread, fault);
+  return thread_resume(recorder, thread, fault);
 }
 
 void life_announce(Recorder *recorder, RecordThread *thread) {
@@ -114,7 +116,7 @@ bool life_exec(Recorder *recorder, RecordThread *first, Fault *fault) {
   thread->clear_tid = thread->robust_list = 0;
   thread->process->has_image = false;
   thread->stand = recorder->runner == thread ? THREAD_RUNS : THREAD_CALL;
-  return thread_resume(thread, fault);
+  return thread_resume(recorder, thread, fault);
 }
 
 /* ---- ends */
@@ -204,7 +206,7 @@ static bool exit_alone(Recorder *recorder, RecordThread *thread, int code, Fault
   Cleared cleared;
   find_words(thread, &cleared);
   thread->stand = THREAD_ENDING;
-  if (!thread_resume(thread, fault) || !await_end(thread, fault)) return false;
+  if (!thread_resume(recorder, thread, fault) || !await_end(thread, fault)) return false;
   bool reaped = thread->tracee.tid != thread->process->pid;
   threads_leave(recorder, thread);
   if (!tell_exit(recorder, thread, code, &cleared, fault)) return false;
@@ -226,7 +228,7 @@ bool life_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (!thread->told_exit && !tell_exit(recorder, thread, code, NULL, fault)) return false;
   thread->stand = THREAD_ENDING;
   threads_leave(recorder, thread);
-  return thread_resume(thread, fault);
+  return thread_resume(recorder, thread, fault);
 }
 
 bool life_end(Recorder *recorder, RecordThread *thread, int status, Fault *fault) {

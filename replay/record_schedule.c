@@ -21,12 +21,15 @@ bool thread_is_gone(const RecordThread *thread) {
   return ptrace(PTRACE_GETEVENTMSG, thread->tracee.tid, 0, &word) != 0 && errno == ESRCH;
 }
 
-bool thread_resume(RecordThread *thread, Fault *fault) {
-  int signal = thread->signal;
+/* A call's end is a stop for whoever is in one. */
+bool thread_resume(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  const int signal = thread->signal;
+  const int request = recorder->inside && !thread->in_call ? PTRACE_CONT : PTRACE_SYSCALL;
+  if (request == PTRACE_CONT) inside_run(recorder, thread);
   Fault own = {0};
   thread->has_place = thread->has_place && thread->called;
   thread->signal = 0;
-  if (tracee_resume(&thread->tracee, PTRACE_SYSCALL, signal, &own)) return true;
+  if (tracee_resume(&thread->tracee, request, signal, &own)) return true;
   if (own.code == FAULT_NOTFOUND && thread_is_gone(thread)) return true; /* its end will be told */
   return fault_set(fault, own.code, "%s", own.text);
 }
@@ -100,7 +103,7 @@ bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault) {
   recorder->runner = thread;
   recorder->slice_began = clock_now();
   thread->stand = THREAD_RUNS;
-  return thread_resume(thread, fault);
+  return thread_resume(recorder, thread, fault);
 }
 
 bool schedule_is_over(Recorder *recorder, const RecordThread *thread) {
@@ -120,7 +123,7 @@ bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (recorder->runner == thread &&
       (!schedule_is_over(recorder, thread) || !event_is_place(thread))) {
     thread->stand = THREAD_RUNS;
-    return thread_resume(thread, fault);
+    return thread_resume(recorder, thread, fault);
   }
   if (recorder->runner == thread) recorder->runner = NULL;
   thread->stand = THREAD_READY;
@@ -132,6 +135,7 @@ void schedule_tick(Recorder *recorder) {
   schedule_doubt(recorder);
   if (!recorder->runner || thread->in_call || thread->interrupted) return;
   if (!signal_is_late(thread) && !schedule_is_over(recorder, thread)) return;
+  if (inside_ask(recorder, thread)) return; /* it comes to the end of a call soon */
   thread->interrupted = ptrace(PTRACE_INTERRUPT, thread->tracee.tid, 0, 0) == 0;
 }
 
@@ -144,7 +148,11 @@ bool schedule_interrupted(Recorder *recorder, RecordThread *thread, Fault *fault
     if (!settle(recorder, thread, &settled, fault)) return false;
     if (thread->again) return true;
   }
-  if (!settled) return thread_resume(thread, fault); /* it comes to an event by itself */
+  if (!settled) { /* it comes to an event by itself */
+    const bool gone = !thread_resume(recorder, thread, fault);
+    inside_ask(recorder, thread);
+    return !gone;
+  }
   signal_send_late(thread);
   return schedule_go_on(recorder, thread, fault);
 }

@@ -29,12 +29,20 @@ enum {
 
 /* ---- the way */
 
+/* In a thunk of the log, behind a call: no place that replay knows. */
+static bool is_ours(const Stepper *stepper) {
+  return inside_of_thunk(&stepper->thread->process->inside, stepper->thread->tracee.regs.rip);
+}
+
 /* Steps until a jump can be planted where it stands; where there is nothing long enough, replay
 ** takes several instructions out of the way, or is slow. */
 static bool find_place(Stepper *stepper, StepEnd *out, Fault *fault) {
   *out = STEP_DONE;
   for (int i = 0; i < SEARCH_STEPS && !stepper_is_event(stepper); i++) {
-    if (stepper->found.length >= LEAST_BYTES && !stepper_is_repeated(stepper)) return true;
+    if (stepper->found.length >= LEAST_BYTES && !stepper_is_repeated(stepper) &&
+        !is_ours(stepper)) {
+      return true;
+    }
     if (!stepper_step(stepper, out, fault)) return false;
     if (*out != STEP_DONE) return true;
   }

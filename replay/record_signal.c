@@ -129,7 +129,7 @@ static bool deliver_plain(Recorder *recorder, RecordThread *thread, int signal,
 
 bool signal_is_late(const RecordThread *thread) { return thread->nlate > 0; }
 
-static bool keep_late(RecordThread *thread, int signal, const siginfo_t *info, Fault *fault) {
+bool signal_keep(RecordThread *thread, int signal, const siginfo_t *info, Fault *fault) {
   for (size_t i = 0; i < thread->nlate; i++) { /* the kernel keeps one of the old kinds, too */
     if (signal < SIGRTMIN && thread->late[i].signal == signal) return true;
   }
@@ -162,7 +162,7 @@ static bool take_late(RecordThread *thread, int signal, siginfo_t *info) {
 
 /* ---- stops */
 
-static bool is_fault(int signal, const siginfo_t *info) {
+bool signal_is_fault(int signal, const siginfo_t *info) {
   return info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
                                signal == SIGILL || signal == SIGTRAP);
 }
@@ -184,8 +184,9 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
   if (effect == EFFECT_NONE) {
     return deliver_plain(recorder, thread, signal, &info, fault);
   }
-  if (!late && !is_fault(signal, &info) && !event_is_place(thread)) {
-    return keep_late(thread, signal, &info, fault);
+  if (!late && !signal_is_fault(signal, &info) && !event_is_place(thread)) {
+    inside_ask(recorder, thread);
+    return signal_keep(thread, signal, &info, fault);
   }
   if (effect == EFFECT_HANDLER) return enter_handler(recorder, thread, signal, &info, fault);
   return deliver_plain(recorder, thread, signal, &info, fault);

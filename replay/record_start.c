@@ -48,7 +48,8 @@ static void become(const RecordOptions *options, const int go[2], int report) {
   int persona = personality(0xffffffff);
   if (persona != -1) personality((unsigned long)persona | ADDR_NO_RANDOMIZE);
   errno = ENOMEM;
-  if (set_tunables(options->env)) execvp(options->argv[0], options->argv);
+  if (set_tunables(options->env) && (!options->inside || filter_install()))
+    execvp(options->argv[0], options->argv);
   int failure = errno;
   ssize_t n = write(report, &failure, sizeof failure);
   _exit(n > 0 ? 127 : 126);
@@ -59,7 +60,7 @@ static void become(const RecordOptions *options, const int go[2], int report) {
 static bool seize(pid_t pid, Fault *fault) {
   enum {
     OPTIONS = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
-              PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT
+              PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP
   };
   return ptrace(PTRACE_SEIZE, pid, 0, (void *)(uintptr_t)OPTIONS) == 0 ||
          fault_set(fault, FAULT_DENIED, "process %d cannot be traced: %s", (int)pid,

@@ -23,6 +23,7 @@ static bool look(Stepper *stepper, Fault *fault) {
   size_t got;
   if (!tracee_regs(tracee, fault)) return false;
   space_peek(tracee->space, (RemoteAddr){tracee->regs.rip}, code, sizeof code, &got);
+  inside_original(&stepper->thread->process->inside, tracee->regs.rip, code, got);
   stepper->readable = ZYAN_SUCCESS(
       ZydisDecoderDecodeFull(&stepper->decoder, code, got, &stepper->found, stepper->operands));
   return true;

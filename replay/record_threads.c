@@ -23,6 +23,7 @@ void process_destroy(RecordProcess *process) {
   space_finish(&process->space);
   maps_finish(&process->maps);
   state_finish(&process->state);
+  inside_finish(&process->inside);
   free(process);
 }
 

@@ -159,6 +159,10 @@ bool writer_create(const char *dir, TraceWriter **out, Fault *fault);
 ** full, and at writer_flush(). */
 bool writer_add(TraceWriter *writer, Event *event, Fault *fault);
 bool writer_flush(TraceWriter *writer, Fault *fault);
+/* Appends events in the layout below, whose times are clock_now()'s; they get their ordinals here.
+** FAULT_CORRUPT when they are not whole. */
+bool writer_add_raw(TraceWriter *writer, const void *bytes, size_t size, uint64_t *out_count,
+                    Fault *fault);
 /* The number of the file `path` (as the tracee has it open: `fd_path` is /proc/PID/fd/N or
 ** /proc/PID/map_files/...), copied into files/ and announced by a FILE event when new. */
 bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uint32_t *out_file,

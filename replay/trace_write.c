@@ -171,6 +171,32 @@ bool writer_add(TraceWriter *writer, Event *event, Fault *fault) {
   return writer->length < BLOCK_FILL || writer_flush(writer, fault);
 }
 
+bool writer_add_raw(TraceWriter *writer, const void *bytes, size_t size, uint64_t *out_count,
+                    Fault *fault) {
+  const uint8_t *from = bytes, *end = from + size;
+  for (EventHead head; from < end; from += head.size, ++*out_count) {
+    memcpy(&head, from, (size_t)(end - from) < sizeof head ? 0 : sizeof head);
+    if ((size_t)(end - from) < sizeof head || head.size < sizeof head || head.size % 8 ||
+        head.size > (size_t)(end - from)) {
+      return fault_set(fault, FAULT_CORRUPT,
+                       "recording: an event that makes no sense is not written");
+    }
+    if (writer->in_block && writer->length + head.size > BLOCK_FILL &&
+        !writer_flush(writer, fault)) {
+      return false;
+    }
+    if (!array_grow(writer->block, writer->capacity, writer->length + head.size)) {
+      return fault_oom(fault);
+    }
+    head.ev = ++writer->events;
+    head.time = head.time > (uint64_t)writer->started ? head.time - (uint64_t)writer->started : 0;
+    if (!writer->in_block++) writer->first_ev = head.ev;
+    put(writer, &head, sizeof head);
+    put(writer, from + sizeof head, head.size - sizeof head);
+  }
+  return writer->length < BLOCK_FILL || writer_flush(writer, fault);
+}
+
 static bool add_file(TraceWriter *writer, const char *fd_path, const char *path, bool shared,
                      uint32_t *out_file, Fault *fault) {
   bool added;

@@ -53,7 +53,8 @@ static const VtArgument record_arguments[] = {
     {"arguments", "TEXT", "none", "its arguments, any number"},
     {"options", "TEXT (JSON)", "{}",
      "as the last argument, made by json() or json_object(): chaos, the seed of a hostile schedule "
-     "(0: none); hash, events between two hashes of the memory (0: by a share of the time); stdin, "
+     "(0: none); hash, events between two hashes of the memory (0: by a share of the time); "
+     "inside, 1: system calls that end at once are logged in the process, without a stop; stdin, "
      "stdout, stderr: files (default: nothing to read, and the output of this process)"},
     {0}};
 
@@ -61,8 +62,8 @@ static const VtError record_errors[] = {
     {"unsupported: x", "the program did something that cannot be recorded",
      "what was recorded until then is in the folder"},
     {"recording \"x\": there is one already", "the folder is not empty", "another one"},
-    {"unknown option \"x\"; there are chaos, hash, stdin, stdout, stderr", "the last argument",
-     "use one of these"},
+    {"unknown option \"x\"; there are chaos, hash, inside, stdin, stdout, stderr",
+     "the last argument", "use one of these"},
     {"the helper process has gone before it answered", "it was killed from outside", "try again"},
     {"the helper \"x\" cannot be started: y", "omni.so is gone, or processes are used up", "see y"},
     {0}};

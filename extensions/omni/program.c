@@ -16,7 +16,7 @@
 static const char help[] =
     "omni: a run of a program, recorded once, asked any number of times\n"
     "\n"
-    "  omni.so record [-o DIR] [--chaos SEED] [--hash N] -- PROGRAM [ARGUMENT...]\n"
+    "  omni.so record [-o DIR] [--chaos SEED] [--hash N] [--inside 1] -- PROGRAM [ARGUMENT...]\n"
     "                                   run it and record it; ends as it does. DIR is\n"
     "                                   PROGRAM.omni unless given. --chaos: a hostile schedule;\n"
     "                                   --hash: hash the memory at every N-th event\n"

@@ -30,6 +30,7 @@ static bool read_number(const char *text, uint64_t *out) {
 
 /* Index of the first word of the command, or 0 when the options make no sense (and said so). */
 static int read_options(int argc, char **argv, RecordOptions *out) {
+  uint64_t inside = out->inside;
   int i = 1;
   while (i < argc && argv[i][0] == '-') {
     if (strcmp(argv[i], "--") == 0) {
@@ -37,9 +38,10 @@ static int read_options(int argc, char **argv, RecordOptions *out) {
       break;
     }
     const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-    uint64_t *number = strcmp(argv[i], "--chaos") == 0  ? &out->chaos
-                       : strcmp(argv[i], "--hash") == 0 ? &out->hash_every
-                                                        : NULL;
+    uint64_t *number = strcmp(argv[i], "--chaos") == 0    ? &out->chaos
+                       : strcmp(argv[i], "--hash") == 0   ? &out->hash_every
+                       : strcmp(argv[i], "--inside") == 0 ? &inside
+                                                          : NULL;
     if (!number && strcmp(argv[i], "-o") != 0) {
       program_usage(argv[0], "unknown option \"%s\"", argv[i]);
       return 0;
@@ -52,6 +54,7 @@ static int read_options(int argc, char **argv, RecordOptions *out) {
     if (!number) out->dir = value;
     i += 2;
   }
+  out->inside = inside != 0;
   if (i < argc) return i;
   program_usage(argv[0], "a program is wanted");
   return 0;

@@ -15,7 +15,7 @@
  */
 
 typedef struct Options {
-  sqlite3_int64 chaos, hash;
+  sqlite3_int64 chaos, hash, inside;
   char *paths[3]; /* stdin, stdout, stderr; NULL: not said */
 } Options;
 
@@ -44,11 +44,13 @@ static bool set_option(sqlite3_stmt *row, Options *options, Fault *fault) {
   if (!key) return fault_oom(fault);
   if (strcmp(key, "chaos") == 0) return set_number(row, key, &options->chaos, fault);
   if (strcmp(key, "hash") == 0) return set_number(row, key, &options->hash, fault);
+  if (strcmp(key, "inside") == 0) return set_number(row, key, &options->inside, fault);
   for (int i = 0; i < 3; i++) {
     if (strcmp(key, streams[i]) == 0) return set_path(row, key, &options->paths[i], fault);
   }
   return fault_set(fault, FAULT_INVALID,
-                   "unknown option \"%s\"; there are chaos, hash, stdin, stdout, stderr", key);
+                   "unknown option \"%s\"; there are chaos, hash, inside, stdin, stdout, stderr",
+                   key);
 }
 
 /* The last argument, when json() or its like made it: a program's argument is never taken for it.
@@ -92,6 +94,7 @@ static bool put_question(Wire *wire, const Options *options, int argc, sqlite3_v
     if (i > 0) continue;
     wire_put_u64(wire, (uint64_t)options->hash);
     wire_put_u64(wire, (uint64_t)options->chaos);
+    wire_put_u32(wire, options->inside != 0);
     wire_put_text(wire, options->paths[0] ? options->paths[0] : "/dev/null");
     wire_put_text(wire, options->paths[1] ? options->paths[1] : "");
     wire_put_text(wire, options->paths[2] ? options->paths[2] : "");

@@ -1,6 +1,6 @@
 """Records and replays the programs of fixtures/omni/corpus.txt, one line of output for each.
 
-    corpus.py [--tool OMNI] [--mark t|b|all] [--only NAME] [--list]
+    corpus.py [--tool OMNI] [--options TEXT] [--mark t|b|all] [--only NAME] [--list]
 
 OMNI is what has the commands `record -o DIR -- COMMAND` and `verify DIR`. Without it the programs are
 run as they are, which tells whether the corpus itself is right. A line says `ok`, `refused` with a
@@ -130,6 +130,7 @@ class Place:
         os.kill(int(mine[0]) if is_recorder else process.pid, signal.SIGTERM)
 
     tool = None
+    options = []  # of `record`
 
     @staticmethod
     def kill(process):
@@ -163,7 +164,8 @@ def reason(text):
 
 
 def play(place, line, argv, tool):
-    command = argv if not tool else [tool, "record", "-o", str(place.folder / "rec"), "--"] + argv
+    command = argv if not tool else [tool, "record", "-o", str(place.folder / "rec"),
+                                     *Place.options, "--"] + argv
     status, output = place.serve(command) if line.load else place.run(command)
     if tool and reason(output):
         return "refused", reason(output)
@@ -197,9 +199,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tool")
     parser.add_argument("--mark", default="all", choices=["t", "b", "all"])
+    parser.add_argument("--options", default="")
     parser.add_argument("--only")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
+    Place.options = shlex.split(options.options)
     tool = os.path.abspath(options.tool) if options.tool else None
     if tool and not os.access(tool, os.X_OK):
         print(f"corpus: no program {options.tool}")

@@ -1,0 +1,108 @@
+/*
+** The in-process log of system calls, as far as recorder and player share it: which `syscall`
+** instructions of a file can be rewritten, how, and what stood there.
+**
+** A place in the program is rewritten so:
+**
+**   S:  syscall                 mov %eax, %ecx
+**   R:  cmp $-4096, %rax        jmp thunk
+**   E:  ...                     ...
+**
+** The instruction behind the call is still a place where a thread can go on (the end of a handler
+** leads there): the thunk tells the two ways apart by rcx, which is R after a system call and has
+** nothing above its low half when S has been run. So whoever looks at a thread sees it where it
+** would stand without us, except between S and R and in what is ours.
+*/
+#ifndef TENFOLD_REPLAY_INSIDE_INNER_H
+#define TENFOLD_REPLAY_INSIDE_INNER_H
+
+#include "replay/inside/abi.h"
+#include "replay/maps.h"
+#include "replay/tracee.h"
+
+/* The code for traced programs, to be mapped at INSIDE_BASE. */
+const uint8_t *inside_code(size_t *out_size);
+
+/* ---- inside_sites.c */
+
+enum { INSIDE_WINDOW = 32 };
+
+typedef struct InsideSite {
+  uint64_t offset; /* in the file */
+  uint8_t size;    /* of what is rewritten: the syscall and some instructions behind it */
+  uint8_t bytes[INSIDE_WINDOW];
+} InsideSite;
+
+typedef struct InsideSites {
+  InsideSite *list; /* in ascending order */
+  size_t count, capacity;
+} InsideSites;
+
+/* The system calls of an ELF file that can be rewritten; appended. Other files have none. Cost:
+** some 10 ms for a C library. */
+bool inside_find(const char *path, InsideSites *out, Fault *fault);
+
+/* ---- inside_patch.c */
+
+/* One call in one space. */
+typedef struct InsidePatch {
+  uint64_t at;  /* of the syscall */
+  uint8_t call; /* where in the thunk its own `syscall` stands */
+  uint8_t size; /* of what is rewritten */
+  bool gone;    /* the program has something else there now */
+  uint8_t original[INSIDE_WINDOW], bytes[INSIDE_WINDOW];
+} InsidePatch;
+
+/* The calls of one mapping of a file, and their thunks, one after the other. */
+enum { INSIDE_THUNK = 128 };
+typedef struct InsideArea {
+  uint64_t start, end; /* of the thunks' memory */
+  InsidePatch *list;   /* ascending */
+  size_t count;
+} InsideArea;
+
+/* A page of code that nobody but us has written. */
+typedef struct InsidePage {
+  uint64_t at, hash; /* XXH3 of what the file has */
+} InsidePage;
+
+typedef struct InsidePatches {
+  InsideArea *areas;
+  size_t count, capacity;
+  InsidePage *pages; /* ascending */
+  size_t npages, pages_capacity;
+} InsidePatches;
+
+/* Patches and thunks for the sites that lie in the mapping `range`: nothing is written yet, the
+** thunks' bytes are in *out_code (freed by the caller), for out->start. A site whose bytes are not
+** those of the file (`bytes`: what the mapping has at range->start) is left out. count 0: none. */
+bool inside_area(const MapRange *range, const uint8_t *bytes, const InsideSites *sites,
+                 uint64_t start, InsideArea *out, uint8_t **out_code, Fault *fault);
+/* Where `size` bytes for thunks may stand; 0: nowhere. */
+uint64_t inside_place(const MapList *maps, const InsidePatches *patches, const MapRange *range,
+                      uint64_t size);
+bool inside_copy(const InsidePatches *from, InsidePatches *to, Fault *fault);
+void inside_finish(InsidePatches *patches);
+
+typedef enum InsideWhere {
+  INSIDE_NOT,    /* the program's own */
+  INSIDE_WITHIN, /* on the way: the call is not made, or its event not written, or not left */
+  INSIDE_BEHIND  /* the call is over, the thread stands in a thunk for R */
+} InsideWhere;
+
+/* Where a thread with these registers stands; *out is the patch, unless INSIDE_NOT or in the code
+** that all share (NULL). */
+InsideWhere inside_where(const InsidePatches *patches, uint64_t rip, uint64_t rcx,
+                         const InsidePatch **out);
+/* The patch in whose thunk `rip` is, or NULL. */
+const InsidePatch *inside_of_thunk(const InsidePatches *patches, uint64_t rip);
+/* Is any of start..end ours? */
+bool inside_overlaps(const InsidePatches *patches, uint64_t start, uint64_t size);
+/* Bytes of the program, which were read at addr, become what they are without us. */
+void inside_original(const InsidePatches *patches, uint64_t addr, uint8_t *bytes, size_t size);
+/* What is there now is not what was patched. */
+void inside_forget(InsidePatches *patches, uint64_t start, uint64_t end);
+/* A StateView: the context is the InsidePatches. */
+bool inside_page(void *ctx, uint64_t addr, uint8_t *bytes);
+
+#endif
