@@ -23,6 +23,7 @@ typedef struct Bytes {
 /* The part of the span from `offset` on; one that begins outside is bad. */
 static inline Bytes bytes_from(Span span, uint64_t offset) {
   if (offset > span.size) return (Bytes){.bad = true};
+  if (!span.bytes) return (Bytes){.bad = false};
   return (Bytes){span.bytes + offset, span.bytes + span.size, false};
 }
 

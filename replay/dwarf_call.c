@@ -48,7 +48,7 @@ static Die root_of(Die die) {
   return die;
 }
 
-static const char *linkage_of(const Die *die) {
+const char *dwarf_linkage(const Die *die) {
   DieAttr attr = die_attr_deep(die, DW_AT_linkage_name);
   return attr.class == ATTR_TEXT ? attr.text : die_name(die);
 }
@@ -61,14 +61,14 @@ bool dwarf_is_function(const Die *named, const Die *die) {
   Die a = root_of(*named), b = root_of(*die);
   if (a.offset == b.offset && a.unit->dwarf == b.unit->dwarf) return true;
   if (!die_flag(&a, DW_AT_external) || !die_flag(&b, DW_AT_external)) return false;
-  return same(linkage_of(&a), linkage_of(&b)) || same(linkage_of(&a), die_name(&b)) ||
+  return same(dwarf_linkage(&a), dwarf_linkage(&b)) || same(dwarf_linkage(&a), die_name(&b)) ||
          same(die_name(&a), die_name(&b));
 }
 
 bool dwarf_code_of(Dwarf *dwarf, const Die *named, uint64_t *out) {
   size_t found;
   DwarfFunction function;
-  const char *name = linkage_of(named);
+  const char *name = dwarf_linkage(named);
   for (size_t i = 0; name && dwarf_function_named(dwarf, name, i, &found, NULL); i++) {
     Die die;
     if (dwarf_function_get(dwarf, found, &function, NULL) && function.nranges &&

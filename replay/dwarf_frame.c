@@ -37,7 +37,11 @@ static bool leads_here(LocationContext *context, const ValueSource *caller, cons
   Die named;
   *out_via = 0;
   if (dwarf_call_names(call, &named)) {
+    const ValueSource *source = context->source;
     if (dwarf_is_function(&named, die)) return true;
+    if (source->is_named && die_flag(&named, DW_AT_external) && dwarf_linkage(&named) &&
+        source->is_named(source->ctx, function->entry + source->bias, dwarf_linkage(&named)))
+      return true;
     dwarf_code_of(context->source->dwarf, &named, out_via);
     return false;
   }

@@ -101,6 +101,8 @@ bool dwarf_entry_value(LocationContext *context, int reg, uint64_t die, int dere
 bool dwarf_find_call(const Die *function, uint64_t returns, Die *out);
 /* The entry of the function that a call names, if it names one. */
 bool dwarf_call_names(const Die *call, Die *out);
+/* The name that the linker has for it. */
+const char *dwarf_linkage(const Die *die);
 /* Is `named`, as a call has it, the function of `die`? The two may be of different modules. */
 bool dwarf_is_function(const Die *named, const Die *die);
 /* The entry with the code of the function that a call names. False: it is elsewhere, or unknown. */

@@ -54,14 +54,28 @@ static bool is_suffixed(const DwarfType *type) {
   return type->kind == TYPE_FUNCTION || type->kind == TYPE_ARRAY;
 }
 
+/* Qualifiers at the beginning, as bits. *type is what they qualify; NULL after a fault. */
+static unsigned take_qualifiers(const DwarfType **type, Fault *fault) {
+  unsigned set = 0;
+  for (int hops = 0; *type && (*type)->kind >= TYPE_CONST && (*type)->kind <= TYPE_ATOMIC; hops++) {
+    set |= 1u << ((*type)->kind - TYPE_CONST);
+    *type = dwarf_type_target(*type, fault);
+    if (hops <= MOST_NESTED) continue;
+    fault_set(fault, FAULT_CORRUPT, "a type that is made of itself");
+    *type = NULL;
+  }
+  return set;
+}
+
 static bool write_pointer(const DwarfType *type, const char *inner, int depth, Text *out,
                           Fault *fault) {
-  const DwarfType *target = dwarf_type_target(type, fault);
-  if (!target) return false;
+  const DwarfType *target = dwarf_type_target(type, fault), *plain = target;
+  if (target) take_qualifiers(&plain, fault);
+  if (!target || !plain) return false;
   Text text = {0};
   const char *star = type->kind == TYPE_REFERENCE ? "&" : "*";
-  bool around = is_suffixed(target), word = *inner && *inner != '*' && *inner != '&' &&
-                                            *inner != '(' && *inner != '[' && *inner != ')';
+  bool around = is_suffixed(plain), word = *inner && *inner != '*' && *inner != '&' &&
+                                           *inner != '(' && *inner != '[' && *inner != ')';
   text_addf(&text, "%s%s%s%s%s", around ? "(" : "", star, word ? " " : "", inner,
             around ? ")" : "");
   bool ok = !text.oom && write_type(target, text_get(&text), depth, out, fault);
@@ -126,22 +140,28 @@ static bool write_function(const DwarfType *type, const char *inner, int depth, 
   return ok;
 }
 
+/* Those of an array are its elements', which may have some of them already. */
+static bool drop_repeated(const DwarfType *type, unsigned *set, Fault *fault) {
+  for (int hops = 0; type->kind == TYPE_ARRAY && hops < MOST_NESTED; hops++) {
+    if (!(type = dwarf_type_target(type, fault))) return false;
+    *set &= ~take_qualifiers(&type, fault);
+    if (!type) return false;
+  }
+  return true;
+}
+
 /* Qualifiers of a pointer stand behind its star, of anything else in front; several in one order,
 ** whatever the compiler's. */
 static bool write_qualified(const DwarfType *type, const char *inner, int depth, Text *out,
                             Fault *fault) {
   static const char *const words[] = {"const", "volatile", "restrict", "_Atomic"};
-  unsigned set = 0;
-  for (int hops = 0; type->kind >= TYPE_CONST && type->kind <= TYPE_ATOMIC; hops++) {
-    set |= 1u << (type->kind - TYPE_CONST);
-    if (!(type = dwarf_type_target(type, fault))) return false;
-    if (hops > MOST_NESTED) return fault_set(fault, FAULT_CORRUPT, "a type that is made of itself");
-  }
+  unsigned set = take_qualifiers(&type, fault);
+  if (!type || !drop_repeated(type, &set, fault)) return false;
   bool behind = type->kind == TYPE_POINTER || type->kind == TYPE_REFERENCE;
   Text text = {0};
   for (unsigned i = 0; i < countof(words); i++)
     if (set & 1u << i) text_addf(&text, "%s%s", text.length ? " " : "", words[i]);
-  if (!behind) text_addf(out, "%s ", text_get(&text));
+  if (!behind && text.length) text_addf(out, "%s ", text_get(&text));
   if (behind && *inner) text_addf(&text, " %s", inner);
   bool ok = !text.oom && write_type(type, behind ? text_get(&text) : inner, depth, out, fault);
   if (text.oom) fault_oom(fault);

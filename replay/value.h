@@ -38,6 +38,9 @@ struct ValueSource {
   const ValueSource *(*caller)(void *ctx);
   /* What begins at, or just below, an address of any module. NULL: functions of `dwarf` alone. */
   const char *(*symbol)(void *ctx, uint64_t addr, uint64_t *out_offset);
+  /* Does the linker know the function at an address of this module by that name? The debug
+  ** information knows one of several. NULL: not known. */
+  bool (*is_named)(void *ctx, uint64_t addr, const char *name);
 };
 
 typedef enum ValueState {

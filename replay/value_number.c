@@ -138,6 +138,8 @@ static void real_number(const DwarfType *plain, const uint8_t *bytes, size_t siz
     quadruple(bytes, out);
   } else if (size == 16 && is_extended(bytes)) {
     memcpy(&extended, bytes, 10);
+    /* With an exponent of 0 and the first bit set, it counts for 1: libc does not know that. */
+    if (!(bytes[9] & 0x7f) && !bytes[8] && bytes[7] & 0x80) ((uint8_t *)&extended)[8] = 1;
     long_double(extended, out);
   } else {
     out->kind = NUMBER_OTHER;

@@ -8,7 +8,10 @@
 ** which drives; gdb runs it again with --serve, as the reader whose answers are compared
 ** (dwarf/reader.c). Registers come from gdb, memory from the process.
 **
-** TENFOLD_ORACLE=name runs the cases of that name alone.
+** Bare it runs what is fast; with --all the C library and python3.11d as well, at some hundred
+*places
+** of files that matter, with the debug information that Debian has for them.
+** TENFOLD_ORACLE=name runs the case of that name alone.
 */
 #include <assert.h>
 #include <stdio.h>
@@ -27,10 +30,11 @@ typedef struct Case {
   const char *settings;    /* of the script */
   const char *expressions; /* made with this seed and so many; NULL: the subject is values.c */
   int least;               /* how much must have been compared */
+  const char *program;     /* another subject */
 } Case;
 
-#define VARIABLES "ORACLE_MODULES=values=150 ORACLE_STOPS=400", NULL, 1000
-#define WALKS "ORACLE_SCRIPT=expr ORACLE_MODULES=values=150 ORACLE_STOPS=200", NULL, 1000
+#define VARIABLES "ORACLE_MODULES=values=150 ORACLE_STOPS=400", NULL, 1000, NULL
+#define WALKS "ORACLE_SCRIPT=expr ORACLE_MODULES=values=150 ORACLE_STOPS=200", NULL, 1000, NULL
 
 static const Case cases[] = {
     {"O0", "gcc -g -O0", VARIABLES},
@@ -45,12 +49,31 @@ static const Case cases[] = {
     {"walks0", "gcc -g -O0", WALKS},
     {"walks2", "gcc -g -O2", WALKS},
     {"walks-clang", "clang -gdwarf-4 -O1", WALKS},
-    {"compiled", "gcc -g -O0 -fwrapv", "ORACLE_SCRIPT=expr", "1 3000", 3000},
+    {"compiled", "gcc -g -O0 -fwrapv", "ORACLE_SCRIPT=expr", "1 3000", 3000, NULL},
+};
+
+#define PYTHON                                                                                     \
+  "/usr/bin/python3.11d -I -S -c 'd = {str(i): [i] * 3 for i in range(99)}; print(sorted(d)[5], "  \
+  "sum(map(len, d.values())), \"%5.2f\" % 1e10, [x for x in \"a b\".split()], 2 ** 99, {1, 2})'"
+#define LIBC                                                                                       \
+  "libc.so.6:vfprintf-internal.c,printf_fp.c,malloc.c,msort.c,fileops.c,genops.c,iofwide.c,"       \
+  "wcsmbsload.c,vfprintf-process-arg.c,random.c,random_r.c,_itoa.c,libc-start.c,printf.c"
+
+static const Case more_cases[] = {
+    {"libc", "gcc -g -O1", "ORACLE_MODULES=" LIBC "=900 ORACLE_STOPS=400", NULL, 1000, NULL},
+    {"libc-walks", "gcc -g -O1", "ORACLE_SCRIPT=expr ORACLE_MODULES=" LIBC "=900 ORACLE_STOPS=200",
+     NULL, 1000, NULL},
+    {"python", NULL,
+     "ORACLE_MODULES=python3.11d:ceval.c,dictobject.c,listobject.c,longobject.c,unicodeobject.c,"
+     "typeobject.c,object.c,obmalloc.c,gcmodule.c,marshal.c,compile.c,pegen.c,tokenizer.c=1500 "
+     "ORACLE_STOPS=400 ORACLE_HITS=1",
+     NULL, 1000, PYTHON},
 };
 
 /* The subject is dir/values; what it prints is what expressions are compared with. */
 static void make_subject(const Case *which, const char *dir) {
   char command[2000], source[300] = "test/replay/subjects/values.c";
+  if (which->program) return;
   if (which->expressions) {
     snprintf(source, sizeof source, "%s/made.c", dir);
     snprintf(command, sizeof command, "/usr/bin/python3 test/replay/expr_subject.py %s > %s",
@@ -69,9 +92,10 @@ static bool run_case(const Case *which, const char *self, const char *dir, long 
   const char *script = strstr(which->settings, "SCRIPT=expr") ? "expr" : "dwarf";
   snprintf(command, sizeof command,
            "ORACLE_READER='%s' %s ORACLE_EXPECTED='%s%s' timeout 600 gdb -nx -q -batch "
-           "-x test/replay/%s_oracle.py --args %s/values 2>&1",
+           "-x test/replay/%s_oracle.py --args %s%s 2>&1",
            self, which->settings, which->expressions ? dir : "",
-           which->expressions ? "/expected" : "", script, dir);
+           which->expressions ? "/expected" : "", script, which->program ? which->program : dir,
+           which->program ? "" : "/values");
   FILE *gdb = popen(command, "r");
   long stops = 0, frames = 0, variables = -1, leaf = 0, absent = 0, types = 0, different = 1,
        beyond = 0;
@@ -104,10 +128,14 @@ int main(int argc, char **argv) {
   self[length] = 0;
   scratch_make(dir, sizeof dir);
   const char *only = getenv("TENFOLD_ORACLE");
+  const bool all = argc > 1 && !strcmp(argv[1], "--all");
   bool ok = true;
   long totals[3] = {0};
   for (size_t i = 0; i < countof(cases); i++)
     if (!only || !strcmp(only, cases[i].name)) ok = run_case(&cases[i], self, dir, totals) && ok;
+  for (size_t i = 0; all && i < countof(more_cases); i++)
+    if (!only || !strcmp(only, more_cases[i].name))
+      ok = run_case(&more_cases[i], self, dir, totals) && ok;
   printf("# %ld variables, %ld numbers, %ld differences\n", totals[0], totals[1], totals[2]);
   scratch_remove(dir);
   return ok ? 0 : 1;

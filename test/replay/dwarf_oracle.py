@@ -216,11 +216,13 @@ def canonical(text):
                          ("short unsigned int", "unsigned short"), ("long int", "long"),
                          ("short int", "short")):
         text = re.sub(r"\b%s\b" % ours, theirs, text)
-    return text
+    return text.replace("* const [", "* const[")
 
 
 def equal(ours, theirs):
-    if theirs == {"bytes": None}:  # bytes that the processor takes for no number
+    if theirs == {"bytes": None}:  # bytes that the processor takes for no number, or for one that
+        if isinstance(ours, Decimal) and Decimal("3E-4932") < abs(ours) < Decimal("7E-4932"):
+            return True  # gdb does not know: denormal, with its first bit set all the same
         return isinstance(ours, dict) and "bytes" in ours
     if isinstance(theirs, dict) and isinstance(ours, dict):
         return ours.keys() == theirs.keys() and all(equal(ours[k], theirs[k]) for k in ours)
@@ -270,6 +272,8 @@ def differ(where, name, what, ours, theirs):
     counts["different"] += 1
     if counts["different"] <= int(setting("SHOW", "20")):
         print("DIFFERENT %s: %s: %s\n  ours   %s\n  theirs %s" % (where, name, what, ours, theirs))
+        if setting("STACK", ""):
+            print(gdb.execute("backtrace 8", to_string=True))
 
 
 def register_line(frame, caller):
@@ -317,7 +321,7 @@ def symbols(frame):
     out = []
     while block is not None and not block.is_static and not block.is_global:
         for symbol in block:
-            if symbol.addr_class == gdb.SYMBOL_LOC_UNRESOLVED:
+            if symbol.addr_class == gdb.SYMBOL_LOC_UNRESOLVED or str(symbol.type) == "__CORE_ADDR":
                 continue
             constant = symbol.is_constant and not is_enumerator(symbol)
             if symbol.is_variable or symbol.is_argument or constant:
@@ -353,6 +357,15 @@ def lacks_length(theirs, ours):
     """The length of an array that hangs on another variable: gdb asks no caller for what that was,
     and follows no DW_AT_count to it. One that is not set yet makes an array that gdb cannot index."""
     return "[variable length]" in theirs or re.search(r"\[\d{9,}\]$", theirs) or (theirs.endswith("[]") and "[]" not in ours)
+
+
+# Where we know better than gdb what a parameter was at the entry. Of the first two the caller's call
+# says it by a parameter of the caller's own, which gdb does not follow; the third is relative to the
+# caller's frame, and gdb, asked in an inlined call, takes another one: of the function around it, whose
+# argument is the same one, it says what we say.
+ANY = object()
+BETTER = {("make_bloom_mask", "ptr"): unavailable(GONE), ("make_bloom_mask", "len"): unavailable(GONE),
+          ("_PyObject_FastCallTstate", "args"): ANY}
 
 
 def read(frame, symbol, block):
@@ -392,6 +405,9 @@ def compare_frame(frame, scope):
             counts["beyond"] += 1
             continue
         left, right = norm(match["value"]), norm(of_value(value))
+        if left != right and BETTER.get((frame.name(), name)) in (ANY, right):
+            counts["beyond"] += 1
+            continue
         counts["variables"] += 1
         counts["leaves"] += leaves(right)
         counts["unavailable"] += isinstance(right, dict) and "unavailable" in right
@@ -455,7 +471,7 @@ def stops(ours):
     for spec in setting("MODULES", "").split():
         module, many = spec.rsplit("=", 1)
         ours.ask("stop %d 0" % gdb.selected_inferior().pid)
-        at = ours.ask("lines " + module)
+        at = ours.ask("lines " + module.replace(":", " "))
         places += random.sample(at, min(int(many), len(at)))
     hits = int(setting("HITS", "2"))
     breaks = {place: gdb.Breakpoint("*%d" % place, internal=True) for place in set(places)}

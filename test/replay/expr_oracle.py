@@ -216,7 +216,9 @@ def at_place(ours):
         where = "%s %s:%s" % (hex(frame.pc()), frame.name(), frame.find_sal().line)
         names = [symbol.name for symbol, _ in found]
         for block in (frame.block().static_block, frame.block().global_block):
-            names += [symbol.name for symbol in block if symbol.is_variable]
+            # what the linker alone calls so cannot be named
+            names += [symbol.name for symbol in block
+                      if symbol.is_variable and not symbol.name.startswith("__GI_")]
         for _ in range(int(oracle.setting("WALKS", "4"))):
             name = random.choice(names)
             try:

@@ -6,7 +6,7 @@
 **   frame PC RETURNED CFA N=HEX...   the next frame outwards: its registers, numbered as in DWARF
 **   variables I            of frame I, and their values
 **   eval I EXPRESSION      {"type":, "value":} or {"fault":}
-**   lines MODULE           where lines of it begin
+**   lines MODULE FILE,...  where lines of it begin; without files: of all
 */
 #define _GNU_SOURCE
 #include "test/replay/dwarf/reader.h"
@@ -148,6 +148,20 @@ static bool thread_storage(void *ctx, uint64_t offset, uint64_t *out) {
   return false;
 }
 
+static bool is_named(void *ctx, uint64_t addr, const char *name) {
+  const Frame *frame = ctx;
+  const Module *module = find_module(frame->reader, addr);
+  ElfSymbols symbols;
+  ElfSymbol symbol;
+  bool found = false;
+  if (!module || !elf_symbols(module->elf, ELF_DYNSYM, &symbols, NULL)) return false;
+  for (size_t i = 0; i < symbols.count && !found; i++)
+    found = elf_symbol(&symbols, i, &symbol) && symbol.addr + module->bias == addr &&
+            !strcmp(symbol.name, name);
+  elf_symbols_finish(&symbols);
+  return found;
+}
+
 static void add_frame(Reader *reader, char *words) {
   assert(reader->nframes < FRAMES);
   Frame *frame = &reader->frames[reader->nframes];
@@ -161,7 +175,8 @@ static void add_frame(Reader *reader, char *words) {
                                 .reg = read_register,
                                 .cfa = read_cfa,
                                 .tls = thread_storage,
-                                .caller = caller};
+                                .caller = caller,
+                                .is_named = is_named};
   const Module *module = find_module(reader, pc);
   if (module) {
     frame->source.dwarf = module->dwarf;
@@ -264,23 +279,42 @@ static void write_variables(Reader *reader, const Frame *frame) {
   printf("]}\n");
 }
 
+/* Is the file's name in a list with commas? An empty list has all. */
+static bool is_listed(const char *path, const char *list) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *at = list;
+  size_t length = strlen(name);
+  if (!*list) return true;
+  while ((at = strstr(at, name))) {
+    bool begins = at == list || at[-1] == ',';
+    at += length;
+    if (begins && (!*at || *at == ',')) return true;
+  }
+  return false;
+}
+
+static void write_lines_of(const Module *module, const char *files, const char **between) {
+  size_t count;
+  check(dwarf_line_count(module->dwarf, &count, &fault), module->path);
+  for (size_t k = 0; k < count; k++) {
+    DwarfLine line;
+    check(dwarf_line_get(module->dwarf, k, &line, &fault), module->path);
+    if (line.addr == line.end || !is_listed(line.file, files)) continue;
+    printf("%s%llu", *between, (unsigned long long)(line.addr + module->bias));
+    *between = ",";
+  }
+}
+
 /* Addresses where lines begin in the module whose path ends so. */
-static void write_lines(Reader *reader, const char *name) {
-  size_t count = 0;
+static void write_lines(Reader *reader, char *name) {
   const char *between = "";
+  char *files = strchr(name, ' ');
+  if (files) *files++ = 0;
   printf("[");
   for (size_t i = 0; i < reader->nmodules; i++) {
     Module *module = &reader->modules[i];
     size_t have = strlen(module->path), want = strlen(name);
     if (want > have || strcmp(module->path + have - want, name) || !module->dwarf) continue;
-    check(dwarf_line_count(module->dwarf, &count, &fault), name);
-    for (size_t k = 0; k < count; k++) {
-      DwarfLine line;
-      check(dwarf_line_get(module->dwarf, k, &line, &fault), name);
-      if (line.addr == line.end) continue;
-      printf("%s%llu", between, (unsigned long long)(line.addr + module->bias));
-      between = ",";
-    }
+    write_lines_of(module, files ? files : "", &between);
   }
   printf("]\n");
 }
