@@ -206,6 +206,7 @@ static bool loop(Recorder *recorder, Fault *fault) {
 /* ---- beginning and end */
 
 static int tick_of(const RecordOptions *options) {
+  if (options->chaos) return 1;
   return options->preempt_ms > 0 && options->preempt_ms < TICK_MS ? options->preempt_ms : TICK_MS;
 }
 
@@ -274,6 +275,7 @@ bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fa
                        .hash_began = began};
   Fault own = {0};
   cpu_set_t before;
+  chaos_begin(&recorder);
   if (!writer_create(options->dir, &recorder.writer, fault)) return false;
   bool pinned = pin(&before);
   bool ok = (!options->inside || inside_open(&recorder, &own)) &&

@@ -54,6 +54,7 @@ typedef struct RecordThread {
   bool yields;    /* its last call was one that gives way */
   int32_t former; /* after an exec: the number it had before; 0: the same */
   bool stopped;   /* THREAD_NEW: its first stop has come */
+  unsigned rank;  /* in chaos: the highest goes first */
 
   bool in_call;   /* between entry and exit of a call */
   bool entered;   /* an ENTER event has been written for it */
@@ -120,7 +121,9 @@ typedef struct Recorder {
   size_t turn; /* where the search for the next one begins */
   int32_t first_pid;
   int64_t slice_began, flushed; /* clock_now() */
+  int64_t slice_ns;             /* what it is long, in chaos */
   int64_t settle_ns;            /* what it costs to make a thread give way, of late */
+  uint64_t chaos;               /* state of the hostile schedule; 0: none */
 
   Event event; /* in the making */
   Piece *pieces;
@@ -176,6 +179,14 @@ void schedule_doubt(Recorder *recorder);
 void schedule_tick(Recorder *recorder);
 /* The stop that was asked for. */
 bool schedule_interrupted(Recorder *recorder, RecordThread *thread, Fault *fault);
+
+/* ---- record_chaos.c */
+
+void chaos_begin(Recorder *recorder);
+RecordThread *chaos_choose(Recorder *recorder); /* of those that are ready */
+int64_t chaos_slice(Recorder *recorder);        /* ns */
+/* At the end of a call that might as well go on. */
+bool chaos_gives_way(Recorder *recorder);
 
 /* ---- record_life.c: what to do at the stops of ptrace's events */
 

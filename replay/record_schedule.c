@@ -14,7 +14,7 @@
 #include "base/array.h"
 #include "replay/record_inner.h"
 
-enum { SLICE_MS = 10, SETTLE_SHARE = 10 };
+enum { SLICE_MS = 10, SETTLE_SHARE = 10, CHAOS_SHARE = 2 };
 
 bool thread_is_gone(const RecordThread *thread) {
   unsigned long word;
@@ -70,13 +70,19 @@ bool schedule_is_busy(Recorder *recorder) {
 
 RecordThread *schedule_next(Recorder *recorder) {
   size_t n = recorder->nthreads;
+  if (recorder->chaos) return chaos_choose(recorder);
   for (size_t i = 0; i < n; i++) {
-    size_t at = (recorder->turn + i) % n;
-    if (recorder->threads[at]->stand != THREAD_READY) continue;
-    recorder->turn = at + 1;
-    return recorder->threads[at];
+    RecordThread *thread = recorder->threads[(recorder->turn + i) % n];
+    if (thread->stand == THREAD_READY) return thread;
   }
   return NULL;
+}
+
+/* It has had its turn only when it runs: others may become ready until then. */
+static void take_turn(Recorder *recorder, const RecordThread *thread) {
+  for (size_t i = 0; i < recorder->nthreads; i++) {
+    if (recorder->threads[i] == thread) recorder->turn = i + 1;
+  }
 }
 
 static bool is_other_ready(const Recorder *recorder, const RecordThread *thread) {
@@ -103,25 +109,38 @@ bool schedule_start(Recorder *recorder, RecordThread *thread, Fault *fault) {
   recorder->runner = thread;
   recorder->slice_began = clock_now();
   thread->stand = THREAD_RUNS;
+  take_turn(recorder, thread);
+  if (recorder->chaos) recorder->slice_ns = chaos_slice(recorder);
   return thread_resume(recorder, thread, fault);
 }
 
+/* Making it give way costs something: that stays a share of the slice. */
+static int64_t slice_of(const Recorder *recorder) {
+  const int64_t least = recorder->settle_ns * (recorder->chaos ? CHAOS_SHARE : SETTLE_SHARE);
+  const int64_t ms = recorder->options->preempt_ms > 0 ? recorder->options->preempt_ms : SLICE_MS;
+  const int64_t slice = recorder->chaos ? recorder->slice_ns : ms * 1000000;
+  return slice < least ? least : slice;
+}
+
 bool schedule_is_over(Recorder *recorder, const RecordThread *thread) {
-  if (thread->yields) return is_other_ready(recorder, thread);
-  const int64_t least = recorder->settle_ns * SETTLE_SHARE;
-  int64_t slice = recorder->options->preempt_ms > 0 ? recorder->options->preempt_ms : SLICE_MS;
-  slice *= 1000000;
-  return clock_now() - recorder->slice_began > (slice < least ? least : slice) &&
-         is_other_ready(recorder, thread);
+  if (!is_other_ready(recorder, thread)) return false;
+  return thread->yields || clock_now() - recorder->slice_began > slice_of(recorder);
+}
+
+/* Only at a place that replay knows does it give way. */
+static bool gives_way(Recorder *recorder, RecordThread *thread) {
+  if (!schedule_is_over(recorder, thread) &&
+      (!recorder->chaos || !is_other_ready(recorder, thread) || !chaos_gives_way(recorder))) {
+    return false;
+  }
+  return event_is_place(thread);
 }
 
 bool schedule_go_on(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (!recorder->runner && !is_other_ready(recorder, thread)) {
     return schedule_start(recorder, thread, fault);
   }
-  /* Only at a place that replay knows does it give way. */
-  if (recorder->runner == thread &&
-      (!schedule_is_over(recorder, thread) || !event_is_place(thread))) {
+  if (recorder->runner == thread && !gives_way(recorder, thread)) {
     thread->stand = THREAD_RUNS;
     return thread_resume(recorder, thread, fault);
   }
