@@ -323,12 +323,16 @@ static bool find_shares(Presolve *p) {
     const int32_t *members = tally_members(model, tally);
     Share *shares = p->shares + n;
     p->share_start[t] = n;
-    for (int32_t m = 0; m < tally->size; m++) shares[m] = (Share){p->leader[members[m]], 1};
+    for (int32_t m = 0; m < tally->size; m++) {
+      int32_t leader = p->leader[members[m]];
+      shares[m] = (Share){leader, 1, leader == members[m]};
+    }
     qsort(shares, (size_t)tally->size, sizeof *shares, by_leader);
     size_t kept = 0;
     for (int32_t m = 1; m < tally->size; m++) {
       if (shares[m].leader == shares[kept].leader) {
         shares[kept].count++;
+        shares[kept].leads |= shares[m].leads;
       } else {
         shares[++kept] = shares[m];
       }

@@ -180,12 +180,13 @@ static void sort_columns(Lin *lin) {
   for (size_t i = 0; i < lin->count; i++) lin->terms[i].var--;
 }
 
-static void translate_var(Builder *b, Var var, double coef, double count) {
+/* `count` variables like this one; `leads`: whoever counts them is it. */
+static void translate_var(Builder *b, Var var, double coef, double count, bool leads) {
   int32_t c = b->net->column[var];
-  if (c >= 0) {
-    lin_add_column(&b->lin, c, coef);
-  } else if (c == FIXED) {
+  if (c == FIXED) {
     b->lin.constant += count * coef * b->p->lo[var];
+  } else if (c >= 0 && leads) {
+    lin_add_column(&b->lin, c, coef);
   }
 }
 
@@ -195,7 +196,7 @@ static void translate_tally(Builder *b, Var var, double coef) {
   Var value = var - model->tallies[t].first;
   for (size_t s = b->p->share_start[t]; s < b->p->share_start[t + 1]; s++) {
     const Share *share = &b->p->shares[s];
-    translate_var(b, model->choices[share->leader].first + value, coef, share->count);
+    translate_var(b, model->choices[share->leader].first + value, coef, share->count, share->leads);
   }
 }
 
@@ -210,7 +211,7 @@ static bool translate(Builder *b, const Term *terms, size_t count, double consta
     if (b->model->vars[terms[i].var].kind == VAR_TALLY) {
       translate_tally(b, terms[i].var, coef);
     } else {
-      translate_var(b, terms[i].var, coef, 1);
+      translate_var(b, terms[i].var, coef, 1, true);
     }
   }
   sort_columns(lin);

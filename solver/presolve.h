@@ -6,10 +6,11 @@
 
 #include "solver/store.h"
 
-/* A group some of whose choices a tally counts, and how many. All of them, unless nothing that is
-** left reads a column of the tally that could tell. */
+/* A group some of whose choices a tally counts. Another tally may count the others: whoever reads
+** the one reads the other alike, so that the leader's stands for both. */
 typedef struct Share {
   int32_t leader, count;
+  bool leads; /* the leader is among them */
 } Share;
 
 typedef struct Presolve {

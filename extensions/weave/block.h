@@ -45,6 +45,7 @@ typedef struct Feed {
   Relation classes;      /* (class, key…, domain per cell) */
   uint32_t *class_first; /* rows of class c: class_rows[class_first[c] .. class_first[c + 1]) */
   uint32_t *class_rows;
+  Tallied **tallied; /* per class, of its only expanded cell; made at the first need */
   size_t nclasses;
   bool fixed; /* this pass enumerates the rows outside every scope */
   /* VIEW */
@@ -136,7 +137,7 @@ struct Block {
   int nsubqueries;
   Aggregate *aggregates;
   int naggregates;
-  struct Part *parts; /* scratch of group.c */
+  struct Part *parts; /* scratch of aggregate.c */
   size_t parts_capacity;
 
   /* tuples */
@@ -211,7 +212,7 @@ bool subquery_run(Block *block, Subquery *subquery);
 bool subquery_value(Block *block, Subquery *subquery, size_t tuple, Sym *out);
 void subquery_finish(Subquery *subquery);
 
-/* group.c: tuples to groups, aggregates to symbols */
+/* group.c: tuples to groups; aggregate.c: aggregates to symbols */
 typedef struct Group {
   size_t *tuples;
   size_t ntuples;
@@ -220,9 +221,9 @@ typedef struct Group {
 } Group;
 bool group_tuples(Block *block, Node *const *keys, int nkeys, size_t nouter, Group **out,
                   size_t *out_count);
-bool group_aggregates(Block *block, const Group *group, Sym *out); /* out[naggregates] */
 bool group_constant(Block *block, const Group *group, const Node *node);
 bool group_agrees(const Block *block, const Group *group, const Node *node);
+bool group_aggregates(Block *block, const Group *group, Sym *out); /* out[naggregates] */
 
 /* block.c */
 
@@ -260,10 +261,14 @@ bool relation_append(Compiler *compiler, SymRelation *relation, const Guard *gua
 /* guard.c: presence */
 Lit guard_literal(Compiler *compiler, const Guard *guard, uint32_t i);
 uint32_t guard_copies(const Guard *guard);
+/* The variable that is the sum of the literals, VAR_ONE when there is none. */
+Var guard_tally(Compiler *compiler, const Guard *guard);
 Guard guard_true(void);
 bool guard_is_true(const Guard *guard);
 Lit guard_both(Compiler *compiler, Lit a, Lit b); /* two values of one decision: false */
 bool guard_cross(Compiler *compiler, const Guard *a, const Guard *b, Guard *out);
 bool guard_of_literal(Compiler *compiler, Lit lit, Guard *out);
+/* The rows of a class, each under its own literals; the query has the candidates. */
+bool guard_of_class(Block *block, Feed *feed, sqlite3_stmt *query, uint32_t class, Guard *out);
 
 #endif

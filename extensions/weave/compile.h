@@ -100,13 +100,22 @@ typedef struct Domain {
 
 /* ---- symbolic relations --------------------------------------------------------------------- */
 
+/* Rows whose choices a tuple stands for, as a tally of the model. */
+typedef struct Tallied {
+  Var first;          /* of the tally; VAR_ONE: not made yet */
+  const Var *choices; /* count of them */
+  uint32_t count;
+} Tallied;
+
 /* The presence of a tuple. Interchangeable rows give one tuple with a guard for each of them. With
 ** none_of the tuple is there (once) when none of the literals is true: the row a LEFT JOIN makes
-*up. */
+** up. */
 typedef struct Guard {
   const Lit *lits;
   uint32_t count;
   bool none_of;
+  int32_t value;    /* each literal says that its choice takes this value … */
+  Tallied *tallied; /* … and these are the choices. NULL: the literals are anything */
 } Guard;
 
 /* What a SELECT gives: tuples with guards and columns. Column values are constants where they can

@@ -380,31 +380,6 @@ out:
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* The rows of a class, each under its own literals. */
-static bool table_guard(Block *block, const Feed *feed, sqlite3_stmt *query, uint32_t class,
-                        Guard *out) {
-  Compiler *compiler = block->compiler;
-  uint32_t from = feed->class_first[class], n = feed->class_first[class + 1] - from;
-  bool any = false;
-  *out = guard_true();
-  for (int c = 0; c < feed->ncells; c++) any |= feed->cells[c].expanded;
-  if (!any && n == 1) return true;
-  Lit *lits = arena_array(&compiler->arena, n, sizeof *lits);
-  if (!lits) return fault_oom(compiler->fault);
-  for (uint32_t i = 0; i < n; i++) lits[i] = LIT_TRUE;
-  for (int c = 0; c < feed->ncells; c++) {
-    const Cell *cell = &feed->cells[c];
-    int k = cell->expanded ? sqlite3_column_int(query, cell->out) : -1;
-    if (k < 0) continue;
-    for (uint32_t i = 0; i < n; i++) {
-      Lit lit = lit_of(cell->decision->first[feed->class_rows[from + i]] + k);
-      lits[i] = guard_both(compiler, lits[i], lit);
-    }
-  }
-  *out = (Guard){.lits = lits, .count = n};
-  return true;
-}
-
 static bool add_tuple(Block *block, sqlite3_stmt *query, int first_leaf, bool stand_in) {
   Compiler *compiler = block->compiler;
   size_t t = block->ntuples, nleaves = (size_t)block->nleaves, nfeeds = (size_t)block->nfeeds;
@@ -428,7 +403,7 @@ static bool add_tuple(Block *block, sqlite3_stmt *query, int first_leaf, bool st
       own = feed->relation->guards[row];
     } else if (feed->kind == FEED_TABLE && !feed->fixed) {
       row = (uint32_t)sqlite3_column_int(query, feed->out);
-      if (!table_guard(block, feed, query, row, &own)) return false;
+      if (!guard_of_class(block, feed, query, row, &own)) return false;
     }
     block->feed_rows[t * nfeeds + (size_t)f] = row;
     if (!guard_cross(compiler, &guard, &own, &guard)) return false;

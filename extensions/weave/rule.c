@@ -305,7 +305,12 @@ static bool post_goal(void *ctx, const Row *row) {
   Posting *posting = ctx;
   Compiler *compiler = posting->compiler;
   const Sym *value = &row->outputs[posting->nkeys];
-  if (row->guard) {
+  Var tally = row->guard && value->kind == SYM_CONST ? guard_tally(compiler, row->guard) : VAR_ONE;
+  if (tally != VAR_ONE) {
+    double number;
+    if (!sym_number(&compiler->algebra, &value->value, &number)) return false;
+    if (number != 0) lin_add(posting->goal, tally, posting->sign * number);
+  } else if (row->guard) {
     for (uint32_t i = 0; i < guard_copies(row->guard); i++) {
       if (!add_goal(posting, guard_literal(compiler, row->guard, i), value, false)) return false;
     }

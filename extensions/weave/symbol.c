@@ -47,12 +47,27 @@ const Lin *sym_keep(const Algebra *algebra, Lin *lin) {
   return kept;
 }
 
+static Lit any_of_runs(const Algebra *algebra, const GuardSet *group) {
+  size_t total = 0, n = 0;
+  for (size_t i = 0; i < group->count; i++) total += group->runs[i].count;
+  Lit *lits = arena_array(algebra->arena, total, sizeof *lits);
+  if (!lits) {
+    fault_oom(algebra->fault);
+    return LIT_FALSE;
+  }
+  for (size_t i = 0; i < group->count; i++) {
+    memcpy(lits + n, group->runs[i].lits, group->runs[i].count * sizeof *lits);
+    n += group->runs[i].count;
+  }
+  return model_or(algebra->model, lits, total);
+}
+
 Lit sym_group_any(const Algebra *algebra, const GuardSet *group) {
   if (group->always) return LIT_TRUE;
   if (!group->any_known) {
     /* A cache inside a value that is otherwise immutable. */
     GuardSet *cache = (GuardSet *)group;
-    cache->any = model_or(algebra->model, group->lits, group->count);
+    cache->any = any_of_runs(algebra, group);
     cache->any_known = true;
   }
   return group->any;

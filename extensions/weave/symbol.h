@@ -15,9 +15,15 @@
 #include "extensions/weave/value.h"
 #include "solver/model.h"
 
+/* Literals side by side; whoever made them keeps them. */
+typedef struct LitRun {
+  const Lit *lits;
+  size_t count;
+} LitRun;
+
 /* The tuples behind a GROUP BY group, as literals: the group exists when any of them is true. */
 typedef struct GuardSet {
-  const Lit *lits;
+  const LitRun *runs; /* none of them empty */
   size_t count;
   bool always;    /* some tuple is there under every decision */
   bool any_known; /* `any` was computed */

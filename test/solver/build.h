@@ -47,6 +47,12 @@ static Sum any_sum(World *w, int most, bool integral) {
     for (int v = 0; p->choice && v < p->count; v++) {
       sum.args[sum.count++] = (Arg){p->first_node + v, unit * between(w, -4, 6)};
     }
+  } else if (w->ntallies > 1 && draw(w, 3) == 0) { /* the same for all tallies of one size */
+    int coef = between(w, -3, 4), value = between(w, 0, 4);
+    for (int i = 0; i < w->ntallies; i++) {
+      if (value >= w->tallies[i].count) continue;
+      sum.args[sum.count++] = (Arg){w->tallies[i].first_node + value, unit * coef};
+    }
   }
   while (n-- && sum.count < MAX_ARGS) {
     int i = between(w, 1, w->nnodes - 1);
@@ -100,26 +106,32 @@ static void add_primaries(World *w) {
   }
 }
 
-/* How many of some choices of one size take each value. */
-static void add_tally(World *w) {
+/* How many of the choices, n of one size, take each value; the first of its nodes. */
+static int add_tally_of(World *w, const Primary *const *choices, int n) {
   Var vars[MAX_PRIMARIES];
-  int firsts[MAX_PRIMARIES], n = 0, count = 0;
-  for (int i = w->nprimaries - 1; i >= 0; i--) {
-    const Primary *p = &w->primaries[i];
-    if (!p->choice || (n && p->count != count) || draw(w, 4) == 0) continue;
-    count = p->count;
-    vars[n] = p->var;
-    firsts[n++] = p->first_node;
-  }
-  if (n == 0) return;
+  int first_node = w->nnodes;
+  for (int i = 0; i < n; i++) vars[i] = choices[i]->var;
   Var first = model_tally(w->model, vars, (size_t)n);
-  w->tallies[w->ntallies++] = (Primary){.choice = true, .count = count, .first_node = w->nnodes};
-  for (int v = 0; v < count; v++) {
+  for (int v = 0; v < choices[0]->count; v++) {
     Node *node = new_node(w, TALLY);
-    for (int i = 0; i < n; i++) node->sums[0].args[i] = (Arg){firsts[i] + v, 1};
+    for (int i = 0; i < n; i++) node->sums[0].args[i] = (Arg){choices[i]->first_node + v, 1};
     node->sums[0].count = n;
     node->var = first + v;
   }
+  return first_node;
+}
+
+static void add_tally(World *w) {
+  const Primary *choices[MAX_PRIMARIES];
+  int n = 0;
+  for (int i = w->nprimaries - 1; i >= 0; i--) {
+    const Primary *p = &w->primaries[i];
+    if (p->choice && (!n || p->count == choices[0]->count) && draw(w, 2)) choices[n++] = p;
+  }
+  if (n == 0) return;
+  Primary *tally = &w->tallies[w->ntallies++];
+  *tally = (Primary){.choice = true, .count = choices[0]->count};
+  tally->first_node = add_tally_of(w, choices, n);
 }
 
 static void add_logic(World *w) {
@@ -253,25 +265,44 @@ static void add_different(World *w) {
   }
 }
 
+/* What a choice, or several as one, put on each of their values. */
+typedef struct Load {
+  int first_node, count;
+  double size;
+} Load;
+
+/* One for each choice, or now and then choices next to each other as tallies. */
+static int list_loads(World *w, Load *out) {
+  int n = 0, weight = between(w, 1, 3);
+  bool tallies = draw(w, 2);
+  for (int i = 0, end; i < w->nprimaries; i = end) {
+    const Primary *choices[MAX_PRIMARIES] = {&w->primaries[i]};
+    end = i + 1;
+    if (!choices[0]->choice) continue;
+    for (; tallies && end < w->nprimaries && draw(w, 3); end++) {
+      const Primary *next = &w->primaries[end];
+      if (!next->choice || next->count != choices[0]->count) break;
+      choices[end - i] = next;
+    }
+    int first = end - i > 1 ? add_tally_of(w, choices, end - i) : choices[0]->first_node;
+    out[n++] = (Load){first, choices[0]->count, between(w, 1, 2) * weight};
+  }
+  return n;
+}
+
 /* Loads as in placement: equal sizes for several choices, a capacity per value, and the greatest
 ** load in the goal. */
 static void add_loads(World *w) {
-  double sizes[MAX_PRIMARIES];
-  int values = 0, weight = between(w, 1, 3);
+  Load loads[MAX_PRIMARIES];
+  int values = 0, nloads = list_loads(w, loads);
   bool soft = draw(w, 2);
   GuardedLin items[5];
   Node node = {.kind = draw(w, 3) ? MAX : MIN, .integral = true};
-  for (int i = 0; i < w->nprimaries; i++) {
-    sizes[i] = between(w, 1, 2) * weight;
-    if (w->primaries[i].choice && w->primaries[i].count > values) values = w->primaries[i].count;
-  }
+  for (int i = 0; i < nloads; i++) values = loads[i].count > values ? loads[i].count : values;
   for (int v = 0; v < values; v++) {
     Sum sum = {.constant = between(w, 0, 2)};
-    for (int i = 0; i < w->nprimaries; i++) {
-      const Primary *p = &w->primaries[i];
-      if (p->choice && v < p->count) {
-        sum.args[sum.count++] = (Arg){p->first_node + v, sizes[i]};
-      }
+    for (int i = 0; i < nloads; i++) {
+      if (v < loads[i].count) sum.args[sum.count++] = (Arg){loads[i].first_node + v, loads[i].size};
     }
     items[v] = (GuardedLin){LIT_TRUE, to_lin(w, &sum)};
     node.sums[node.nsums] = sum;
@@ -317,7 +348,7 @@ static void build(World *w, uint64_t seed) {
   w->random = seed * UINT64_C(0x9E3779B97F4A7C15) + 12345;
   w->model = model_create();
   add_primaries(w);
-  for (int tallies = between(w, 0, 2); tallies > 0; tallies--) add_tally(w);
+  for (int tallies = between(w, 0, MAX_TALLIES); tallies > 0; tallies--) add_tally(w);
   if (draw(w, 3) == 0) add_loads(w);
   if (draw(w, 3) == 0) add_different(w);
   int ndefs = between(w, 0, 7), nreqs = between(w, 0, 6);

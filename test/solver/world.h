@@ -11,7 +11,14 @@
 
 #include "solver/model.h"
 
-enum { MAX_NODES = 220, MAX_ARGS = 24, MAX_PRIMARIES = 8, MAX_ROWS = 60, MAX_LEVELS = 3 };
+enum {
+  MAX_NODES = 220,
+  MAX_ARGS = 24,
+  MAX_PRIMARIES = 8,
+  MAX_TALLIES = 4,
+  MAX_ROWS = 60,
+  MAX_LEVELS = 3
+};
 
 typedef enum Kind { VALUE, INTEGER, TALLY, AND, OR, LE, MAX, MIN, PRODUCT, QUOTIENT, ONE } Kind;
 
@@ -63,7 +70,7 @@ typedef struct World {
   Model *model;
   int nnodes, nprimaries, ntallies, nrows, nlevels, ntags;
   Node nodes[MAX_NODES];
-  Primary primaries[MAX_PRIMARIES], tallies[2];
+  Primary primaries[MAX_PRIMARIES], tallies[MAX_TALLIES];
   Row rows[MAX_ROWS];
   Sum goals[MAX_LEVELS]; /* to be maximized */
 } World;
