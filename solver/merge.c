@@ -281,11 +281,13 @@ static void share_tallies(Columns *columns) {
   for (size_t t = 0; t < model->ntallies; t++) {
     const Tally *tally = &model->tallies[t];
     const int32_t *members = tally_members(model, tally);
-    for (int32_t m = 0; m < tally->size; m++) {
-      Hash2 *own = columns->hash + model->choices[members[m]].first;
-      for (int32_t v = 0; v < tally->count; v++) {
-        own[v].a += columns->hash[tally->first + v].a;
-        own[v].b += columns->hash[tally->first + v].b;
+    for (int32_t v = 0; v < tally->count; v++) {
+      Hash2 of = columns->hash[tally->first + v];
+      if (of.a == 0 && of.b == 0) continue; /* nothing that is left reads it */
+      for (int32_t m = 0; m < tally->size; m++) {
+        Hash2 *own = &columns->hash[model->choices[members[m]].first + v];
+        own->a += of.a;
+        own->b += of.b;
       }
     }
   }

@@ -37,6 +37,7 @@ void model_destroy(Model *model) {
   free(model->choices);
   free(model->tallies);
   free(model->members);
+  free(model->chosen);
   map_finish(&model->known_tallies);
   free(model->starts);
   free(model->terms);
@@ -88,7 +89,8 @@ Var model_choice(Model *model, int count) {
     fault_set(&model->fault, FAULT_INVALID, "model: a choice among %d values", count);
     return VAR_ONE;
   }
-  if (!array_grow(model->choices, model->choices_capacity, model->nchoices + 1)) {
+  if (!array_grow(model->choices, model->choices_capacity, model->nchoices + 1) ||
+      !array_grow(model->chosen, model->chosen_capacity, model->nchoices + 1)) {
     model_fail(model, FAULT_NOMEM, NULL);
     return VAR_ONE;
   }
@@ -98,7 +100,11 @@ Var model_choice(Model *model, int count) {
   return first;
 }
 
-void model_expect(Model *model, size_t count) { reserve_vars(model, count); }
+/* Others follow, tallies and derived ones: growing for these would copy all the rest. */
+void model_expect(Model *model, size_t count) {
+  if (count <= (MAX_VARS - model->nvars) / 2) count += count / 2;
+  reserve_vars(model, count);
+}
 
 int32_t model_choice_of(const Model *model, Var var) {
   if (var < 0 || (size_t)var >= model->nvars || model->vars[var].kind != VAR_VALUE) return -1;
@@ -310,6 +316,12 @@ void model_require(Model *model, const Lin *lin, ModelSense sense, double bound,
 
 void model_require_clause(Model *model, const Lit *lits, size_t count, int tag) {
   if (model_fold_lits(model, lits, count, 1)) post(model, MODEL_GE, 1, 0, tag);
+}
+
+void model_require_at_most(Model *model, Var var, double most, int tag) {
+  Term term = {var, 1};
+  Lin lin = {.terms = &term, .count = 1}; /* only read */
+  model_require(model, &lin, MODEL_LE, most, tag);
 }
 
 void model_require_at_most_one(Model *model, const Lit *lits, size_t count, int tag) {

@@ -153,6 +153,7 @@ typedef enum ModelSense { MODEL_LE, MODEL_GE, MODEL_EQ } ModelSense;
 void model_require(Model *model, const Lin *lin, ModelSense sense, double bound, int tag);
 void model_require_lit(Model *model, Lit lit, int tag);
 void model_require_clause(Model *model, const Lit *lits, size_t count, int tag);
+void model_require_at_most(Model *model, Var var, double most, int tag);
 void model_require_at_most_one(Model *model, const Lit *lits, size_t count, int tag);
 
 /* ---- goals: lexicographic, level 1 first; goals of one level are summed in its own direction: the

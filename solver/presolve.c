@@ -204,6 +204,21 @@ static bool sweep(Presolve *p) {
   return changed;
 }
 
+/* A tally that is at most / at least / just `value`. Returns whether that settles its members and
+** says no more. */
+static bool unit_tally(Presolve *p, Var var, ModelSense sense, bool upper, double value,
+                       double noise) {
+  double size = p->model->vars[var].hi;
+  bool none = upper && value >= -noise && value < 1 - noise;
+  bool all = !upper && value <= size + noise && value > size - 1 + noise;
+  if (sense == MODEL_EQ) {
+    none = fabs(value) <= noise;
+    all = fabs(value - size) <= noise;
+  }
+  if (none || all) settle_members(p, var, all);
+  return none || all;
+}
+
 static bool unit_rows(Presolve *p) {
   const Model *model = p->model;
   bool changed = false;
@@ -214,11 +229,7 @@ static bool unit_rows(Presolve *p) {
     double value = req->bound / term->coef, noise = 2 * req->slack / fabs(term->coef);
     bool upper = (req->sense == MODEL_LE) == (term->coef > 0);
     if (model->vars[term->var].kind == VAR_TALLY) {
-      bool at_least = req->sense == MODEL_EQ || !upper;
-      double all_but_one = model->vars[term->var].hi - 1;
-      if (at_least && value > all_but_one + slack_of(value) + noise) {
-        settle_members(p, term->var, true);
-      }
+      p->dropped[i] = unit_tally(p, term->var, req->sense, upper, value, slack_of(value) + noise);
       continue;
     }
     if (req->sense == MODEL_EQ) {

@@ -108,6 +108,8 @@ struct Model {
   int32_t *members; /* of the tallies */
   size_t nmembers, members_capacity;
   Map known_tallies; /* by their members */
+  int32_t *chosen;   /* scratch of tally_evaluate(), per choice */
+  size_t chosen_capacity;
   NumberStart *starts;
   size_t nstarts, starts_capacity;
   Term *terms;

@@ -102,7 +102,25 @@ bool tally_spell(Model *model) {
   return true;
 }
 
+/* The index of the choice's value when there is just one; NONE or SEVERAL else. */
+enum { NONE = -1, SEVERAL = -2 };
+
+static int32_t chosen_value(const Choice *choice, const double *values) {
+  int32_t chosen = NONE;
+  for (int32_t v = 0; v < choice->count; v++) {
+    double value = values[choice->first + v];
+    if (value == 0) continue;
+    if (value != 1 || chosen != NONE) return SEVERAL;
+    chosen = v;
+  }
+  return chosen;
+}
+
 void tally_evaluate(const Model *model, double *values) {
+  int32_t *chosen = model->chosen; /* most choices are in several tallies */
+  for (size_t i = 0; model->ntallies && i < model->nchoices; i++) {
+    chosen[i] = chosen_value(&model->choices[i], values);
+  }
   for (size_t t = 0; t < model->ntallies; t++) {
     const Tally *tally = &model->tallies[t];
     const int32_t *members = tally_members(model, tally);
@@ -110,7 +128,9 @@ void tally_evaluate(const Model *model, double *values) {
     memset(counts, 0, (size_t)tally->count * sizeof *counts);
     for (int32_t m = 0; m < tally->size; m++) {
       const double *own = values + model->choices[members[m]].first;
-      for (int32_t v = 0; v < tally->count; v++) counts[v] += own[v];
+      int32_t only = chosen[members[m]];
+      if (only >= 0) counts[only]++;
+      for (int32_t v = 0; only == SEVERAL && v < tally->count; v++) counts[v] += own[v];
     }
   }
 }

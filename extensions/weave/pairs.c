@@ -99,18 +99,27 @@ static Edge *edge_between(const Pairs *pairs, int a, int b) {
   return at ? &pairs->edges[*at] : NULL;
 }
 
-/* At most one of the members has the value, for each value that is not NULL. */
+/* At most one of the members has the value, for each value that is not NULL. Two stay two literals:
+** presolve may find a larger clique around them. */
 static bool post_clique(Compiler *compiler, const Pairs *pairs, const int *members, size_t count,
                         int tag) {
   const Sym *first = pairs->nodes[members[0]];
-  Lit *lits = malloc(count * sizeof *lits);
-  if (!lits) return fault_oom(compiler->fault);
+  Var *choices = malloc(count * sizeof *choices), tally = VAR_ONE;
+  if (!choices) return fault_oom(compiler->fault);
+  for (size_t i = 0; i < count; i++) {
+    choices[i] = lit_var(pairs->nodes[members[i]]->choices[0].guard);
+  }
+  if (count > 2) tally = model_tally(compiler->model, choices, count);
   for (size_t v = 0; v < first->nchoices; v++) {
     if (value_is_null(&first->choices[v].value)) continue;
-    for (size_t i = 0; i < count; i++) lits[i] = pairs->nodes[members[i]]->choices[v].guard;
-    model_require_at_most_one(compiler->model, lits, count, tag);
+    if (tally != VAR_ONE) {
+      model_require_at_most(compiler->model, tally + (Var)v, 1, tag);
+    } else {
+      Lit lits[2] = {lit_of(choices[0] + (Var)v), lit_of(choices[1] + (Var)v)};
+      model_require_at_most_one(compiler->model, lits, 2, tag);
+    }
   }
-  free(lits);
+  free(choices);
   return model_ok_or_fault(compiler);
 }
 

@@ -162,6 +162,11 @@ static int tag_of(Posting *posting, const Row *row, const SqlExpr *part) {
 /* "When the row is there, `no` is false", for each of the rows that a guard stands for. */
 static void require_not(Posting *posting, const Row *row, Lit no, bool no_when_empty, int tag) {
   Compiler *compiler = posting->compiler;
+  Var tally = row->guard && no == LIT_TRUE ? guard_tally(compiler, row->guard) : VAR_ONE;
+  if (tally != VAR_ONE) {
+    model_require_at_most(compiler->model, tally, 0, tag);
+    return;
+  }
   if (row->guard) {
     for (uint32_t i = 0; i < guard_copies(row->guard); i++) {
       Lit clause[2] = {lit_not(guard_literal(compiler, row->guard, i)), lit_not(no)};
