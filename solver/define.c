@@ -355,7 +355,7 @@ Lit model_le(Model *model, const Lin *lin, double bound) {
     return LIT_FALSE;
   }
   double lo, hi, multiple;
-  span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
+  span_bounds(model, from->terms, from->count, NULL, &lo, &hi);
   bool integral = terms_integral(model, from->terms, from->count);
   double noise = model_noise(model, from, integral, bound, lo, hi);
   if (hi <= bound - noise) return LIT_TRUE;

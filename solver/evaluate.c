@@ -13,17 +13,17 @@
 
 /* One value of the choice is true, so its terms contribute between their least and their largest
 ** coefficient, where a value that is not among the terms counts 0. */
-static size_t choice_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
-                            const double *hi, double *out_lo, double *out_hi) {
+static size_t choice_bounds(const Model *model, const Term *terms, size_t count,
+                            const VarBounds *bounds, double *out_lo, double *out_hi) {
   int32_t owner = model->vars[terms[0].var].owner;
   const Choice *choice = &model->choices[owner];
   double least = INFINITY, most = -INFINITY, sure = NAN;
   size_t n = 0;
   while (n < count && model->vars[terms[n].var].kind == VAR_VALUE &&
          model->vars[terms[n].var].owner == owner) {
-    Var var = terms[n].var;
-    if (lo && lo[var] > 0.5) sure = terms[n].coef;
-    if (!hi || hi[var] > 0.5) {
+    Mark mark = bounds ? (Mark)bounds->mark[terms[n].var] : MARK_OPEN;
+    if (mark == MARK_SURE) sure = terms[n].coef;
+    if (mark != MARK_OUT) {
       least = fmin(least, terms[n].coef);
       most = fmax(most, terms[n].coef);
     }
@@ -47,29 +47,30 @@ static bool is_alone(const Model *model, const Term *terms, size_t count) {
   return choice->count > 1 && (count == 1 || terms[1].var >= choice->first + choice->count);
 }
 
-void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
-                 const double *hi, double *out_lo, double *out_hi) {
+void span_bounds(const Model *model, const Term *terms, size_t count, const VarBounds *bounds,
+                 double *out_lo, double *out_hi) {
   *out_lo = *out_hi = 0;
   for (size_t i = 0; i < count;) {
     const VarInfo *info = &model->vars[terms[i].var];
-    if (info->kind == VAR_VALUE && is_alone(model, terms + i, count - i) && !lo && !hi) {
+    if (info->kind == VAR_VALUE && is_alone(model, terms + i, count - i) && !bounds) {
       *(terms[i].coef < 0 ? out_lo : out_hi) += terms[i].coef;
       i++;
       continue;
     }
     if (info->kind == VAR_VALUE) {
-      i += choice_bounds(model, terms + i, count - i, lo, hi, out_lo, out_hi);
+      i += choice_bounds(model, terms + i, count - i, bounds, out_lo, out_hi);
       continue;
     }
     if (info->kind == VAR_TALLY) {
       double least, most, size = info->hi;
-      i += tally_span(model, terms + i, count - i, hi, &least, &most);
+      i += tally_span(model, terms + i, count - i, bounds, &least, &most);
       *out_lo += size * least;
       *out_hi += size * most;
       continue;
     }
-    double coef = terms[i].coef, low = lo ? lo[terms[i].var] : info->lo,
-           high = hi ? hi[terms[i].var] : info->hi;
+    double coef = terms[i].coef;
+    double low = bounds ? var_lo(bounds, terms[i].var) : info->lo;
+    double high = bounds ? var_hi(bounds, terms[i].var) : info->hi;
     *out_lo += coef * (coef > 0 ? low : high);
     *out_hi += coef * (coef > 0 ? high : low);
     i++;
@@ -134,7 +135,7 @@ void model_bounds(const Model *model, const Lin *lin, double *out_lo, double *ou
   *out_lo = -INFINITY;
   *out_hi = INFINITY;
   if (sorted_copy(model, lin, &copy)) {
-    span_bounds(model, copy.terms, copy.count, NULL, NULL, out_lo, out_hi);
+    span_bounds(model, copy.terms, copy.count, NULL, out_lo, out_hi);
     *out_lo += copy.constant;
     *out_hi += copy.constant;
   }
@@ -234,10 +235,9 @@ static bool primaries_valid(const Model *model, const double *values) {
     }
     if (chosen != 1) return false;
   }
-  for (size_t i = 1; i < model->nvars; i++) {
-    const VarInfo *info = &model->vars[i];
-    if (info->kind != VAR_INTEGER && info->kind != VAR_REAL) continue;
-    double value = values[i];
+  for (size_t i = 0; i < model->nnumbers; i++) {
+    const VarInfo *info = &model->vars[model->numbers[i]];
+    double value = values[model->numbers[i]];
     if (!(value >= info->lo && value <= info->hi)) return false;
     if (info->integral && value != floor(value)) return false;
   }

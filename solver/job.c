@@ -145,7 +145,7 @@ bool job_offer(Job *job, double *columns) {
   double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, columns) : 0;
   if (job->have && value <= job->value) return false;
   /* Asking a large model takes long, so it is asked once a stage rather than for each step. */
-  bool ask = !job->have || job->model->nterms < LARGE_MODEL;
+  bool ask = !job->have || job->model->nterms + job->model->nvars < LARGE_MODEL;
   if (ask && !bless(job, columns, value)) return false;
   memmove(job->best, columns, ((size_t)job->net.ncols + 1) * sizeof *job->best);
   job->pending = !ask;

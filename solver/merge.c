@@ -1,26 +1,13 @@
 /*
-** Presolve, second half: pairs into cliques, interchangeable choices into groups.
+** Presolve, second half: pairs into cliques. Groups are in groups.c.
 **
-** Both are what makes real policies small. "No two of these on one node" arrives as a row per pair
-** and node; merged, it is one row per node. And fifty identical pods on a thousand nodes are not
-** 50,000 unknowns but 1,000 counts, without the 50! symmetric copies of every answer that branch
-** and bound would wade through.
+** "No two of these on one node" arrives as a row per pair and node; merged, it is one row per node.
 */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "solver/presolve.h"
-
-static uint64_t mix(uint64_t h) {
-  h ^= h >> 33;
-  h *= UINT64_C(0xff51afd7ed558ccd);
-  h ^= h >> 33;
-  h *= UINT64_C(0xc4ceb9fe1a85ec53);
-  return h ^ (h >> 33);
-}
-
-/* ---- cliques */
 
 typedef struct Edge {
   Var a, b; /* a < b */
@@ -31,13 +18,13 @@ typedef struct Pairs {
   Presolve *p;
   Edge *edges;
   size_t count, capacity;
-  Var *parent;     /* union-find over variables, -1: not in a pair */
+  Var *parent; /* union-find over variables, 0: not in a pair; memory of others is not touched */
   uint32_t *table; /* edges by (a, b): index + 1 */
   size_t table_size;
 } Pairs;
 
 static bool is_live_value(const Presolve *p, Var var) {
-  return p->model->vars[var].kind == VAR_VALUE && p->hi[var] > 0.5 && p->lo[var] < 0.5;
+  return p->model->vars[var].kind == VAR_VALUE && p->at.mark[var] == MARK_OPEN;
 }
 
 /* Does the requirement say: not both of two values (of different choices)? */
@@ -57,7 +44,7 @@ static Var find_root(Var *parent, Var var) {
 
 static uint32_t *edge_slot(const Pairs *pairs, Var a, Var b) {
   uint64_t key = (uint64_t)(uint32_t)a << 32 | (uint32_t)b;
-  size_t at = mix(key) & (pairs->table_size - 1);
+  size_t at = presolve_mix(key) & (pairs->table_size - 1);
   for (; pairs->table[at]; at = (at + 1) & (pairs->table_size - 1)) {
     const Edge *edge = &pairs->edges[pairs->table[at] - 1];
     if (edge->a == a && edge->b == b) break;
@@ -80,9 +67,8 @@ static bool collect_pairs(Pairs *pairs) {
   while (pairs->table_size < 2 * total) pairs->table_size *= 2;
   pairs->table = calloc(pairs->table_size, sizeof *pairs->table);
   pairs->edges = malloc(total * sizeof *pairs->edges);
-  pairs->parent = malloc(model->nvars * sizeof *pairs->parent);
+  pairs->parent = calloc(model->nvars, sizeof *pairs->parent);
   if (!pairs->table || !pairs->edges || !pairs->parent) return false;
-  memset(pairs->parent, 0xff, model->nvars * sizeof *pairs->parent);
   for (size_t i = 0; i < model->nreqs; i++) {
     const Requirement *req = &model->reqs[i];
     if (p->dropped[i] || !is_pair(p, req)) continue;
@@ -94,8 +80,8 @@ static bool collect_pairs(Pairs *pairs) {
     }
     pairs->edges[pairs->count++] = (Edge){a, b, i};
     *slot = (uint32_t)pairs->count;
-    if (pairs->parent[a] < 0) pairs->parent[a] = a;
-    if (pairs->parent[b] < 0) pairs->parent[b] = b;
+    if (pairs->parent[a] == 0) pairs->parent[a] = a;
+    if (pairs->parent[b] == 0) pairs->parent[b] = b;
     Var ra = find_root(pairs->parent, a), rb = find_root(pairs->parent, b);
     if (ra < rb) pairs->parent[rb] = ra;
     if (rb < ra) pairs->parent[ra] = rb;
@@ -220,156 +206,5 @@ bool presolve_cliques(Presolve *p, Fault *fault) {
   free(pairs.edges);
   free(pairs.table);
   free(pairs.parent);
-  return ok || fault_oom(fault);
-}
-
-/* ---- groups */
-
-typedef struct Hash2 {
-  uint64_t a, b; /* 128 bits: a collision would merge choices that differ */
-} Hash2;
-
-typedef struct Columns {
-  const Presolve *p;
-  Hash2 *hash; /* per variable: of the column so far, order-independent */
-} Columns;
-
-static void touch(Columns *columns, Var var, uint64_t container, double coef) {
-  uint64_t bits;
-  memcpy(&bits, &coef, sizeof bits);
-  uint64_t h = mix(container ^ mix(bits + UINT64_C(0x9E3779B97F4A7C15)));
-  columns->hash[var].a += h;
-  columns->hash[var].b += mix(h ^ UINT64_C(0xD6E8FEB86659FD93));
-}
-
-static void touch_span(Columns *columns, const Term *terms, size_t count, uint64_t container) {
-  uint64_t mixed = mix(container);
-  for (size_t i = 0; i < count; i++) touch(columns, terms[i].var, mixed, terms[i].coef);
-}
-
-/* Containers are numbered: each requirement, clique, definition, item, guard and goal is one. */
-static void touch_all(Columns *columns) {
-  const Presolve *p = columns->p;
-  const Model *model = p->model;
-  uint64_t id = 1;
-  for (size_t i = 0; i < model->nreqs; i++, id++) {
-    const Requirement *req = &model->reqs[i];
-    if (!p->dropped[i]) touch_span(columns, model->terms + req->span.start, req->span.count, id);
-  }
-  for (size_t i = 0; i < p->nspans; i++, id++) {
-    touch_span(columns, p->cliques + p->clique_spans[i].start, p->clique_spans[i].count, id);
-  }
-  for (size_t i = 0; i < model->ndefs; i++, id += 2) {
-    const Definition *def = &model->defs[i];
-    if (!p->live[i]) continue;
-    touch_span(columns, model->terms + def->span.start, def->span.count, id);
-    if (def->kind == DEF_PRODUCT) touch(columns, lit_var(def->lit), mix(id + 1), def->lit & 1);
-    for (uint32_t k = 0; k < def->nitems; k++, id += 2) {
-      const Item *item = &model->items[def->first_item + k];
-      touch_span(columns, model->terms + item->span.start, item->span.count, id + 2);
-      touch(columns, lit_var(item->guard), mix(id + 3), item->guard & 1);
-    }
-  }
-  for (size_t i = 0; i < model->ngoals; i++, id++) {
-    touch_span(columns, model->goals[i].lin.terms, model->goals[i].lin.count, id);
-  }
-}
-
-/* What reads a tally reads its members, all alike. */
-static void share_tallies(Columns *columns) {
-  const Model *model = columns->p->model;
-  for (size_t t = 0; t < model->ntallies; t++) {
-    const Tally *tally = &model->tallies[t];
-    const int32_t *members = tally_members(model, tally);
-    for (int32_t v = 0; v < tally->count; v++) {
-      Hash2 of = columns->hash[tally->first + v];
-      if (of.a == 0 && of.b == 0) continue; /* nothing that is left reads it */
-      for (int32_t m = 0; m < tally->size; m++) {
-        Hash2 *own = &columns->hash[model->choices[members[m]].first + v];
-        own->a += of.a;
-        own->b += of.b;
-      }
-    }
-  }
-}
-
-/* What identifies a choice: its values' columns in order; a fixed value's column does not matter.
- */
-static Hash2 choice_hash(const Columns *columns, const Choice *choice) {
-  const Presolve *p = columns->p;
-  Hash2 h = {mix((uint64_t)choice->count), 1};
-  for (int32_t v = 0; v < choice->count; v++) {
-    Var var = choice->first + v;
-    Hash2 own = columns->hash[var];
-    if (p->hi[var] < 0.5) own = (Hash2){3, 5};
-    if (p->lo[var] > 0.5) own = (Hash2){7, 11};
-    h.a = mix(h.a ^ own.a) + own.b;
-    h.b = mix(h.b + own.b) ^ own.a;
-  }
-  return h;
-}
-
-static int by_leader(const void *a, const void *b) {
-  const Share *x = a, *y = b;
-  return (x->leader > y->leader) - (x->leader < y->leader);
-}
-
-static bool find_shares(Presolve *p) {
-  const Model *model = p->model;
-  p->shares = malloc((model->nmembers + 1) * sizeof *p->shares);
-  p->share_start = malloc((model->ntallies + 1) * sizeof *p->share_start);
-  if (!p->shares || !p->share_start) return false;
-  size_t n = 0;
-  for (size_t t = 0; t < model->ntallies; t++) {
-    const Tally *tally = &model->tallies[t];
-    const int32_t *members = tally_members(model, tally);
-    Share *shares = p->shares + n;
-    p->share_start[t] = n;
-    for (int32_t m = 0; m < tally->size; m++) {
-      int32_t leader = p->leader[members[m]];
-      shares[m] = (Share){leader, 1, leader == members[m]};
-    }
-    qsort(shares, (size_t)tally->size, sizeof *shares, by_leader);
-    size_t kept = 0;
-    for (int32_t m = 1; m < tally->size; m++) {
-      if (shares[m].leader == shares[kept].leader) {
-        shares[kept].count++;
-        shares[kept].leads |= shares[m].leads;
-      } else {
-        shares[++kept] = shares[m];
-      }
-    }
-    n += kept + 1;
-  }
-  p->share_start[model->ntallies] = n;
-  return true;
-}
-
-bool presolve_groups(Presolve *p, Fault *fault) {
-  const Model *model = p->model;
-  size_t size = 16;
-  while (size < 2 * model->nchoices) size *= 2;
-  Columns columns = {p, calloc(model->nvars, sizeof *columns.hash)};
-  Hash2 *keys = calloc(model->nchoices + 1, sizeof *keys);
-  uint32_t *table = calloc(size, sizeof *table);
-  bool ok = columns.hash && keys && table;
-  if (ok) {
-    touch_all(&columns);
-    share_tallies(&columns);
-  }
-  for (size_t i = 0; ok && i < model->nchoices; i++) {
-    keys[i] = choice_hash(&columns, &model->choices[i]);
-    size_t at = keys[i].a & (size - 1);
-    while (table[at] &&
-           (keys[table[at] - 1].a != keys[i].a || keys[table[at] - 1].b != keys[i].b)) {
-      at = (at + 1) & (size - 1);
-    }
-    if (!table[at]) table[at] = (uint32_t)i + 1;
-    p->leader[i] = (int32_t)table[at] - 1;
-  }
-  free(columns.hash);
-  free(keys);
-  free(table);
-  ok = ok && find_shares(p);
   return ok || fault_oom(fault);
 }

@@ -39,6 +39,7 @@ void model_destroy(Model *model) {
   free(model->members);
   free(model->chosen);
   map_finish(&model->known_tallies);
+  free(model->numbers);
   free(model->starts);
   free(model->terms);
   free(model->reqs);
@@ -69,6 +70,13 @@ static bool reserve_vars(Model *model, size_t count) {
 
 Var model_new_var(Model *model, VarKind kind, double lo, double hi, int grid, int32_t owner) {
   if (!reserve_vars(model, 1)) return VAR_ONE;
+  if (kind == VAR_INTEGER || kind == VAR_REAL) {
+    if (!array_grow(model->numbers, model->numbers_capacity, model->nnumbers + 1)) {
+      model_fail(model, FAULT_NOMEM, NULL);
+      return VAR_ONE;
+    }
+    model->numbers[model->nnumbers++] = (Var)model->nvars;
+  }
   model->vars[model->nvars] = (VarInfo){lo, hi, owner, (uint8_t)kind, grid == 0, (int8_t)grid};
   return (Var)model->nvars++;
 }
@@ -292,7 +300,7 @@ static void post(Model *model, ModelSense sense, double bound, double noise, int
   }
   double lo, hi;
   const Lin *from = &model->scratch;
-  span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
+  span_bounds(model, from->terms, from->count, NULL, &lo, &hi);
   bool integral = terms_integral(model, from->terms, from->count);
   noise = fmax(noise, model_noise(model, from, integral, bound, lo, hi));
   if (holds_always(sense, bound, lo, hi, noise)) return;
@@ -392,7 +400,7 @@ void model_goal(Model *model, int level, bool maximize, const Lin *lin) {
   }
   lin_normalize(sum);
   double lo, hi;
-  span_bounds(model, sum->terms, sum->count, NULL, NULL, &lo, &hi);
+  span_bounds(model, sum->terms, sum->count, NULL, &lo, &hi);
   bool integral = terms_integral(model, sum->terms, sum->count);
   model->goals[at].noise = model_noise(model, sum, integral, 0, lo, hi);
   if (!isfinite(model->goals[at].noise)) {

@@ -9,118 +9,12 @@
 
 #include "solver/presolve.h"
 
-/* Variables without a column: their value is known, or another member's column counts them. */
-enum { FIXED = -1, COUNTED = -2 };
-
 typedef struct Builder {
   Net *net;
   const Model *model;
   const Presolve *p;
   Lin lin; /* the expression being translated */
 } Builder;
-
-/* ---- columns */
-
-static bool alloc_columns(Net *net, size_t ncols, size_t nvars) {
-  net->lo = malloc((ncols + 1) * sizeof *net->lo);
-  net->hi = malloc((ncols + 1) * sizeof *net->hi);
-  net->integer = calloc(ncols + 1, 1);
-  net->group = malloc((ncols + 1) * sizeof *net->group);
-  net->def = malloc((ncols + 1) * sizeof *net->def);
-  net->var = malloc((ncols + 1) * sizeof *net->var);
-  net->column = malloc(nvars * sizeof *net->column);
-  net->fixed = malloc(nvars * sizeof *net->fixed);
-  return net->lo && net->hi && net->integer && net->group && net->def && net->var && net->column &&
-         net->fixed;
-}
-
-static int32_t add_column(Builder *b, Var var, double hi, int32_t group) {
-  Net *net = b->net;
-  int32_t c = net->ncols++;
-  net->lo[c] = b->p->lo[var];
-  net->hi[c] = hi;
-  net->integer[c] = b->model->vars[var].integral;
-  net->group[c] = group;
-  net->def[c] = -1;
-  net->var[c] = var;
-  net->column[var] = c;
-  return c;
-}
-
-static bool is_fixed(const Builder *b, Var var) {
-  return b->p->lo[var] == b->p->hi[var] && presolve_foldable(b->model, var);
-}
-
-/* Groups: members by counting sort on the leader, then a column per value that is left. */
-static bool add_groups(Builder *b) {
-  const Model *model = b->model;
-  Net *net = b->net;
-  size_t n = model->nchoices;
-  int32_t *index = malloc((n + 1) * sizeof *index);
-  net->groups = calloc(n + 1, sizeof *net->groups);
-  net->members = malloc((n + 1) * sizeof *net->members);
-  if (!index || !net->groups || !net->members) {
-    free(index);
-    return false;
-  }
-  for (size_t i = 0; i < n; i++) {
-    int32_t leader = b->p->leader[i];
-    if (leader == (int32_t)i) index[i] = net->ngroups++;
-    index[i] = index[leader];
-    net->groups[index[i]].size++;
-  }
-  size_t at = 0;
-  for (int32_t g = 0; g < net->ngroups; g++) {
-    net->groups[g].first_member = at;
-    at += (size_t)net->groups[g].size;
-    net->groups[g].size = 0;
-  }
-  for (size_t i = 0; i < n; i++) {
-    NetGroup *group = &net->groups[index[i]];
-    net->members[group->first_member + (size_t)group->size++] = (int32_t)i;
-  }
-  free(index);
-  for (int32_t g = 0; g < net->ngroups; g++) {
-    NetGroup *group = &net->groups[g];
-    const Choice *choice = &model->choices[net->members[group->first_member]];
-    group->first = net->ncols;
-    for (int32_t v = 0; v < choice->count; v++) {
-      if (!is_fixed(b, choice->first + v)) add_column(b, choice->first + v, group->size, g);
-    }
-    group->count = net->ncols - group->first;
-  }
-  return true;
-}
-
-static bool add_columns(Builder *b) {
-  const Model *model = b->model;
-  Net *net = b->net;
-  size_t ncols = 0;
-  for (size_t i = 1; i < model->nvars; i++) {
-    const VarInfo *info = &model->vars[i];
-    if (info->kind == VAR_VALUE && b->p->leader[info->owner] != info->owner) continue;
-    if (info->kind == VAR_TALLY) continue;
-    ncols += !is_fixed(b, (Var)i);
-  }
-  if (ncols > INT32_MAX / 2 || !alloc_columns(net, ncols, model->nvars)) return false;
-  for (size_t i = 0; i < model->nvars; i++) {
-    net->column[i] = is_fixed(b, (Var)i) ? FIXED : COUNTED;
-    net->fixed[i] = b->p->lo[i];
-  }
-  if (!add_groups(b)) return false;
-  for (size_t i = 1; i < model->nvars; i++) {
-    const VarInfo *info = &model->vars[i];
-    if ((info->kind == VAR_INTEGER || info->kind == VAR_REAL) && !is_fixed(b, (Var)i)) {
-      add_column(b, (Var)i, b->p->hi[i], -1);
-    }
-  }
-  net->nprimary = net->ncols;
-  for (size_t i = 0; i < model->ndefs; i++) {
-    Var var = model->defs[i].var;
-    if (b->p->live[i] && !is_fixed(b, var)) add_column(b, var, b->p->hi[var], -1);
-  }
-  return true;
-}
 
 /* ---- expressions */
 
@@ -180,13 +74,13 @@ static void sort_columns(Lin *lin) {
   for (size_t i = 0; i < lin->count; i++) lin->terms[i].var--;
 }
 
-/* `count` variables like this one; `leads`: whoever counts them is it. */
+/* `count` variables like this one; `leads`: it is the one with the column. */
 static void translate_var(Builder *b, Var var, double coef, double count, bool leads) {
-  int32_t c = b->net->column[var];
-  if (c == FIXED) {
-    b->lin.constant += count * coef * b->p->lo[var];
-  } else if (c >= 0 && leads) {
-    lin_add_column(&b->lin, c, coef);
+  double value;
+  if (presolve_fixed(b->p, var, &value)) {
+    b->lin.constant += count * coef * value;
+  } else if (leads && b->net->column[var] >= 0) {
+    lin_add_column(&b->lin, b->net->column[var], coef);
   }
 }
 
@@ -207,11 +101,13 @@ static bool translate(Builder *b, const Term *terms, size_t count, double consta
   lin->count = 0;
   lin->constant = sign * constant;
   for (size_t i = 0; i < count; i++) {
+    const VarInfo *info = &b->model->vars[terms[i].var];
     double coef = sign * terms[i].coef;
-    if (b->model->vars[terms[i].var].kind == VAR_TALLY) {
+    if (info->kind == VAR_TALLY) {
       translate_tally(b, terms[i].var, coef);
     } else {
-      translate_var(b, terms[i].var, coef, 1, true);
+      bool leads = info->kind != VAR_VALUE || b->p->leader[info->owner] == info->owner;
+      translate_var(b, terms[i].var, coef, 1, leads);
     }
   }
   sort_columns(lin);
@@ -226,9 +122,9 @@ static int32_t translate_expr(Builder *b, Span span, double constant, OwnerKind 
 
 static Guard guard_of(const Builder *b, Lit lit, bool *out_false) {
   Var var = lit_var(lit);
+  double value;
   *out_false = false;
-  if (lit == LIT_TRUE || lit == LIT_FALSE || is_fixed(b, var)) {
-    double value = var == VAR_ONE ? 1 : b->p->lo[var];
+  if (presolve_fixed(b->p, var, &value)) {
     *out_false = (value > 0.5) == lit_negative(lit);
     return (Guard){.column = -1};
   }
@@ -291,7 +187,7 @@ static bool add_le(Builder *b, const Definition *def, int32_t column) {
   const Term *terms = model->terms + def->span.start;
   if (!translate(b, terms, def->span.count, 0, is_and ? -1 : 1)) return false;
   if (column < 0) { /* its value is known: a requirement */
-    bool holds = b->p->lo[def->var] > 0.5;
+    bool holds = b->p->at.lo[def->var] > 0.5;
     double above = bound + fmax(step, 0); /* less than nothing is the noise, which is the slack */
     return keep_row(b, holds ? -INFINITY : above, holds ? bound : INFINITY, def->noise);
   }
@@ -454,7 +350,8 @@ bool net_add_goal(Net *net, const Term *terms, size_t count, int32_t *out_expr) 
 static bool assemble(Net *net, const Model *model, const Presolve *p) {
   Builder b = {.net = net, .model = model, .p = p};
   net->merged_pairs = p->merged_pairs;
-  bool ok = add_columns(&b) && add_rows(&b) && add_defs(&b) && add_goals(&b) && net_index(net);
+  bool ok =
+      net_add_columns(net, p) && add_rows(&b) && add_defs(&b) && add_goals(&b) && net_index(net);
   lin_finish(&b.lin);
   return ok;
 }
@@ -484,7 +381,8 @@ void net_finish(Net *net) {
   free(net->def);
   free(net->var);
   free(net->column);
-  free(net->fixed);
+  free(net->settled);
+  free(net->settled_at);
   free(net->groups);
   free(net->members);
   free(net->exprs);

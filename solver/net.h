@@ -75,8 +75,11 @@ typedef struct Net {
   int32_t *group;  /* of a column, -1: none */
   int32_t *def;    /* of a column, -1: primary */
   Var *var;        /* the model's variable (of the group's first member) */
-  int32_t *column; /* of a model variable; < 0: fixed (to *fixed), counted elsewhere, or unused */
-  double *fixed;   /* per model variable */
+  int32_t *column; /* of a model variable; < 0: fixed or unused. Of values of choices only those of
+                   ** a group's first member have an entry: it counts for all */
+  Var *settled;    /* primaries without a column that are not 0 … */
+  double *settled_at;
+  size_t nsettled, settled_capacity, settled_at_capacity;
 
   NetGroup *groups;
   int32_t ngroups;

@@ -140,13 +140,10 @@ bool net_expand(const Net *net, const double *columns, double *values, Fault *fa
   double *left = malloc(((size_t)net->ncols + 1) * sizeof *left);
   if (!left) return fault_oom(fault);
   if (net->ncols) memcpy(left, columns, (size_t)net->ncols * sizeof *left);
-  for (size_t i = 0; i < model->nvars; i++) {
-    int32_t c = net->column[i];
-    if (model->vars[i].kind == VAR_VALUE) {
-      values[i] = net->fixed[i] > 0.5; /* a live value is dealt below */
-    } else {
-      values[i] = c < 0 ? net->fixed[i] : columns[c];
-    }
+  memset(values, 0, model->nvars * sizeof *values);
+  for (size_t i = 0; i < net->nsettled; i++) values[net->settled[i]] = net->settled_at[i];
+  for (int32_t c = 0; c < net->nprimary; c++) {
+    if (net->group[c] < 0) values[net->var[c]] = columns[c];
   }
   for (int32_t g = 0; g < net->ngroups; g++) {
     if (net->groups[g].count) deal(net, &net->groups[g], left, values);

@@ -19,7 +19,7 @@ static Var product_of_scratch(Model *model, Lit lit) {
     return lin->terms[0].var;
   }
   double lo, hi;
-  span_bounds(model, lin->terms, lin->count, NULL, NULL, &lo, &hi);
+  span_bounds(model, lin->terms, lin->count, NULL, &lo, &hi);
   Definition def = {.kind = DEF_PRODUCT, .lit = lit, .bound = lin->constant};
   def.noise = noise_of(model, lin, lo, hi);
   int grid = def.noise > 0 ? -1 : terms_grid(model, lin->terms, lin->count, lin->constant);
@@ -110,7 +110,7 @@ Var model_quotient(Model *model, const Lin *lin, int64_t divisor) {
     lin_scale(from, by);
     return product_of_scratch(model, LIT_TRUE);
   }
-  span_bounds(model, from->terms, from->count, NULL, NULL, &lo, &hi);
+  span_bounds(model, from->terms, from->count, NULL, &lo, &hi);
   double a = trunc((lo + from->constant) / by), b = trunc((hi + from->constant) / by);
   if (a == b) {
     from->count = 0;
@@ -144,7 +144,7 @@ static bool add_item(Model *model, const GuardedLin *from, Extreme *e) {
   if (!model_fold(model, &from->lin)) return false;
   if (guard != LIT_TRUE && !assume_in_scratch(model, guard)) return false;
   Item item = {.constant = model->scratch.constant, .guard = guard};
-  span_bounds(model, model->scratch.terms, model->scratch.count, NULL, NULL, &item.lo, &item.hi);
+  span_bounds(model, model->scratch.terms, model->scratch.count, NULL, &item.lo, &item.hi);
   double noise = noise_of(model, &model->scratch, item.lo, item.hi);
   item.lo += item.constant;
   item.hi += item.constant;

@@ -1,5 +1,5 @@
 /*
-** Presolve, first half: bounds and reach. The second half (cliques, groups) is in merge.c.
+** Presolve, first half: bounds and reach. The second half is in merge.c and groups.c.
 */
 #include "solver/presolve.h"
 
@@ -13,28 +13,44 @@ enum { SWEEPS = 3, LONG_ROW = 16 };
 /* Bounds are moved only by more than rounding explains. */
 static double slack_of(double value) { return 1e-9 + 1e-11 * fabs(value); }
 
+static void start_number(Presolve *p, Var var) {
+  p->at.mark[var] = MARK_NUMBER;
+  p->at.lo[var] = p->model->vars[var].lo;
+  p->at.hi[var] = p->model->vars[var].hi;
+}
+
+static void start_bounds(Presolve *p) {
+  const Model *model = p->model;
+  memset(p->at.mark, MARK_OPEN, model->nvars);
+  start_number(p, VAR_ONE);
+  for (size_t i = 0; i < model->nnumbers; i++) start_number(p, model->numbers[i]);
+  for (size_t i = 0; i < model->ndefs; i++) start_number(p, model->defs[i].var);
+  for (size_t i = 0; i < model->nchoices; i++) {
+    if (model->choices[i].count == 1) p->at.mark[model->choices[i].first] = MARK_SURE;
+  }
+}
+
 bool presolve_init(Presolve *p, const Model *model, const uint8_t *skip, Fault *fault) {
   *p = (Presolve){.model = model, .skip = skip};
-  p->lo = malloc(model->nvars * sizeof *p->lo);
-  p->hi = malloc(model->nvars * sizeof *p->hi);
+  p->at.mark = malloc(model->nvars);
+  p->at.lo = malloc(model->nvars * sizeof *p->at.lo);
+  p->at.hi = malloc(model->nvars * sizeof *p->at.hi);
   p->dropped = calloc(model->nreqs + 1, 1);
   p->live = calloc(model->ndefs + 1, 1);
   p->leader = malloc((model->nchoices + 1) * sizeof *p->leader);
-  if (!p->lo || !p->hi || !p->dropped || !p->live || !p->leader) {
+  if (!p->at.mark || !p->at.lo || !p->at.hi || !p->dropped || !p->live || !p->leader) {
     presolve_finish(p);
     return fault_oom(fault);
   }
-  for (size_t i = 0; i < model->nvars; i++) {
-    p->lo[i] = model->vars[i].lo;
-    p->hi[i] = model->vars[i].hi;
-  }
+  start_bounds(p);
   for (size_t i = 0; skip && i < model->nreqs; i++) p->dropped[i] = skip[model->reqs[i].tag];
   return true;
 }
 
 void presolve_finish(Presolve *p) {
-  free(p->lo);
-  free(p->hi);
+  free(p->at.mark);
+  free(p->at.lo);
+  free(p->at.hi);
   free(p->dropped);
   free(p->live);
   free(p->cliques);
@@ -52,15 +68,36 @@ bool presolve_foldable(const Model *model, Var var) {
   return kind == DEF_AND || kind == DEF_LE;
 }
 
+bool presolve_fixed(const Presolve *p, Var var, double *out_value) {
+  *out_value = var_lo(&p->at, var);
+  return *out_value == var_hi(&p->at, var) && presolve_foldable(p->model, var);
+}
+
 /* ---- bounds */
+
+/* A value of a choice is at most / at least a whole number. */
+static bool set_mark(Presolve *p, Var var, bool upper, double value) {
+  uint8_t *mark = &p->at.mark[var];
+  Mark to = upper ? MARK_OUT : MARK_SURE;
+  if (upper ? value >= 1 : value <= 0) return false;
+  if (value < 0 || value > 1) p->infeasible = true;
+  if (*mark == to) return false;
+  if (*mark != MARK_OPEN) {
+    p->infeasible = true;
+    return true;
+  }
+  *mark = (uint8_t)to;
+  return true;
+}
 
 /* Move one bound; `noise`: how far the value may be off. Returns whether it moved by more than
 ** rounding. */
 static bool set_bound(Presolve *p, Var var, bool upper, double value, double noise) {
   const VarInfo *info = &p->model->vars[var];
-  double *lo = &p->lo[var], *hi = &p->hi[var];
+  double *lo = &p->at.lo[var], *hi = &p->at.hi[var];
   double slack = slack_of(value) + noise;
   if (info->integral) value = upper ? floor(value + slack) : ceil(value - slack);
+  if (p->at.mark[var] != MARK_NUMBER) return set_mark(p, var, upper, value);
   if (upper ? value >= *hi - (info->integral ? 0 : slack)
             : value <= *lo + (info->integral ? 0 : slack)) {
     return false;
@@ -76,28 +113,24 @@ static bool set_bound(Presolve *p, Var var, bool upper, double value, double noi
 
 /* A value that became certain excludes the others; the last one left is certain. */
 static bool settle_choice(Presolve *p, const Choice *choice) {
-  int left = 0;
-  Var sure = -1, last = -1;
+  uint8_t *mark = p->at.mark + choice->first;
+  int32_t left = 0, sure = -1, last = -1;
   for (int32_t v = 0; v < choice->count; v++) {
-    Var var = choice->first + v;
-    if (p->hi[var] < 0.5) continue;
+    if (mark[v] == MARK_OUT) continue;
     left++;
-    last = var;
-    if (p->lo[var] > 0.5) {
-      if (sure >= 0) p->infeasible = true;
-      sure = var;
-    }
+    last = v;
+    if (mark[v] != MARK_SURE) continue;
+    if (sure >= 0) p->infeasible = true;
+    sure = v;
   }
   if (left == 0) {
     p->infeasible = true;
     return false;
   }
   if (left == 1) sure = last;
-  if (sure < 0 || (left == 1 && p->lo[sure] > 0.5)) return false;
-  for (int32_t v = 0; v < choice->count; v++) {
-    Var var = choice->first + v;
-    p->lo[var] = p->hi[var] = var == sure;
-  }
+  if (sure < 0 || (left == 1 && mark[sure] == MARK_SURE)) return false;
+  memset(mark, MARK_OUT, (size_t)choice->count);
+  mark[sure] = MARK_SURE;
   return true;
 }
 
@@ -111,8 +144,9 @@ static double run_least(const Presolve *p, const Term *terms, size_t count, doub
   for (; n < count && model->vars[terms[n].var].kind == VAR_VALUE &&
          model->vars[terms[n].var].owner == owner;
        n++) {
-    if (p->lo[terms[n].var] > 0.5) sure = sign * terms[n].coef;
-    if (p->hi[terms[n].var] > 0.5) least = fmin(least, sign * terms[n].coef);
+    Mark mark = (Mark)p->at.mark[terms[n].var];
+    if (mark == MARK_SURE) sure = sign * terms[n].coef;
+    if (mark != MARK_OUT) least = fmin(least, sign * terms[n].coef);
   }
   *out_count = n;
   if (n < (size_t)model->choices[owner].count) least = fmin(least, 0);
@@ -128,7 +162,7 @@ static void settle_members(Presolve *p, Var var, bool all) {
   for (int32_t m = 0; m < tally->size; m++) {
     set_bound(p, model->choices[members[m]].first + (var - tally->first), !all, all, 0);
   }
-  if (!all) p->hi[var] = 0;
+  if (!all) p->at.mark[var] = MARK_OUT;
 }
 
 /* sign * terms <= bound, all of them of one tally, of whose choices each contributes at least
@@ -138,7 +172,8 @@ static bool tighten_tally(Presolve *p, const Term *terms, size_t count, double s
   double others = each * (p->model->vars[terms[0].var].hi - 1);
   bool changed = false;
   for (size_t i = 0; i < count; i++) {
-    if (p->hi[terms[i].var] < 0.5 || sign * terms[i].coef <= bound - others) continue;
+    bool out = p->at.mark[terms[i].var] == MARK_OUT;
+    if (out || sign * terms[i].coef <= bound - others) continue;
     settle_members(p, terms[i].var, false);
     changed = true;
   }
@@ -150,7 +185,7 @@ static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sig
                         double noise) {
   const Model *model = p->model;
   double lo, hi;
-  span_bounds(model, terms, count, p->lo, p->hi, &lo, &hi);
+  span_bounds(model, terms, count, &p->at, &lo, &hi);
   double least = sign > 0 ? lo : -hi;
   double slack = slack_of(bound) + 2 * noise;
   if (least > bound + 1e-6 * (1 + fabs(bound)) + 2 * noise) p->infeasible = true;
@@ -162,9 +197,9 @@ static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sig
       size_t n;
       double rest = bound - (least - run_least(p, terms + i, count - i, sign, &n));
       for (size_t end = i + n; i < end; i++) {
-        if (p->hi[terms[i].var] > 0.5 && p->lo[terms[i].var] < 0.5 &&
-            sign * terms[i].coef > rest + slack) {
-          p->hi[terms[i].var] = 0;
+        uint8_t *mark = &p->at.mark[terms[i].var];
+        if (*mark == MARK_OPEN && sign * terms[i].coef > rest + slack) {
+          *mark = MARK_OUT;
           changed = true;
         }
       }
@@ -172,14 +207,14 @@ static bool tighten_row(Presolve *p, const Term *terms, size_t count, double sig
     }
     if (model->vars[var].kind == VAR_TALLY) {
       double each, most;
-      size_t n = tally_span(model, terms + i, count - i, p->hi, &each, &most);
+      size_t n = tally_span(model, terms + i, count - i, &p->at, &each, &most);
       if (sign < 0) each = -most;
       double rest = bound - (least - each * model->vars[var].hi);
       changed |= tighten_tally(p, terms + i, n, sign, rest + slack, each);
       i += n;
       continue;
     }
-    double own = coef * (coef > 0 ? p->lo[var] : p->hi[var]);
+    double own = coef * (coef > 0 ? p->at.lo[var] : p->at.hi[var]);
     changed |= set_bound(p, var, coef > 0, (bound - (least - own)) / coef, 2 * noise / fabs(coef));
     i++;
   }
@@ -238,9 +273,8 @@ static bool unit_rows(Presolve *p) {
     } else {
       changed |= set_bound(p, term->var, upper, value, noise);
     }
-    if (presolve_foldable(model, term->var) && p->lo[term->var] == p->hi[term->var]) {
-      p->dropped[i] = 1;
-    }
+    double fixed_to;
+    if (presolve_fixed(p, term->var, &fixed_to)) p->dropped[i] = 1;
   }
   for (size_t i = 0; i < model->nchoices; i++) changed |= settle_choice(p, &model->choices[i]);
   return changed;
@@ -288,7 +322,7 @@ void presolve_live(Presolve *p) {
     const Definition *def = &model->defs[i];
     /* A bound moved on a definition is a requirement on what it reads. */
     const VarInfo *info = &model->vars[def->var];
-    if (p->lo[def->var] > info->lo || p->hi[def->var] < info->hi) p->live[i] = 1;
+    if (p->at.lo[def->var] > info->lo || p->at.hi[def->var] < info->hi) p->live[i] = 1;
     if (!p->live[i]) continue;
     mark_terms(p, def->span);
     if (def->kind == DEF_PRODUCT) mark_lit(p, def->lit);

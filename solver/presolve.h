@@ -4,7 +4,7 @@
 #ifndef TENFOLD_SOLVER_PRESOLVE_H
 #define TENFOLD_SOLVER_PRESOLVE_H
 
-#include "solver/store.h"
+#include "solver/net.h"
 
 /* A group some of whose choices a tally counts. Another tally may count the others: whoever reads
 ** the one reads the other alike, so that the leader's stands for both. */
@@ -17,7 +17,7 @@ typedef struct Presolve {
   const Model *model;
   const uint8_t *skip; /* by tag, NULL: none */
   bool infeasible;
-  double *lo, *hi;  /* per variable */
+  VarBounds at;     /* per variable */
   uint8_t *dropped; /* per requirement: implied by the rest */
   uint8_t *live;    /* per definition: something reads it */
   Term *cliques;    /* at-most-one rows that replace pairs; coefficients 1 */
@@ -33,6 +33,16 @@ typedef struct Presolve {
 /* A variable that may be replaced by its value once its bounds meet. A derived number may not: its
 ** definition would be lost; a derived literal turns into a requirement. */
 bool presolve_foldable(const Model *model, Var var);
+/* It has one, and may be replaced by it: *out_value. */
+bool presolve_fixed(const Presolve *p, Var var, double *out_value);
+
+static inline uint64_t presolve_mix(uint64_t h) {
+  h ^= h >> 33;
+  h *= UINT64_C(0xff51afd7ed558ccd);
+  h ^= h >> 33;
+  h *= UINT64_C(0xc4ceb9fe1a85ec53);
+  return h ^ (h >> 33);
+}
 
 bool presolve_init(Presolve *p, const Model *model, const uint8_t *skip, Fault *fault);
 void presolve_finish(Presolve *p);
@@ -46,5 +56,8 @@ bool presolve_cliques(Presolve *p, Fault *fault);
 /* Choices with equal columns, value by value; tallies as shares of such groups. Linear in the size
 ** of the model. */
 bool presolve_groups(Presolve *p, Fault *fault);
+
+/* The network's columns, groups and settled primaries (columns.c). False when out of memory. */
+bool net_add_columns(Net *net, const Presolve *p);
 
 #endif

@@ -86,23 +86,23 @@ static bool list_digits(Settle *s, const Presolve *p, double most) {
     const Choice *choice = &model->choices[i];
     Digit digit = {.first = choice->first, .choice = choice, .left = s->lefts + nlefts};
     for (int32_t v = 0; v < choice->count; v++) {
-      if (p->hi[choice->first + v] > 0.5) digit.left[digit.count++] = v;
+      if (p->at.mark[choice->first + v] != MARK_OUT) digit.left[digit.count++] = v;
     }
     nlefts += (size_t)digit.count;
     s->digits[s->ndigits++] = digit;
     count *= digit.count;
     if (count > most) return false;
   }
-  for (size_t i = 1; i < model->nvars; i++) {
-    if (model->vars[i].kind != VAR_INTEGER && model->vars[i].kind != VAR_REAL) continue;
-    double lo = p->lo[i], hi = p->hi[i];
-    if (lo != hi && model->vars[i].kind == VAR_REAL) return false;
+  for (size_t n = 0; n < model->nnumbers; n++) {
+    Var var = model->numbers[n];
+    double lo = p->at.lo[var], hi = p->at.hi[var];
+    if (lo != hi && model->vars[var].kind == VAR_REAL) return false;
     count *= hi - lo + 1;
     if (count > most) return false;
     s->digits[s->ndigits++] =
-        (Digit){.first = (Var)i, .from = lo, .start = NAN, .count = (int32_t)(hi - lo) + 1};
+        (Digit){.first = var, .from = lo, .start = NAN, .count = (int32_t)(hi - lo) + 1};
     for (size_t k = 0; k < model->nstarts; k++) {
-      if (model->starts[k].var == (Var)i) s->digits[s->ndigits - 1].start = model->starts[k].value;
+      if (model->starts[k].var == var) s->digits[s->ndigits - 1].start = model->starts[k].value;
     }
   }
   return true;

@@ -110,6 +110,8 @@ struct Model {
   Map known_tallies; /* by their members */
   int32_t *chosen;   /* scratch of tally_evaluate(), per choice */
   size_t chosen_capacity;
+  Var *numbers; /* to decide: all that are no choices */
+  size_t nnumbers, numbers_capacity;
   NumberStart *starts;
   size_t nstarts, starts_capacity;
   Term *terms;
@@ -168,10 +170,28 @@ Var model_intern(Model *model, Definition def, size_t terms, size_t items, doubl
                  int grid);
 bool model_same_span(const Model *model, Span a, Span b);
 
-/* Bounds of sorted terms, aware that exactly one value of a choice is true. lo and hi may be NULL:
-** the variables' own. Else arrays over variables. */
-void span_bounds(const Model *model, const Term *terms, size_t count, const double *lo,
-                 const double *hi, double *out_lo, double *out_hi);
+/* Bounds while conclusions are drawn. Values of choices, which are nearly all variables, and of
+** tallies need a byte each; of `lo` and `hi` nothing but the others' is ever touched, and memory
+*that
+** is not touched costs nothing. */
+typedef enum Mark { MARK_OPEN, MARK_OUT, MARK_SURE, MARK_NUMBER } Mark;
+
+typedef struct VarBounds {
+  uint8_t *mark; /* OUT: 0 for sure, SURE: a value that is 1; NUMBER: see lo, hi */
+  double *lo, *hi;
+} VarBounds;
+
+static inline double var_lo(const VarBounds *bounds, Var var) {
+  return bounds->mark[var] == MARK_NUMBER ? bounds->lo[var] : bounds->mark[var] == MARK_SURE;
+}
+static inline double var_hi(const VarBounds *bounds, Var var) {
+  return bounds->mark[var] == MARK_NUMBER ? bounds->hi[var] : bounds->mark[var] != MARK_OUT;
+}
+
+/* Bounds of sorted terms, aware that exactly one value of a choice is true. `bounds` may be NULL:
+** the variables' own. */
+void span_bounds(const Model *model, const Term *terms, size_t count, const VarBounds *bounds,
+                 double *out_lo, double *out_hi);
 /* k: the value is a multiple of 2^-k, at least 0; -1 when it is of none (or of one finer than
  *2^-20).
  ** Then the same of constant + terms. */
@@ -195,9 +215,8 @@ bool tally_spell(Model *model);
 /* All of them, from the choices. */
 void tally_evaluate(const Model *model, double *values);
 /* Sorted terms of which the first is of a tally: what each of its choices contributes, at least and
-** at most, where values with hi < 0.5 (NULL: none) are excluded. Returns how many terms are of the
-** tally. */
-size_t tally_span(const Model *model, const Term *terms, size_t count, const double *hi,
+** at most, given which values are out. Returns how many terms are of the tally. */
+size_t tally_span(const Model *model, const Term *terms, size_t count, const VarBounds *bounds,
                   double *out_least, double *out_most);
 
 static inline bool lit_value(Lit lit, const double *values) {

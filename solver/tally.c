@@ -135,13 +135,13 @@ void tally_evaluate(const Model *model, double *values) {
   }
 }
 
-size_t tally_span(const Model *model, const Term *terms, size_t count, const double *hi,
+size_t tally_span(const Model *model, const Term *terms, size_t count, const VarBounds *bounds,
                   double *out_least, double *out_most) {
   const Tally *tally = &model->tallies[model->vars[terms[0].var].owner];
   double least = INFINITY, most = -INFINITY;
   size_t n = 0;
   for (; n < count && terms[n].var < tally->first + tally->count; n++) {
-    if (hi && hi[terms[n].var] < 0.5) continue;
+    if (bounds && bounds->mark[terms[n].var] == MARK_OUT) continue;
     least = fmin(least, terms[n].coef);
     most = fmax(most, terms[n].coef);
   }
