@@ -90,6 +90,7 @@ static bool read_segments(ElfFile *elf, uint64_t offset, size_t count, Fault *fa
                             .flags = head.p_flags,
                             .addr = head.p_vaddr,
                             .memory_size = head.p_memsz,
+                            .align = head.p_align,
                             .offset = head.p_offset,
                             .size = head.p_filesz};
     if (head.p_vaddr + head.p_memsz < head.p_vaddr) {

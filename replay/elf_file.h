@@ -31,7 +31,7 @@ typedef struct ElfSection {
 
 typedef struct ElfSegment {
   uint32_t type, flags; /* PT_*, PF_* */
-  uint64_t addr, memory_size;
+  uint64_t addr, memory_size, align;
   uint64_t offset, size; /* in the file */
 } ElfSegment;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "replay/dwarf_location.h"
+#include "replay/value_inner.h"
 
 const char *value_state_text(ValueState state) {
   static const char *const texts[] = {
@@ -16,6 +17,7 @@ const char *value_state_text(ValueState state) {
       [VALUE_INCOMPLETE] = "incomplete type",
       [VALUE_NO_ADDRESS] = "it has no address",
       [VALUE_DIVISION] = "division by 0",
+      [VALUE_NOT_STORED] = "not stored yet",
       [VALUE_UNKNOWN] = "not understood",
   };
   return texts[state];
@@ -37,7 +39,7 @@ bool value_variable(const ValueSource *source, uint64_t die, Arena *arena, Value
   ValueState state;
   if (!dwarf_locate(&context, die, location, &state)) return false;
   if (state != VALUE_KNOWN || out->state == VALUE_KNOWN) out->state = state;
-  return true;
+  return value_entered(source, die, arena, out, fault);
 }
 
 static bool with_piece(const ValueSource *source, const DwarfType *type, const Piece *piece,

@@ -24,6 +24,7 @@ struct ValueSource {
   uint64_t bias;      /* of that module: addresses of the process less those of the file */
   uint64_t pc;        /* in the process */
   bool returned;      /* the frame has called another one: pc is where that will return to */
+  bool entered;       /* pc is the first instruction of its function: nothing of that has run */
   void *ctx;
   bool (*read)(void *ctx, uint64_t addr, void *out, size_t size);
   /* The lowest `size` bytes of a register, numbered as in DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8
@@ -53,6 +54,7 @@ typedef enum ValueState {
   VALUE_INCOMPLETE, /* of a type that is only declared */
   VALUE_NO_ADDRESS, /* asked for the address of what is in a register */
   VALUE_DIVISION,   /* divided by 0 */
+  VALUE_NOT_STORED, /* at the first instruction: its place in the frame is not written yet */
   VALUE_UNKNOWN     /* debug information that is broken, or of a kind not understood here */
 } ValueState;
 

@@ -45,6 +45,10 @@ bool value_add_enumerator(const DwarfType *plain, const Number *number, Text *ou
 /* "add", "add+4": what is at an address of code. False: nothing known. */
 bool value_add_symbol(const ValueSource *source, uint64_t addr, Text *out);
 
+/* ---- value_entry.c: a variable whose place is not written yet becomes what it is instead. */
+bool value_entered(const ValueSource *source, uint64_t die, Arena *arena, Value *value,
+                   Fault *fault);
+
 static inline size_t style_elements(const ValueStyle *style) {
   return style && style->elements ? style->elements : 200;
 }

@@ -8,5 +8,6 @@
 
 void omni_record(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void omni_verify(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void omni_eval(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 
 #endif

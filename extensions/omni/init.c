@@ -76,7 +76,30 @@ static const VtError verify_errors[] = {
      "nothing that needs replay can be trusted in this recording; make it again"},
     {0}};
 
+static const VtArgument eval_arguments[] = {
+    {"moment", "TEXT", NULL, "as the table omni_eval has it; NULL gives NULL"},
+    {"expr", "TEXT", NULL, "one expression of C"},
+    {"dir", "TEXT", "omni_use()", "folder of the recording"},
+    {0}};
+
+static const VtError eval_errors[] = {
+    {"column n: x", "the expression makes no sense there", "column counts its bytes from 1"},
+    {"several expressions are rows: SELECT value FROM omni_eval(moment, exprs)",
+     "there is a comma in the expression", "ask the table of the same name"},
+    {0}};
+
 static const VtFunction functions[] = {
+    {.name = "omni_eval",
+     .args = "moment, expr [, dir]",
+     .nargs = 2,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "",
+     .doc = "What an expression of C is worth at a moment, in the innermost frame; NULL when that "
+            "is not known (the table of the same name says why).",
+     .arguments = eval_arguments,
+     .errors = eval_errors,
+     .scalar = omni_eval},
     {.name = "omni_record",
      .args = "dir, program, ... [, options]",
      .nargs = -1,
@@ -118,7 +141,9 @@ static const VtTable *const tables[] = {
     &omni_syscalls_table, &omni_io_table,         &omni_stdout_table,  &omni_stderr_table,
     &omni_signals_table,  &omni_processes_table,  &omni_threads_table, &omni_files_table,
     &omni_modules_table,  &omni_maps_table,       &omni_calls_table,   &omni_functions_table,
-    &omni_regs_table,     &omni_mem_table,        &omni_stack_table,
+    &omni_regs_table,     &omni_mem_table,        &omni_stack_table,   &omni_vars_table,
+    &omni_eval_table,     &omni_globals_table,    &omni_types_table,   &omni_params_table,
+    &omni_lines_table,
 };
 
 static int open_state(VtConn *conn, void *state, Fault *fault) {

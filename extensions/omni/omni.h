@@ -69,5 +69,11 @@ extern const VtTable omni_functions_table;
 extern const VtTable omni_regs_table;
 extern const VtTable omni_mem_table;
 extern const VtTable omni_stack_table;
+extern const VtTable omni_vars_table;
+extern const VtTable omni_eval_table;
+extern const VtTable omni_globals_table;
+extern const VtTable omni_types_table;
+extern const VtTable omni_params_table;
+extern const VtTable omni_lines_table;
 
 #endif

@@ -28,7 +28,15 @@ bool serve_functions(Service *service, CellWriter *out, Fault *fault);
 bool serve_registers(Service *service, CellWriter *out, Fault *fault);
 bool serve_memory(Service *service, CellWriter *out, Fault *fault);
 bool serve_stack(Service *service, CellWriter *out, Fault *fault);
+bool serve_variables(Service *service, CellWriter *out, Fault *fault);
+bool serve_expressions(Service *service, CellWriter *out, Fault *fault);
+bool serve_globals(Service *service, CellWriter *out, Fault *fault);
+bool serve_types(Service *service, CellWriter *out, Fault *fault);
+bool serve_parameters(Service *service, CellWriter *out, Fault *fault);
+bool serve_lines(Service *service, CellWriter *out, Fault *fault);
 
+/* Opens the recording that the question begins with, and stands at the moment that follows. */
+bool serve_stand(Service *service, Moment *out_moment, PlayView *out, Fault *fault);
 /* A moment as listing.h puts it. */
 Moment serve_get_moment(Wire *wire);
 

@@ -10,7 +10,7 @@
 #include "base/array.h"
 #include "extensions/omni/serve.h"
 
-static bool stand(Service *service, Moment *out_moment, PlayView *out, Fault *fault) {
+bool serve_stand(Service *service, Moment *out_moment, PlayView *out, Fault *fault) {
   const char *dir = wire_get_text(&service->wire);
   *out_moment = serve_get_moment(&service->wire);
   return !service->wire.failed && played_open(&service->played, dir, fault) &&
@@ -35,7 +35,7 @@ bool serve_registers(Service *service, CellWriter *out, Fault *fault) {
   Moment moment;
   PlayView view;
   struct user_fpregs_struct vectors;
-  if (!stand(service, &moment, &view, fault)) return false;
+  if (!serve_stand(service, &moment, &view, fault)) return false;
   for (size_t i = 0; i < countof(names); i++) {
     uint64_t value;
     memcpy(&value, (const char *)&view.regs + names[i].offset, sizeof value);
@@ -75,7 +75,7 @@ static size_t read_some(Played *played, const PlayView *view, uint64_t addr, uin
 bool serve_memory(Service *service, CellWriter *out, Fault *fault) {
   Moment moment;
   PlayView view;
-  if (!stand(service, &moment, &view, fault)) return false;
+  if (!serve_stand(service, &moment, &view, fault)) return false;
   const uint64_t addr = wire_get_u64(&service->wire), size = wire_get_u64(&service->wire);
   if (!wire_end(&service->wire, fault)) return false;
   uint8_t *bytes = malloc(size + 1);
@@ -149,7 +149,7 @@ bool serve_stack(Service *service, CellWriter *out, Fault *fault) {
   Moment moment;
   PlayView view;
   PlayedFrames frames = {0};
-  bool ok = stand(service, &moment, &view, fault) && wire_end(&service->wire, fault) &&
+  bool ok = serve_stand(service, &moment, &view, fault) && wire_end(&service->wire, fault) &&
             played_frames(&service->played, &view, FRAMES, &frames, fault);
   for (size_t i = 0; ok && i < frames.count; i++) {
     const Frame *frame = &frames.list[i];

@@ -38,10 +38,16 @@ typedef enum WireKind {
   WIRE_CALLS,  /* see ask.h */
   /* With a descriptor of an empty file for cells (cells.h). All begin with text dir; answer:
   ** WIRE_NEWS at once, then u64 rows. `moment` and `terms` are as listing.h puts them. */
-  WIRE_FUNCTIONS, /* terms */
-  WIRE_REGISTERS, /* moment */
-  WIRE_MEMORY,    /* moment, u64 addr, u64 size */
-  WIRE_STACK,     /* moment */
+  WIRE_FUNCTIONS,   /* terms */
+  WIRE_REGISTERS,   /* moment */
+  WIRE_MEMORY,      /* moment, u64 addr, u64 size */
+  WIRE_STACK,       /* moment */
+  WIRE_VARIABLES,   /* moment, u64 frames */
+  WIRE_EXPRESSIONS, /* moment, u64 frame, text */
+  WIRE_GLOBALS,     /* terms, as those that follow */
+  WIRE_TYPES,
+  WIRE_PARAMETERS,
+  WIRE_LINES,
   WIRE_KINDS
 } WireKind;
 

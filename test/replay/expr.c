@@ -169,8 +169,8 @@ static void values_look_right(void) {
   gives("\"text\"[1]", "char 101");
   gives("first.real", "double 1.5");
   gives("1 ? 1 : 2.0", "double 1.0");
-  gives("$rdi", "unsigned long 1234605616436508552");
-  gives("(short)$rdi", "short 30600");
+  gives("$rdi", "long unsigned int 1234605616436508552");
+  gives("(short)$rdi", "short int 30600");
   gives("twin", "volatile int 1");
   gives("'expr.c'::twin", "volatile int 1");
   gives("'test/replay/expr/other.c'::twin", "volatile int 2");
@@ -184,7 +184,7 @@ static void values_look_right(void) {
   gives("second.next->name", "const char * {\"unavailable\":\"memory cannot be read\"}");
   gives("*nowhere && 0", "int {\"unavailable\":\"memory cannot be read\"}");
   gives("0 && *nowhere", "int 0");
-  gives("$rip", "unsigned long {\"unavailable\":\"register not saved\"}");
+  gives("$rip", "long unsigned int {\"unavailable\":\"register not saved\"}");
   gives("&$rdi", "! column 1: a value that is computed has no address");
   gives("*hidden", "struct hidden {\"unavailable\":\"incomplete type\"}");
 }

@@ -1,0 +1,55 @@
+/*
+** The columns of the tables of debug information, which host and helper have to agree on.
+*/
+#ifndef TENFOLD_EXTENSIONS_OMNI_DEBUG_TABLE_H
+#define TENFOLD_EXTENSIONS_OMNI_DEBUG_TABLE_H
+
+enum {
+  GLOBAL_NAME,
+  GLOBAL_MODULE,
+  GLOBAL_TYPE,
+  GLOBAL_SIZE,
+  GLOBAL_ADDR,
+  GLOBAL_SCOPE,
+  GLOBAL_FILE,
+  GLOBAL_LINE,
+  GLOBAL_TRACE,
+  GLOBAL_NCOL
+};
+
+enum {
+  TYPE_COL_NAME,
+  TYPE_COL_MODULE,
+  TYPE_COL_KIND,
+  TYPE_COL_SIZE,
+  TYPE_COL_PARTS,
+  TYPE_COL_FILE,
+  TYPE_COL_LINE,
+  TYPE_COL_TRACE,
+  TYPE_NCOL
+};
+
+enum {
+  PARAM_FUNC,
+  PARAM_MODULE,
+  PARAM_N,
+  PARAM_NAME,
+  PARAM_TYPE,
+  PARAM_ADDR,
+  PARAM_TRACE,
+  PARAM_NCOL
+};
+
+enum {
+  LINE_FILE,
+  LINE_MODULE,
+  LINE_LINE,
+  LINE_COLUMN,
+  LINE_ADDR,
+  LINE_SIZE,
+  LINE_STMT,
+  LINE_TRACE,
+  LINE_NCOL
+};
+
+#endif
