@@ -5,7 +5,6 @@
 ** there throughout. Until that is done they are where the caller has put them by the System V ABI
 ** (AMD64 supplement, 3.2.3), and local variables are nowhere.
 */
-#include <dwarf.h>
 #include <string.h>
 
 #include "base/array.h"

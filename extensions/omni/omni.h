@@ -75,5 +75,6 @@ extern const VtTable omni_globals_table;
 extern const VtTable omni_types_table;
 extern const VtTable omni_params_table;
 extern const VtTable omni_lines_table;
+extern const VtTable omni_probe_table;
 
 #endif

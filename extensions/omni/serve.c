@@ -35,6 +35,7 @@ static const struct {
     {WIRE_VARIABLES, serve_variables},   {WIRE_EXPRESSIONS, serve_expressions},
     {WIRE_GLOBALS, serve_globals},       {WIRE_TYPES, serve_types},
     {WIRE_PARAMETERS, serve_parameters}, {WIRE_LINES, serve_lines},
+    {WIRE_PROBE, serve_probe},
 };
 
 /* The host tells a helper that was gone before it was asked from one that the question ended. */

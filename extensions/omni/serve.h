@@ -8,6 +8,7 @@
 #include "extensions/omni/cells.h"
 #include "extensions/omni/played.h"
 #include "extensions/omni/wire.h"
+#include "replay/value.h"
 
 /* One question at a time; `wire` holds it, and is used for what is sent. */
 typedef struct Service {
@@ -34,6 +35,9 @@ bool serve_globals(Service *service, CellWriter *out, Fault *fault);
 bool serve_types(Service *service, CellWriter *out, Fault *fault);
 bool serve_parameters(Service *service, CellWriter *out, Fault *fault);
 bool serve_lines(Service *service, CellWriter *out, Fault *fault);
+bool serve_probe(Service *service, CellWriter *out, Fault *fault);
+
+void serve_put_scalar(CellWriter *out, const Scalar *scalar);
 
 /* Opens the recording that the question begins with, and stands at the moment that follows. */
 bool serve_stand(Service *service, Moment *out_moment, PlayView *out, Fault *fault);

@@ -13,7 +13,7 @@ enum { MOST_FRAMES = 1000, BEYOND = 16 }; /* frames further out that values may 
 /* ---- cells of a value --------------------------------------------------------------------------
  */
 
-static void put_scalar(CellWriter *out, const Scalar *scalar) {
+void serve_put_scalar(CellWriter *out, const Scalar *scalar) {
   switch (scalar->kind) {
   case SCALAR_INTEGER:
     cell_integer(out, scalar->integer);
@@ -51,7 +51,7 @@ static bool put_value(CellWriter *out, const Value *value, Arena *arena, Fault *
             value_place(value, &place, fault);
   if (ok) {
     const bool unknown = scalar.kind == SCALAR_NULL && scalar.state != VALUE_KNOWN;
-    put_scalar(out, &scalar);
+    serve_put_scalar(out, &scalar);
     cell_text(out, unknown ? value_state_text(scalar.state) : NULL);
     cell_text(out, text_get(&type));
     cell_text(out, value->state == VALUE_KNOWN ? text_get(&place) : NULL);

@@ -48,6 +48,8 @@ typedef enum WireKind {
   WIRE_TYPES,
   WIRE_PARAMETERS,
   WIRE_LINES,
+  WIRE_PROBE, /* u32 number, of each expression u32 ProbeWant, text; then u32 1, moment, for any
+              ** number of moments; u32 0 */
   WIRE_KINDS
 } WireKind;
 
