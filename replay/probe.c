@@ -247,6 +247,20 @@ static bool plan_one(Mapper *mapper, ProbeSet *set, const Body *body, size_t i, 
   return true;
 }
 
+/* The row of an entry, at the place that the function asks for. */
+static bool plan_entry(Mapper *mapper, ProbeSet *set, uint32_t site, const Body *body,
+                       const CodeRange *parts, Fault *fault) {
+  const ProbeFunction *function = &set->spec.functions[site];
+  Action entry = {.kind = ACTION_ENTRY, .set = (int)(set - mapper->probes->sets), .site = site};
+  const uint64_t at = parts[0].lo + (function->place ? function->place - function->parts[0].lo : 0);
+  const ptrdiff_t i = body_find(body, at);
+  if (i < 0) {
+    return fault_set(fault, FAULT_INVALID, "probe: no code at 0x%llx", (unsigned long long)at);
+  }
+  return site_words(mapper, set, parts, 0, &entry, fault) &&
+         plan_one(mapper, set, body, (size_t)i, &entry, fault);
+}
+
 static bool plan_part(Mapper *mapper, ProbeSet *set, uint32_t site, const CodeRange *parts,
                       int nparts, int part, Fault *fault) {
   Body body;
@@ -255,14 +269,7 @@ static bool plan_part(Mapper *mapper, ProbeSet *set, uint32_t site, const CodeRa
     return fault_oom(fault);
   }
   const int index = (int)(set - mapper->probes->sets);
-  bool ok = true;
-  Action entry = {.kind = ACTION_ENTRY, .set = index, .site = site};
-  if (part == 0) {
-    ok = body.count > 0 ? site_words(mapper, set, parts, nparts, &entry, fault) &&
-                              plan_one(mapper, set, &body, 0, &entry, fault)
-                        : fault_set(fault, FAULT_INVALID, "probe: no code at 0x%llx",
-                                    (unsigned long long)parts[0].lo);
-  }
+  bool ok = part > 0 || plan_entry(mapper, set, site, &body, parts, fault);
   if (ok && set->spec.returns && !body.whole) {
     ok = fault_set(fault, FAULT_UNSUPPORTED, "probe: the function at 0x%llx cannot be decoded",
                    (unsigned long long)parts[0].lo);

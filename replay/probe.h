@@ -33,7 +33,8 @@ enum { PROBE_PARTS = 4, PROBE_VALUES = 16, PROBE_TESTS = 8, PROBE_SETS = 14 };
 /* A function: offsets in a mapped file, or addresses when file is PROBE_NO_FILE. The first part
 ** begins with the entry; the others (".cold") are where its code goes on. */
 typedef struct ProbeFunction {
-  uint32_t file; /* number of the file, as in ProbeMapping */
+  uint32_t file;  /* number of the file, as in ProbeMapping */
+  uint64_t place; /* an instruction of the first part at which rows are made; 0: at the entry */
   int nparts;
   CodeRange parts[PROBE_PARTS];
 } ProbeFunction;

@@ -2,12 +2,16 @@
 ** Writes to memory: pages that cannot be written, and a step over whoever tries.
 */
 #define _GNU_SOURCE
+#include <cpuid.h>
+#include <elf.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <Zydis/Zydis.h>
@@ -109,10 +113,60 @@ static void registers(const struct user_regs_struct *regs, ZydisRegisterContext 
   }
 }
 
+/* A register of AVX-512 that says which elements are written. */
+static bool read_mask(pid_t tid, ZydisRegister reg, uint64_t *out) {
+  enum { MASKS = 5, XSTATE_MOST = 16384 };
+  unsigned size, offset, c, d;
+  uint8_t *state = malloc(XSTATE_MOST);
+  struct iovec part = {state, XSTATE_MOST};
+  bool ok = state && __get_cpuid_count(0xd, MASKS, &size, &offset, &c, &d) && size >= 64 &&
+            ptrace(PTRACE_GETREGSET, tid, (void *)NT_X86_XSTATE, &part) == 0 &&
+            part.iov_len >= offset + size;
+  if (ok) memcpy(out, state + offset + 8 * (size_t)(reg - ZYDIS_REGISTER_K0), sizeof *out);
+  free(state);
+  return ok;
+}
+
+/* Cut a masked store to what it writes of [low, high). False: its mask is not known. */
+static bool cut_masked(const Tracee *tracee, const ZydisDecodedInstruction *insn,
+                       const ZydisDecodedOperand *operand, uint64_t low, uint64_t high,
+                       uint64_t *addr, uint64_t *size) {
+  const uint64_t width = operand->element_size / 8, start = *addr, count = *size / (width + !width);
+  uint64_t mask, first = 0, end = 0;
+  if (!width || insn->avx.mask.reg < ZYDIS_REGISTER_K1 || insn->avx.mask.reg > ZYDIS_REGISTER_K7 ||
+      !read_mask(tracee->tid, insn->avx.mask.reg, &mask)) {
+    return false;
+  }
+  for (uint64_t i = 0; i < count && i < 64; i++) {
+    const uint64_t at = start + i * width;
+    if (!(mask >> i & 1) || at + width <= low || at >= high) continue;
+    if (!end) first = at;
+    end = at + width;
+  }
+  *addr = first;
+  *size = end - first;
+  return true;
+}
+
+static bool is_masked(const ZydisDecodedInstruction *insn) {
+  switch (insn->mnemonic) {
+  case ZYDIS_MNEMONIC_VMASKMOVPS:
+  case ZYDIS_MNEMONIC_VMASKMOVPD:
+  case ZYDIS_MNEMONIC_VPMASKMOVD:
+  case ZYDIS_MNEMONIC_VPMASKMOVQ:
+  case ZYDIS_MNEMONIC_MASKMOVDQU:
+  case ZYDIS_MNEMONIC_VMASKMOVDQU:
+    return true;
+  default:
+    return insn->avx.mask.reg != ZYDIS_REGISTER_NONE && insn->avx.mask.reg != ZYDIS_REGISTER_K0;
+  }
+}
+
 /* Where the instruction at rip writes. False: that cannot be told (scatter, xsave); it is somewhere
-** from the fault on. */
-static bool write_range(const Probes *probes, const struct user_regs_struct *regs,
+** from the fault on. Of masked stores only what lies in the watched range is looked at. */
+static bool write_range(const Probes *probes, const Tracee *tracee, const Watch *watch,
                         uint64_t fault_at, uint64_t *out_addr, uint64_t *out_size) {
+  const struct user_regs_struct *regs = &tracee->regs;
   uint8_t code[INSN_LONGEST];
   size_t got;
   ZydisDecoder decoder;
@@ -146,7 +200,8 @@ static bool write_range(const Probes *probes, const struct user_regs_struct *reg
     if (fault_at < addr || fault_at >= addr + operand->size / 8) continue;
     *out_addr = addr;
     *out_size = operand->size / 8;
-    return true;
+    return !is_masked(&insn) || cut_masked(tracee, &insn, operand, watch->addr,
+                                           watch->addr + watch->size, out_addr, out_size);
   }
   return false;
 }
@@ -170,12 +225,12 @@ static bool note_write(Probes *probes, Tracee *tracee, size_t index, uint64_t fa
   ProbeWrite *write = &probes->write;
   Tracee seen = *tracee;
   uint64_t addr, size, end;
-  const bool known = write_range(probes, &tracee->regs, fault_at, &addr, &size);
+  const bool known = write_range(probes, tracee, watch, fault_at, &addr, &size);
   end = addr + size < watch->addr + watch->size ? addr + size : watch->addr + watch->size;
   if (addr < watch->addr) addr = watch->addr;
   if (!probes_leave(probes, &seen, fault)) return false;
   *write = (ProbeWrite){.watch = (int)index, .pc = seen.regs.rip, .addr = addr};
-  write->size = end > addr ? end - addr : 0;
+  write->size = end > addr && size ? end - addr : 0;
   const size_t shown = write->size < WRITE_BYTES ? (size_t)write->size : WRITE_BYTES;
   *out = write->size > 0 ? PROBE_WRITE : PROBE_HANDLED;
   if (shown && !space_read(probes->space, (RemoteAddr){addr}, write->before, shown, fault))

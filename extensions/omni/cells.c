@@ -87,7 +87,7 @@ bool cells_finish(CellWriter *writer, Fault *fault) {
 
 void cells_open(CellReader *reader, int fd, int width, uint64_t rows) {
   struct stat st;
-  *reader = (CellReader){.fd = fd, .width = width, .left = rows};
+  *reader = (CellReader){.is_open = true, .fd = fd, .width = width, .left = rows};
   if (fstat(fd, &st) == 0) reader->size = (uint64_t)st.st_size;
 }
 
@@ -165,7 +165,7 @@ bool cells_next(CellReader *reader, bool *out_more, Fault *fault) {
 }
 
 void cells_close(CellReader *reader) {
-  if (reader->fd >= 0) close(reader->fd);
+  if (reader->is_open) close(reader->fd);
   free(reader->buffer);
-  *reader = (CellReader){.fd = -1};
+  *reader = (CellReader){0};
 }

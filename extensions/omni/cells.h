@@ -45,10 +45,11 @@ bool cells_row(CellWriter *writer);
 /* Writes what is pending and gives memory back; false, with a fault, when anything failed. */
 bool cells_finish(CellWriter *writer, Fault *fault);
 
-/* ---- the host's side */
+/* ---- the host's side. All zero is valid: nothing is open. */
 
 typedef struct CellReader {
-  int fd; /* its own; -1: none */
+  bool is_open;
+  int fd; /* its own */
   int width;
   uint64_t left; /* rows */
   uint64_t size; /* of the file */

@@ -143,7 +143,8 @@ static const VtTable *const tables[] = {
     &omni_modules_table,  &omni_maps_table,       &omni_calls_table,   &omni_functions_table,
     &omni_regs_table,     &omni_mem_table,        &omni_stack_table,   &omni_vars_table,
     &omni_eval_table,     &omni_globals_table,    &omni_types_table,   &omni_params_table,
-    &omni_lines_table,    &omni_probe_table,
+    &omni_lines_table,    &omni_lines_hit_table,  &omnitable_table,    &omni_folded_table,
+    &omni_writes_table,   &omni_diff_table,       &omni_probe_table,
 };
 
 static int open_state(VtConn *conn, void *state, Fault *fault) {

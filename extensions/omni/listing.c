@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/array.h"
+
 /* ---- the question ------------------------------------------------------------------------------
  */
 
@@ -18,7 +20,6 @@ int listing_begin(ListingCursor *cur, const VtPlan *plan, int trace_column, Wire
   VtTab *tab = cur->base.tab;
   Fault fault = {0};
   const char *dir;
-  cur->cells.fd = -1;
   if (!vt_arg_text(tab, plan, trace_column, NULL, &dir)) return SQLITE_ERROR;
   if (!omni_source_open(vt_state(tab->conn), dir, &cur->source, &fault)) {
     return vt_fault(tab, &fault);
@@ -94,6 +95,13 @@ int listing_put_terms(ListingCursor *cur, const VtPlan *plan, const int *cols, i
   return SQLITE_OK;
 }
 
+bool listing_put_last(ListingCursor *cur, const VtPlan *plan, int ev) {
+  sqlite3_int64 low, high;
+  if (!vt_int_range(plan, ev, &low, &high) || high < 0) return false;
+  wire_put_u64(cur->wire, high < INT64_MAX ? (uint64_t)high + 1 : UINT64_MAX);
+  return true;
+}
+
 /* ---- the answer --------------------------------------------------------------------------------
  */
 
@@ -135,6 +143,18 @@ int listing_ask(ListingCursor *cur, int width) {
 }
 
 int listing_step(VtCursor *base) { return stand((ListingCursor *)base); }
+
+sqlite3_int64 listing_rowid(VtCursor *base) {
+  const CellReader *reader = &((ListingCursor *)base)->cells;
+  uint64_t hash = 0;
+  for (int i = 1; i < reader->width; i++) {
+    const Cell *cell = &reader->cells[i];
+    const bool has_bytes = cell->kind == CELL_TEXT || cell->kind == CELL_BLOB;
+    hash = has_bytes ? hash_bytes(cell->bytes, cell->size, hash)
+                     : hash_bytes(&cell->integer, sizeof cell->integer, hash);
+  }
+  return (sqlite3_int64)(hash >> 1);
+}
 
 void omni_result_cell(sqlite3_context *ctx, const Cell *cell) {
   switch (cell->kind) {

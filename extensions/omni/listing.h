@@ -42,6 +42,14 @@ bool moment_read(const char *text, Wire *wire, Fault *fault);
 ** column, u32 1 for GLOB, text. SQLite tests again. */
 int listing_put_terms(ListingCursor *cur, const VtPlan *plan, const int *cols, int ncols);
 
+/* u64: the event at which nothing more is wanted, by what is said of a column of ordinals. False:
+ *no
+ ** row can fit. */
+bool listing_put_last(ListingCursor *cur, const VtPlan *plan, int ev);
+
+/* A number made of the row, `seq` (column 0) left out: the same in every scan. */
+sqlite3_int64 listing_rowid(VtCursor *cur);
+
 void omni_result_cell(sqlite3_context *ctx, const Cell *cell);
 
 #endif

@@ -76,5 +76,10 @@ extern const VtTable omni_types_table;
 extern const VtTable omni_params_table;
 extern const VtTable omni_lines_table;
 extern const VtTable omni_probe_table;
+extern const VtTable omni_lines_hit_table;
+extern const VtTable omnitable_table;
+extern const VtTable omni_folded_table;
+extern const VtTable omni_writes_table;
+extern const VtTable omni_diff_table;
 
 #endif

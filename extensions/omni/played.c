@@ -121,13 +121,17 @@ bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Faul
 /* ---- stacks ------------------------------------------------------------------------------------
  */
 
+bool played_maps(Played *played, const PlayView *view, Fault *fault) {
+  if (!played_code(played, fault)) return false;
+  if (!played->stacks && !stacks_create(played->code.modules, &played->stacks, fault)) return false;
+  return stacks_maps(played->stacks, view->maps, stack_recorded_file, played->dir, fault);
+}
+
 bool played_frames(Played *played, const PlayView *view, size_t most, PlayedFrames *out,
                    Fault *fault) {
   uint64_t registers[CFI_REGISTERS];
   out->count = 0;
-  if (!played_code(played, fault)) return false;
-  if (!played->stacks && !stacks_create(played->code.modules, &played->stacks, fault)) return false;
-  if (!stacks_maps(played->stacks, view->maps, stack_recorded_file, played->dir, fault) ||
+  if (!played_maps(played, view, fault) ||
       !stack_copy(&played->memory, view->tracee->space, view->regs.rsp, fault)) {
     return false;
   }

@@ -37,6 +37,8 @@ bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Faul
 void played_stop(Played *played);
 void played_close(Played *played);
 
+/* played->stacks know what is mapped there. */
+bool played_maps(Played *played, const PlayView *view, Fault *fault);
 /* The stack of the thread: frames out to `most`, innermost first, malloc'ed. */
 typedef struct PlayedFrames {
   Frame *list;

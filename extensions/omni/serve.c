@@ -30,12 +30,21 @@ static const struct {
   WireKind kind;
   bool (*serve)(Service *service, CellWriter *out, Fault *fault);
 } questions[] = {
-    {WIRE_FUNCTIONS, serve_functions},   {WIRE_REGISTERS, serve_registers},
-    {WIRE_MEMORY, serve_memory},         {WIRE_STACK, serve_stack},
-    {WIRE_VARIABLES, serve_variables},   {WIRE_EXPRESSIONS, serve_expressions},
-    {WIRE_GLOBALS, serve_globals},       {WIRE_TYPES, serve_types},
-    {WIRE_PARAMETERS, serve_parameters}, {WIRE_LINES, serve_lines},
+    {WIRE_FUNCTIONS, serve_functions},
+    {WIRE_REGISTERS, serve_registers},
+    {WIRE_MEMORY, serve_memory},
+    {WIRE_STACK, serve_stack},
+    {WIRE_VARIABLES, serve_variables},
+    {WIRE_EXPRESSIONS, serve_expressions},
+    {WIRE_GLOBALS, serve_globals},
+    {WIRE_TYPES, serve_types},
+    {WIRE_PARAMETERS, serve_parameters},
+    {WIRE_LINES, serve_lines},
     {WIRE_PROBE, serve_probe},
+    {WIRE_PASSES, serve_passes},
+    {WIRE_INSTRUCTIONS, serve_instructions},
+    {WIRE_FOLDED, serve_folded},
+    {WIRE_WRITES, serve_writes},
 };
 
 /* The host tells a helper that was gone before it was asked from one that the question ended. */

@@ -38,6 +38,14 @@ bool serve_lines(Service *service, CellWriter *out, Fault *fault);
 bool serve_probe(Service *service, CellWriter *out, Fault *fault);
 
 void serve_put_scalar(CellWriter *out, const Scalar *scalar);
+bool serve_passes(Service *service, CellWriter *out, Fault *fault);
+bool serve_instructions(Service *service, CellWriter *out, Fault *fault);
+bool serve_folded(Service *service, CellWriter *out, Fault *fault);
+bool serve_writes(Service *service, CellWriter *out, Fault *fault);
+
+/* Cells of file and line of the source, as the debug information (code_dwarf()) has them for an
+** address in the file; nulls without. */
+void serve_put_line(CellWriter *out, const CodeFile *code, uint64_t addr);
 
 /* Opens the recording that the question begins with, and stands at the moment that follows. */
 bool serve_stand(Service *service, Moment *out_moment, PlayView *out, Fault *fault);

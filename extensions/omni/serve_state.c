@@ -103,9 +103,7 @@ bool serve_memory(Service *service, CellWriter *out, Fault *fault) {
 
 enum { FRAMES = 10000 };
 
-/* A line of the source, as the debug information of the module has it for an address in the file.
- */
-static void put_line(CellWriter *out, CodeFile *code, uint64_t addr) {
+void serve_put_line(CellWriter *out, const CodeFile *code, uint64_t addr) {
   Fault ignored = {0};
   DwarfLine line;
   size_t i;
@@ -134,7 +132,7 @@ static bool put_frame(Service *service, CellWriter *out, const Frame *frame, siz
     cell_null(out);
   }
   cell_text(out, code ? code->path : place.module);
-  put_line(out, code, place.addr);
+  serve_put_line(out, code, place.addr);
   cell_integer(out, (int64_t)frame->pc);
   if (frame->cfa) {
     cell_integer(out, (int64_t)frame->cfa);

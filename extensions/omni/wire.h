@@ -50,6 +50,12 @@ typedef enum WireKind {
   WIRE_LINES,
   WIRE_PROBE, /* u32 number, of each expression u32 ProbeWant, text; then u32 1, moment, for any
               ** number of moments; u32 0 */
+  /* terms, u64 lowest and u64 highest line or address, u64 last event */
+  WIRE_PASSES,
+  WIRE_INSTRUCTIONS,
+  WIRE_FOLDED, /* terms, u64 last event */
+  WIRE_WRITES, /* text: a global, or ""; u64 addr, u64 size, u32 are moments wanted, u64 last event
+                */
   WIRE_KINDS
 } WireKind;
 
