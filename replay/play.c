@@ -151,7 +151,7 @@ static bool compare_hash(Player *player, const Event *event, Fault *fault) {
 /* Done with the event, unless there is something to tell of what it wrote. */
 static void leave(Player *player) {
   if (player->nwatches && watch_compare(player, player->event)) return;
-  player->applied = false;
+  player->applied = player->moved = false;
   player->event = NULL;
 }
 
@@ -192,7 +192,8 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
         break;
       }
     }
-    ok = next(player, fault);
+    ok = next(player, fault) &&
+         (player->pause || player->applied || checkpoints_pass(player, fault));
   }
   tracee_ticks(0, NULL);
   player->broken = !ok;
@@ -256,6 +257,7 @@ bool player_open(Recording *recording, const PlayOptions *options, Player **out,
 void player_close(Player *player) {
   if (!player) return;
   while (player->nspaces) child_kill(player, player->spaces[0]);
+  checkpoints_close(player);
   moments_close(player);
   patch_close(player);
   files_close(player);

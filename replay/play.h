@@ -27,8 +27,11 @@
 typedef struct Player Player;
 
 typedef struct PlayOptions {
-  bool hashes; /* compare every hash that was recorded */
-  Stop *stop;  /* borrowed; NULL: nobody stops us. Seen within 20 ms */
+  bool hashes;     /* compare every hash that was recorded */
+  int checkpoints; /* states kept on the way, to go back to: at most so many, 0 for none. One costs
+                   ** about 1 ms and 20 us for each MB, and memory as the program changes its own */
+  int64_t checkpoint_ns; /* of playing between them, at first; 0: 50 ms */
+  Stop *stop;            /* borrowed; NULL: nobody stops us. Seen within 20 ms */
 } PlayOptions;
 
 /* The recording is borrowed. Plays up to the first instruction of the first program. */
@@ -36,7 +39,9 @@ bool player_open(Recording *recording, const PlayOptions *options, Player **out,
 /* Ends and reaps everything that is played. */
 void player_close(Player *player);
 
-/* Before anything has run: every pass of the functions in what is played, in whatever process, is a
+/* Before anything has run, or in a state with one process that player_rewind() has gone back to and
+** from which nothing has run: every pass of the functions in what is played, in whatever process,
+*is a
 ** row of fd from now on (see probes_add(); a function's file is the number in the recording).
 ** The whole recording is read once to find room for them. Rows count when player_run() has come to
 ** an end behind them without a fault. */
@@ -80,7 +85,12 @@ bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault);
 /* Finishes the row file of a set, which gets no more rows: nothing runs afterwards. */
 bool player_rows(Player *player, int set, RowState state, ProbeCounts *out, Fault *fault);
 
-/* On to this moment, which must not be past. FAULT_NOTFOUND: it does not come. */
+/* Back to the last state that is kept at or before event ev, also after a fault. Probes, watches
+** and moments are forgotten; finish their rows before. */
+bool player_rewind(Player *player, uint64_t ev, Fault *fault);
+
+/* On to this moment; back, when it is past and states are kept. FAULT_NOTFOUND: it does not come.
+ */
 bool player_goto(Player *player, const Moment *moment, Fault *fault);
 
 /* Something played, stopped; pointers are valid until the next call of a function above. */

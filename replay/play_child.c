@@ -230,6 +230,20 @@ static void delist(Player *player, const PlayThread *thread) {
   player->nthreads = kept;
 }
 
+void child_shelve(Player *player, PlaySpace *space) {
+  size_t kept = 0;
+  for (size_t i = 0; i < player->nspaces; i++) {
+    if (player->spaces[i] != space) player->spaces[kept++] = player->spaces[i];
+  }
+  player->nspaces = kept;
+  delist(player, space->leader);
+}
+
+void child_park(Player *player, PlaySpace *space) {
+  delist(player, space->leader);
+  space->nthreads--;
+}
+
 void child_kill(Player *player, PlaySpace *space) {
   kill(space->space.pid, SIGKILL);
   for (size_t i = 0; i < player->nthreads;) {
@@ -242,21 +256,14 @@ void child_kill(Player *player, PlaySpace *space) {
     delist(player, thread);
     free(thread);
   }
-  if (space->leader) {
-    reap(space->leader->tracee.tid); /* reported when it is the last */
-    delist(player, space->leader);
-    free(space->leader);
-  }
+  if (space->leader) reap(space->leader->tracee.tid); /* reported when it is the last */
+  child_shelve(player, space);
+  free(space->leader);
   patch_finish(player, space);
   state_finish(&space->state);
   maps_finish(&space->maps);
   maps_finish(&space->shared);
   space_finish(&space->space);
-  size_t kept = 0;
-  for (size_t i = 0; i < player->nspaces; i++) {
-    if (player->spaces[i] != space) player->spaces[kept++] = player->spaces[i];
-  }
-  player->nspaces = kept;
   free(space);
 }
 

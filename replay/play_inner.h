@@ -43,6 +43,12 @@ typedef struct PlayThread {
   bool execs;        /* the next IMAGE of its process is what it asked for */
 } PlayThread;
 
+/* Floating-point and vector registers, as ptrace has them. */
+typedef struct Units {
+  uint8_t *bytes;
+  size_t size;
+} Units;
+
 /* Watched memory in one space. */
 enum { WATCH_MOST = 1 << 16 }; /* bytes */
 typedef struct PlayWatch {
@@ -76,6 +82,8 @@ typedef struct PlayPlaces {
   CodeRange *taken;
   size_t count, capacity, compact_at;
   bool known;
+  CodeRange *given; /* to us */
+  size_t ngiven, given_capacity;
 } PlayPlaces;
 
 /* Why a thread stopped although its event has not come. */
@@ -100,6 +108,15 @@ typedef struct PlayMoments {
   size_t reached; /* the index of the last one */
 } PlayMoments;
 
+typedef struct PlayCheckpoint PlayCheckpoint;
+
+/* By event. */
+typedef struct PlayCheckpoints {
+  PlayCheckpoint **list;
+  size_t count, capacity;
+  int64_t made, interval_ns; /* when the last one was made, or gone back to */
+} PlayCheckpoints;
+
 struct Player {
   Recording *recording;
   PlayOptions options;
@@ -109,6 +126,7 @@ struct Player {
   int32_t last_tid;
   uint64_t hashes;
   bool applied; /* the event, which is looked at no more but for what it wrote */
+  bool moved;   /* somebody has run since */
   bool broken, ended;
   PlayFile *files; /* by number */
   size_t nfiles, files_capacity;
@@ -123,6 +141,7 @@ struct Player {
   int nsets; /* of probes */
   PlayPlaces places;
   PlayMoments moments;
+  PlayCheckpoints checkpoints;
   PlayWrite write; /* the last */
   int nwatches;
   Probes **kept; /* of processes that ended, for those that borrow from them */
@@ -159,6 +178,11 @@ void child_kill(Player *player, PlaySpace *space);
 bool child_alone(Player *player, PlaySpace *space, int32_t tid, PlayThread **out, Fault *fault);
 PlayThread *child_find(const Player *player, int32_t tid);
 PlaySpace *child_space(const Player *player, int32_t pid);
+
+/* A copy that never runs is taken out of the lists; child_kill() ends it all the same. */
+void child_shelve(Player *player, PlaySpace *space);
+/* The first thread of the space has ended, others go on. */
+void child_park(Player *player, PlaySpace *space);
 
 /* ---- play_files.c */
 
@@ -213,6 +237,9 @@ bool play_image(Player *player, PlayThread *thread, const Event *event, Fault *f
 bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fault *fault);
 /* The floating-point and vector registers as a program begins / as a signal's frame has them. */
 bool play_units_reset(PlayThread *thread, Fault *fault);
+/* As they are: `bytes` is malloc'ed. */
+bool play_units_read(PlayThread *thread, Units *out, Fault *fault);
+bool play_units_set(PlayThread *thread, const Units *units, Fault *fault);
 /* Are they what the chunk, of kind XSTATE, has? */
 bool play_units_same(PlayThread *thread, const Chunk *chunk, bool *out, Fault *fault);
 bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault);
@@ -235,6 +262,8 @@ void patch_forget(PlaySpace *space);
 /* The memory is there, but code in it is as it was at first. */
 bool patch_lost(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
 bool patch_fork(PlaySpace *from, PlaySpace *to, Fault *fault);
+/* Nothing is played any more, and everything that was asked for is forgotten. */
+void patch_reset(Player *player);
 /* The space ends. */
 void patch_finish(Player *player, PlaySpace *space);
 void patch_close(Player *player);
@@ -257,6 +286,17 @@ bool moments_before(Player *player, Fault *fault);
 bool moments_reached(Player *player, PlayThread *thread, Fault *fault);
 bool moments_after(Player *player, Fault *fault);
 void moments_close(Player *player);
+
+/* ---- play_checkpoint.c */
+
+/* What is played as it is now, between two events. */
+bool checkpoint_make(Player *player, PlayCheckpoint **out, Fault *fault);
+void checkpoint_free(Player *player, PlayCheckpoint *checkpoint);
+/* Takes the place of what is played. */
+bool checkpoint_restore(Player *player, const PlayCheckpoint *checkpoint, Fault *fault);
+/* After an event: it may be time to make one. */
+bool checkpoints_pass(Player *player, Fault *fault);
+void checkpoints_close(Player *player);
 
 /* ---- play_watch.c */
 

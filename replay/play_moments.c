@@ -18,10 +18,20 @@ static int compare(const void *a, const void *b) {
   return x->hit < y->hit ? -1 : x->hit > y->hit;
 }
 
+static bool missed(const Moment *moment, const char *why, Fault *fault) {
+  return fault_set(fault, FAULT_NOTFOUND, "moment %" PRIu64 ":%d:0x%" PRIx64 ":%" PRIu64 ": %s",
+                   moment->ev, (int)moment->tid, moment->addr, moment->hit, why);
+}
+
 bool player_moments(Player *player, const Moment *list, size_t count, Fault *fault) {
   PlayMoments *moments = &player->moments;
   if (moments->begin < moments->end) {
     return fault_set(fault, FAULT_INVALID, "player: moments are being waited for");
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (list[i].ev < player->ev || (list[i].ev == player->ev && player->moved)) {
+      return missed(&list[i], "it is past", fault);
+    }
   }
   free(moments->list);
   *moments = (PlayMoments){0};
@@ -30,11 +40,6 @@ bool player_moments(Player *player, const Moment *list, size_t count, Fault *fau
   moments->count = count;
   if (count) qsort(moments->list, count, sizeof *moments->list, compare);
   return true;
-}
-
-static bool missed(const Moment *moment, const char *why, Fault *fault) {
-  return fault_set(fault, FAULT_NOTFOUND, "moment %" PRIu64 ":%d:0x%" PRIx64 ":%" PRIu64 ": %s",
-                   moment->ev, (int)moment->tid, moment->addr, moment->hit, why);
 }
 
 /* The thread that runs next. */
@@ -135,9 +140,13 @@ void moments_close(Player *player) { free(player->moments.list); }
 
 bool player_goto(Player *player, const Moment *moment, Fault *fault) {
   PlayEnd end;
-  player->moments.begin = player->moments.end; /* the moments of before do not matter any more */
+  const bool past = moment->ev < player->ev || (moment->ev == player->ev && player->moved);
+  if ((past || player->broken) && player->checkpoints.count &&
+      !player_rewind(player, moment->ev, fault)) {
+    return false;
+  }
+  player->moments.begin = player->moments.end;
   if (!player_moments(player, moment, 1, fault)) return false;
-  if (moment->ev < player->ev) return missed(moment, "it is past", fault);
   if (!player_run(player, UINT64_MAX, &end, fault)) return false;
   return end.kind == PLAY_MOMENT || missed(moment, "it does not come", fault);
 }

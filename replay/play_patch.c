@@ -86,10 +86,18 @@ void patch_finish(Player *player, PlaySpace *space) {
   space->probes = NULL;
 }
 
-void patch_close(Player *player) {
+void patch_reset(Player *player) {
   for (size_t i = 0; i < player->nkept; i++) probes_free(player->kept[i]);
+  player->nkept = 0;
+  player->nsets = player->nwatches = 0;
+  player->places.ngiven = 0;
+}
+
+void patch_close(Player *player) {
+  patch_reset(player);
   free(player->kept);
   free(player->places.taken);
+  free(player->places.given);
 }
 
 /* ---- running */
@@ -146,9 +154,9 @@ static bool is_of_file(Player *player, const MapRange *range, uint64_t addr, con
 bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes) {
   const PatchView *view = ctx;
   const MapRange *range = maps_find(&view->space->maps, addr);
-  if (!view->space->probes || !range) return true;
+  if (!range) return true;
   if (!(range->prot & PROT_EXEC) && !maps_find(&view->space->patched, addr)) return true;
-  probes_original(view->space->probes, addr, bytes, PAGE);
+  if (view->space->probes) probes_original(view->space->probes, addr, bytes, PAGE);
   return !is_of_file(view->player, range, addr, bytes);
 }
 
@@ -156,8 +164,12 @@ bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes) {
 
 bool player_probe(Player *player, const ProbeSpec *spec, int fd, const void *key, size_t key_size,
                   int *out_set, Fault *fault) {
-  if (player->broken || player->nspaces != 1 || player->spaces[0]->patched.count) {
+  if (player->broken || !player->nspaces || player->spaces[0]->patched.count) {
     return fault_set(fault, FAULT_INVALID, "player: probes are set before anything runs");
+  }
+  if (player->nspaces > 1) {
+    return fault_set(fault, FAULT_UNSUPPORTED, "player: probes for %zu processes at once",
+                     player->nspaces);
   }
   PlayThread *thread = player->spaces[0]->leader;
   if (!patch_ready(player, thread, fault) || !probes_add(player->spaces[0]->probes, &thread->tracee,

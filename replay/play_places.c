@@ -112,19 +112,25 @@ bool places_look(Player *player, Fault *fault) {
 
 static uint64_t grain_up(uint64_t n) { return (n + GRAIN - 1) & ~(GRAIN - 1); }
 
+/* Where what overlaps at..at + size ends; 0: nothing does. */
+static uint64_t end_of(const CodeRange *list, size_t count, uint64_t at, uint64_t size) {
+  for (size_t i = 0; i < count; i++) {
+    if (list[i].lo < at + size && at < list[i].hi) return list[i].hi;
+  }
+  return 0;
+}
+
 bool places_take(void *ctx, uint64_t low, uint64_t high, uint64_t size, uint64_t *out) {
   PlayPlaces *places = &((Player *)ctx)->places;
-  uint64_t at = grain_up(low > LOWEST ? low : LOWEST);
-  for (size_t i = 0; i < places->count; i++) {
-    const CodeRange *range = &places->taken[i];
-    if (range->hi <= at) continue;
-    if (range->lo >= at && range->lo - at >= size) break;
-    at = grain_up(range->hi);
+  uint64_t at = grain_up(low > LOWEST ? low : LOWEST), end = 1;
+  while (end) {
+    if (at > high || high - at < size || at > SPACE_TOP - size) return false;
+    end = end_of(places->taken, places->count, at, size);
+    if (!end) end = end_of(places->given, places->ngiven, at, size);
+    if (end) at = grain_up(end);
   }
-  if (at > high || high - at < size || at > SPACE_TOP - size) return false;
-  if (!array_grow(places->taken, places->capacity, places->count + 1)) return false;
-  places->taken[places->count++] = (CodeRange){at, at + size};
-  compact(places);
+  if (!array_grow(places->given, places->given_capacity, places->ngiven + 1)) return false;
+  places->given[places->ngiven++] = (CodeRange){at, at + size};
   *out = at;
   return true;
 }

@@ -48,12 +48,7 @@ bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fau
 
 /* ---- units */
 
-typedef struct Units {
-  uint8_t *bytes; /* UNITS_MOST */
-  size_t size;    /* what this machine has */
-} Units;
-
-static bool units_read(PlayThread *thread, Units *out, Fault *fault) {
+bool play_units_read(PlayThread *thread, Units *out, Fault *fault) {
   out->bytes = calloc(1, UNITS_MOST);
   if (!out->bytes) return fault_oom(fault);
   struct iovec vector = {out->bytes, UNITS_MOST};
@@ -64,6 +59,8 @@ static bool units_read(PlayThread *thread, Units *out, Fault *fault) {
                      (int)thread->tid, strerror(errno));
   }
   out->size = vector.iov_len;
+  uint8_t *cut = realloc(out->bytes, out->size);
+  if (cut) out->bytes = cut;
   return true;
 }
 
@@ -75,7 +72,7 @@ bool play_units_same(PlayThread *thread, const Chunk *chunk, bool *out, Fault *f
   } parts[] = {
       {0, 5}, {MXCSR_AT, MXCSR_AT + 4}, {STACK_AT, RESERVED_AT}, {EXTENDED_AT, UNITS_MOST}};
   Units units;
-  if (!units_read(thread, &units, fault)) return false;
+  if (!play_units_read(thread, &units, fault)) return false;
   *out = units.size == chunk->size;
   for (size_t i = 0; *out && i < countof(parts); i++) {
     const size_t end = parts[i].end < units.size ? parts[i].end : units.size;
@@ -85,13 +82,15 @@ bool play_units_same(PlayThread *thread, const Chunk *chunk, bool *out, Fault *f
   return true;
 }
 
-/* Sets them and frees. */
-static bool units_write(PlayThread *thread, Units *units, Fault *fault) {
+bool play_units_set(PlayThread *thread, const Units *units, Fault *fault) {
   struct iovec vector = {units->bytes, units->size};
-  const bool ok =
-      ptrace(PTRACE_SETREGSET, thread->tracee.tid, (void *)NT_X86_XSTATE, &vector) == 0 ||
-      fault_set(fault, FAULT_IO, "thread %d: its vector registers cannot be set: %s",
-                (int)thread->tid, strerror(errno));
+  return ptrace(PTRACE_SETREGSET, thread->tracee.tid, (void *)NT_X86_XSTATE, &vector) == 0 ||
+         fault_set(fault, FAULT_IO, "thread %d: its vector registers cannot be set: %s",
+                   (int)thread->tid, strerror(errno));
+}
+
+static bool set_and_free(PlayThread *thread, Units *units, Fault *fault) {
+  const bool ok = play_units_set(thread, units, fault);
   free(units->bytes);
   return ok;
 }
@@ -107,9 +106,9 @@ static void units_clear(Units *units) {
 
 bool play_units_reset(PlayThread *thread, Fault *fault) {
   Units units;
-  if (!units_read(thread, &units, fault)) return false;
+  if (!play_units_read(thread, &units, fault)) return false;
   units_clear(&units);
-  return units_write(thread, &units, fault);
+  return set_and_free(thread, &units, fault);
 }
 
 /* How much of the state stands at `at`: without the magic, what FXSAVE has. */
@@ -134,7 +133,7 @@ bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault) {
   size_t size = 0;
   Units units;
   if (!space_read(space, (RemoteAddr){ucontext + FRAME_POINTER}, &at, sizeof at, fault) ||
-      !units_read(thread, &units, fault)) {
+      !play_units_read(thread, &units, fault)) {
     return false;
   }
   units_clear(&units);
@@ -145,5 +144,5 @@ bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault) {
   }
   memset(units.bytes + COMPACT_AT, 0, EXTENDED_AT - COMPACT_AT);
   if (size == LEGACY_BYTES) units.bytes[HEADER_AT] = 3; /* x87 and SSE are what there is */
-  return units_write(thread, &units, fault);
+  return set_and_free(thread, &units, fault);
 }

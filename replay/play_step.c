@@ -64,6 +64,7 @@ bool step_run(Player *player, PlayThread *thread, Fault *fault) {
     return false;
   }
   thread->fresh = false;
+  player->moved = true;
   for (unsigned turn = 1;; turn++) {
     bool met, go;
     if (!tracee_resume(tracee, PTRACE_SYSEMU, 0, fault) || !tracee_wait(tracee, fault)) {

@@ -357,6 +357,45 @@ static void test_moments(void) {
   recording_close(played.recording);
 }
 
+/* Here and there in time, with states kept on the way; and from one of them on with probes. */
+static void test_back(void) {
+  static Wanted wanted[WANTED];
+  Played played = {0};
+  PlayEnd end = {0};
+  Fault fault = {0};
+  const PlayOptions options = {.hashes = true, .checkpoints = 12, .checkpoint_ns = 1000};
+  const size_t n = choose(wanted, find_base());
+  size_t right = 0;
+  must(recording_open(dir, &played.recording, &fault) &&
+           player_open(played.recording, &options, &played.player, &fault) &&
+           player_run(played.player, UINT64_MAX, &end, &fault),
+       &fault);
+  check(end.kind == PLAY_END && end.hashes > 100, "played with states kept on the way");
+  const uint64_t hashes = end.hashes;
+  for (size_t i = 0; i < n; i++) {
+    if (player_goto(played.player, &wanted[i].moment, &fault)) {
+      right += is_there(played.player, &wanted[i]);
+    } else {
+      printf("# %s\n", fault.text);
+      fault_clear(&fault);
+    }
+  }
+  check(right == n, "every moment is found in any order");
+  bool ok = player_rewind(played.player, 0, &fault);
+  check(!ok && fault.code == FAULT_INVALID, "not before the beginning");
+  fault_clear(&fault);
+  ok = player_rewind(played.player, UINT64_MAX, &fault) &&
+       player_run(played.player, UINT64_MAX, &end, &fault) && end.hashes == hashes;
+  check(ok, "from the last one on to the end");
+  ok = player_rewind(played.player, wanted[0].moment.ev / 2 + 10, &fault) &&
+       player_run(played.player, UINT64_MAX, &end, &fault) && end.hashes == hashes;
+  if (!ok) printf("# %s\n", fault.text);
+  check(ok, "and from one in the middle");
+  player_close(played.player);
+  recording_close(played.recording);
+  check(waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD, "nothing is left");
+}
+
 int main(int argc, char **argv) {
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
   assert(n > 0);
@@ -371,6 +410,7 @@ int main(int argc, char **argv) {
   test_counts(true);
   test_limit();
   test_moments();
+  test_back();
   scratch_remove(place);
   return checks_end();
 }
