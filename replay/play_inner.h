@@ -225,6 +225,8 @@ bool play_unmap_all(PlayThread *thread, Fault *fault);
 bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault);
 /* The bytes that the kernel wrote. */
 bool play_write(PlaySpace *space, const Event *event, Fault *fault);
+/* What a process that the call made has of calls that were under way. */
+bool play_write_child(PlaySpace *space, const Event *event, Fault *fault);
 
 /* ---- play_image.c */
 

@@ -103,10 +103,10 @@ bool play_unmap_all(PlayThread *thread, Fault *fault) {
   return true;
 }
 
-bool play_write(PlaySpace *space, const Event *event, Fault *fault) {
+static bool write_all(PlaySpace *space, const Event *event, ChunkKind kind, Fault *fault) {
   for (int i = 0; i < event->nchunks; i++) {
     const Chunk *chunk = &event->chunks[i];
-    if (chunk->kind != CHUNK_OUT || !chunk->size) continue;
+    if (chunk->kind != kind || !chunk->size) continue;
     if (!play_may_map(space, chunk->addr, chunk->size)) {
       return fault_set(fault, FAULT_CORRUPT,
                        "event %llu, thread %d: %zu bytes for 0x%llx, which is not the program's",
@@ -118,6 +118,14 @@ bool play_write(PlaySpace *space, const Event *event, Fault *fault) {
     }
   }
   return true;
+}
+
+bool play_write(PlaySpace *space, const Event *event, Fault *fault) {
+  return write_all(space, event, CHUNK_OUT, fault);
+}
+
+bool play_write_child(PlaySpace *space, const Event *event, Fault *fault) {
+  return write_all(space, event, CHUNK_CHILD, fault);
 }
 
 /* ---- calls made again */

@@ -205,6 +205,7 @@ static bool call_spawn(Player *player, PlayThread *thread, const Event *event, F
   regs->orig_rax = (unsigned long long)-1;
   if (args.stack) regs->rsp = args.stack;
   if (args.flags & SETTLS) regs->fs_base = args.tls;
+  if (copy && !play_write_child(born->space, event, fault)) return false;
   if (!(args.flags & CHILD_SETTID) || !copy) return true;
   return play_may_map(born->space, args.child_tid, sizeof tid) &&
          space_write(&born->space->space, (RemoteAddr){args.child_tid}, &tid, sizeof tid, fault);

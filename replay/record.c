@@ -99,8 +99,8 @@ static bool on_stop(Recorder *recorder, RecordThread *thread, Fault *fault) {
 ** not told yet. */
 static bool must_wait(const Recorder *recorder, const RecordThread *thread, int status) {
   const RecordThread *runner = recorder->runner;
-  return runner && runner != thread && !runner->in_call && WIFSTOPPED(status) &&
-         status >> 8 == CALL_STOP;
+  const bool works = runner && (!runner->in_call || schedule_is_fixed(runner));
+  return works && runner != thread && WIFSTOPPED(status) && status >> 8 == CALL_STOP;
 }
 
 static bool handle(Recorder *recorder, int32_t tid, int status, Fault *fault) {

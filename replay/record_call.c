@@ -166,7 +166,7 @@ bool call_entry(Recorder *recorder, RecordThread *thread, bool *out_left, Fault 
   if (info && info->class == CALL_EXIT && !thread->answered) {
     if (!call_record(recorder, thread, 0, fault)) return false;
   }
-  bool blocks = !thread->answered &&
+  bool blocks = !thread->answered && !schedule_is_fixed(thread) &&
                 (!info || call_may_block(thread->means, thread->args, read_memory, thread));
   thread->stand = blocks ? THREAD_CALL : THREAD_RUNS;
   thread->asleep = false;
@@ -282,7 +282,9 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   bool execs = info && info->class == CALL_EXEC && ret == 0;
   event->has_hash = !again && !execs && !(info && info->class == CALL_EXIT);
   if (!thread->answered && !execs && !add_ranges(recorder, thread, ret, fault)) return false;
-  if (!shared_follow(recorder, thread, ret, fault)) return false;
+  if (!shared_follow(recorder, thread, ret, fault) || !unsure_child(recorder, thread, fault)) {
+    return false;
+  }
   if (!add_paths(recorder, thread, fault) || !patch_code(recorder, thread, ret, fault))
     return false;
   if (thread->nr == SYS_rt_sigreturn &&

@@ -164,6 +164,8 @@ bool thread_is_asleep(RecordThread *thread);
 bool thread_is_stopped(const RecordThread *thread);
 /* Somebody in a call may still end it at once, or write memory. */
 bool schedule_is_busy(Recorder *recorder);
+/* In a call that copies or changes the memory of its process: nobody else may do so meanwhile. */
+bool schedule_is_fixed(const RecordThread *thread);
 /* Who is ready, in turns; NULL: nobody. */
 RecordThread *schedule_next(Recorder *recorder);
 /* Those that are in a call are told to be there, once, before anything else happens meanwhile. */
@@ -247,6 +249,8 @@ bool unsure_find(Recorder *recorder, const RecordThread *thread, bool *out, Faul
 /* Pieces of kind UNSURE, and POINT without what is unsure. */
 bool unsure_tell(Recorder *recorder, Fault *fault);
 bool unsure_point(Recorder *recorder, uint64_t addr, uint64_t size, Fault *fault);
+/* The thread has made `child`, a process: pieces of kind CHILD. */
+bool unsure_child(Recorder *recorder, const RecordThread *thread, Fault *fault);
 
 /* ---- record_image.c */
 

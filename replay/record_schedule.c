@@ -66,6 +66,11 @@ bool schedule_is_busy(Recorder *recorder) {
   return false;
 }
 
+bool schedule_is_fixed(const RecordThread *thread) {
+  const CallInfo *info = thread->in_call ? call_info(thread->nr) : NULL;
+  return info && (info->class == CALL_SPAWN || info->class == CALL_MEMORY);
+}
+
 /* ---- turns */
 
 RecordThread *schedule_next(Recorder *recorder) {
@@ -180,7 +185,7 @@ bool schedule_interrupted(Recorder *recorder, RecordThread *thread, Fault *fault
 void schedule_doubt(Recorder *recorder) {
   RecordThread *thread = recorder->runner;
   if (!thread || !thread->in_call || !is_other_ready(recorder, thread)) return;
-  if (!thread_is_asleep(thread)) return;
+  if (schedule_is_fixed(thread) || !thread_is_asleep(thread)) return;
   thread->stand = THREAD_CALL;
   recorder->runner = NULL;
 }

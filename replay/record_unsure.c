@@ -101,3 +101,32 @@ bool unsure_point(Recorder *recorder, uint64_t addr, uint64_t size, Fault *fault
   }
   return true;
 }
+
+static bool tell_child(Recorder *recorder, const Space *child, const StateRange *range,
+                       Fault *fault) {
+  uint8_t bytes[4096];
+  for (uint64_t done = 0; done < range->size;) {
+    const uint64_t left = range->size - done;
+    const size_t piece = left < sizeof bytes ? (size_t)left : sizeof bytes;
+    size_t got;
+    space_peek(child, (RemoteAddr){range->addr + done}, bytes, piece, &got);
+    if (got && !event_bytes(recorder, CHUNK_CHILD, range->addr + done, bytes, got, fault)) {
+      return false;
+    }
+    if (got < piece) return true;
+    done += piece;
+  }
+  return true;
+}
+
+bool unsure_child(Recorder *recorder, const RecordThread *thread, Fault *fault) {
+  const RecordThread *child = thread->child ? threads_find(recorder, thread->child) : NULL;
+  bool known, ok = true;
+  if (!child || child->process == thread->process) return true;
+  if (!unsure_find(recorder, thread, &known, fault)) return false;
+  for (size_t i = 0; ok && i < recorder->nunsure; i++) {
+    ok = tell_child(recorder, &child->process->space, &recorder->unsure[i], fault);
+  }
+  recorder->nunsure = 0;
+  return ok;
+}

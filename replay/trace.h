@@ -80,8 +80,10 @@ typedef enum ChunkKind {
   CHUNK_XSTATE,  /* the extended state (NT_X86_XSTATE), where it matters */
   CHUNK_SHARED,  /* a file that is mapped MAP_SHARED has changed by other ways than its mappings:
                  ** u64 file number, then the bytes it has at offset addr */
-  CHUNK_UNSURE   /* of a SWITCH: u64, so many bytes at addr may be written by a call of another
+  CHUNK_UNSURE,  /* of a SWITCH: u64, so many bytes at addr may be written by a call of another
                  ** thread that is under way; the hash has them as zero */
+  CHUNK_CHILD    /* of a call that made a process: bytes that the new one has at addr, where calls
+                 ** of other threads were under way when the memory was copied */
 } ChunkKind;
 
 typedef struct Chunk {

@@ -26,7 +26,7 @@ static const char *const chunk_names[] = {
     [CHUNK_OUT] = "out",       [CHUNK_IN] = "in",           [CHUNK_PATH] = "path",
     [CHUNK_MAP] = "map",       [CHUNK_META] = "meta",       [CHUNK_STAT] = "stat",
     [CHUNK_POINT] = "point",   [CHUNK_SIGINFO] = "siginfo", [CHUNK_XSTATE] = "xstate",
-    [CHUNK_SHARED] = "shared", [CHUNK_UNSURE] = "unsure",
+    [CHUNK_SHARED] = "shared", [CHUNK_UNSURE] = "unsure",   [CHUNK_CHILD] = "child",
 };
 
 static const char *name_of(const char *const *names, size_t count, int i) {
