@@ -62,6 +62,9 @@ int find_targets(const Job *job, Target *targets);
 /* Least caps on the maxima (and greatest on minima) of the goal for which greedy and local search
 ** find an answer. Does nothing for goals without such terms. */
 bool threshold_search(Search *search);
+/* The same for answers better than the best, shuffled and for longer, until it has failed so often
+** in a row. */
+void threshold_again(Search *search, int patience);
 /* Does the goal have such terms? */
 bool threshold_goal(const Job *job);
 /* What no answer can beat, by counting how many units fit under thresholds: bounds of the targets'

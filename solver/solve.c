@@ -20,6 +20,8 @@ enum { WALK = 20000, WALK_TERMS = 20000000 };
 ** tried before neighbourhoods when the relaxation is strong. */
 enum { SMALL = 60, FEW = 3000 };
 
+enum { PATIENCE = 12 }; /* shuffled attempts at thresholds that fail in a row */
+
 const char *solve_status_name(SolveStatus status) {
   switch (status) {
   case SOLVE_OPTIMAL:
@@ -202,6 +204,9 @@ static void run_search(Job *job, Search *search) {
   if (!job_proven(job) && !job_stop(job) && (threshold_goal(job) || job->net.ncols > SMALL)) {
     improve(job, search);
   }
+  if (!job_proven(job) && !job_stop(job) && job->net.ncols > SMALL) {
+    threshold_again(search, PATIENCE);
+  }
 }
 
 static bool run_neighbourhoods(Job *job, Search *search) {
@@ -249,6 +254,8 @@ static bool solve_level(Job *job, Search *search) {
   /* A relaxation that is slow once is slow at every node. */
   if (search->root_seconds > job_max_root(job)) return true;
   if (!job_branch(job)) return false;
+  if (job_proven(job) || job_stop(job)) return true;
+  threshold_again(search, 4 * PATIENCE);
   if (job_proven(job) || job_stop(job)) return true;
   /* A goal of 2^32 - 1 and 2^32 is left open by a few steps, within the noise of the simplex. */
   return (!job->wide && job->step == 0) || exhaust(job, 0);

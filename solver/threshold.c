@@ -11,7 +11,7 @@
 
 #include "solver/search.h"
 
-enum { BISECTIONS = 10 };
+enum { BISECTIONS = 10, ROUNDS = 500 };
 
 int find_targets(const Job *job, Target *targets) {
   const Net *net = &job->net;
@@ -47,8 +47,10 @@ static double limit(const Job *job, const Target *t) {
 
 /* ---- the search */
 
-/* Is there an answer with every target at most its tau (and better than the best)? */
-static bool attempt(Search *search, const Target *targets, int count, const double *tau) {
+/* Is there an answer with every target at most its tau (and better than the best)? Times above 0
+** shuffle the packing, and search for longer. */
+static bool attempt(Search *search, const Target *targets, int count, const double *tau,
+                    int times) {
   Job *job = search->job;
   State *s = &search->state;
   const Net *net = &job->net;
@@ -63,11 +65,11 @@ static bool attempt(Search *search, const Target *targets, int count, const doub
   }
   state_caps(s, search->lo, search->hi, job->goal, job_cutoff(job));
   /* However much is wrong at first: of pods that must be together, all were placed apart. */
-  int64_t work = 20000 + (int64_t)net->nterms / 4;
+  int64_t work = (1 + times) * (20000 + (int64_t)net->nterms / 4);
   for (int mode = 0; mode <= GREEDY_MODES; mode++) {
     if (job_stop(job)) return false;
     if (mode < GREEDY_MODES) {
-      greedy(search, (GreedyMode)mode, NULL, 0);
+      greedy(search, (GreedyMode)mode, NULL, 0.1 * times);
     } else { /* last, the best there is, which breaks nothing but the thresholds */
       state_set(s, job->best);
     }
@@ -89,7 +91,7 @@ static void bisect(Search *search, const Target *targets, int count, int which) 
   for (int k = 0; k < BISECTIONS && b - a > 1e-3 && !job_stop(job); k++) {
     double middle = k == 0 ? 0 : (a + b) / 2; /* the limit itself, first: often it is reached */
     for (int i = 0; i < count; i++) tau[i] = from[i] + middle * (to[i] - from[i]);
-    if (attempt(search, targets, count, tau)) {
+    if (attempt(search, targets, count, tau, 0)) {
       b = middle;
     } else {
       a = middle;
@@ -112,4 +114,25 @@ bool threshold_search(Search *search) {
     if (job->value <= before) break;
   }
   return true;
+}
+
+void threshold_again(Search *search, int patience) {
+  Target targets[MAX_TARGETS];
+  double tau[MAX_TARGETS];
+  Job *job = search->job;
+  int64_t since = job_clock();
+  int count = find_targets(job, targets), failures = 0;
+  if (!count || !job->have) return;
+  for (int round = 0; round < ROUNDS && failures < patience; round++) {
+    if (job_proven(job) || job_stop(job)) break;
+    double share = ldexp(1, -1 - round % 6);
+    int only = round / 6 % (count + 1) - 1; /* all of them, then each alone */
+    for (int i = 0; i < count; i++) {
+      double most = reached(job, &targets[i]), least = fmin(limit(job, &targets[i]), most);
+      tau[i] = only < 0 || only == i ? most + share * (least - most) : most;
+    }
+    bool better = attempt(search, targets, count, tau, 1 + failures / 6);
+    failures = better ? 0 : failures + 1;
+  }
+  job_phase(job, "threshold", since);
 }
