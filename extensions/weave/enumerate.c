@@ -429,8 +429,7 @@ static bool run_pass(Block *block, bool stand_in) {
   while ((step = query_step(query, compiler->fault)) == 1) {
     if (!add_tuple(block, query, first_leaf, stand_in)) break;
     if ((++compiler->tuples & 4095) == 0 && stop_now(compiler->stop)) {
-      fault_set(compiler->fault, stop_asked(compiler->stop) ? FAULT_INTERRUPT : FAULT_TIMEOUT,
-                "stopped while the rules were being read");
+      compile_stopped(compiler);
       break;
     }
   }
