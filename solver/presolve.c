@@ -254,6 +254,12 @@ static bool unit_tally(Presolve *p, Var var, ModelSense sense, bool upper, doubl
   return none || all;
 }
 
+/* The slack of bounds is wider than the row: x <= 1 - 1e-15 lets x be 1. */
+static bool unit_holds(const Requirement *req, double value) {
+  return (req->sense == MODEL_GE || value <= req->bound + req->slack) &&
+         (req->sense == MODEL_LE || value >= req->bound - req->slack);
+}
+
 static bool unit_rows(Presolve *p) {
   const Model *model = p->model;
   bool changed = false;
@@ -274,7 +280,9 @@ static bool unit_rows(Presolve *p) {
       changed |= set_bound(p, term->var, upper, value, noise);
     }
     double fixed_to;
-    if (presolve_fixed(p, term->var, &fixed_to)) p->dropped[i] = 1;
+    if (presolve_fixed(p, term->var, &fixed_to)) {
+      p->dropped[i] = unit_holds(req, term->coef * fixed_to);
+    }
   }
   for (size_t i = 0; i < model->nchoices; i++) changed |= settle_choice(p, &model->choices[i]);
   return changed;
