@@ -237,6 +237,10 @@ static void emit_rows(Encoder *e) {
     if (e->edge == EDGE_INSIDE && row->lo != row->hi) {
       low += margin_of(low);
       high -= margin_of(high);
+    } else {
+      /* Where large numbers have cancelled, their rounding is much beside what is left. */
+      low -= net->exprs[row->expr].noise;
+      high += net->exprs[row->expr].noise;
     }
     encoder_begin(e);
     encoder_put_expr(e, row->expr, 1);

@@ -100,7 +100,8 @@ static void emit_implied(Encoder *e, const NetDef *def, double sign, double boun
   double lo, hi;
   net_expr_bounds(e->net, def->first_expr, e->lo, e->hi, &lo, &hi);
   double least = sign > 0 ? lo : -hi, most = sign > 0 ? hi : -lo;
-  if (most <= bound + e->net->exprs[def->first_expr].noise) return;
+  double noise = e->net->exprs[def->first_expr].noise;
+  if (most <= bound + noise) return;
   Guard literal = {def->column, !when};
   bool fine = def->step < 1e-5 * (1 + fabs(def->bound));
   if (e->edge == EDGE_INSIDE && fine) bound -= 1e-6 * (1 + fabs(bound));
@@ -111,7 +112,7 @@ static void emit_implied(Encoder *e, const NetDef *def, double sign, double boun
   encoder_begin(e);
   encoder_put_expr(e, def->first_expr, sign);
   encoder_put_guard(e, literal, most - bound);
-  encoder_emit(e, -INFINITY, most);
+  encoder_emit(e, -INFINITY, e->edge == EDGE_INSIDE ? most : most + noise);
 }
 
 static void emit_le(Encoder *e, const NetDef *def, uint8_t needs) {

@@ -113,14 +113,26 @@ bool job_ask(Job *job, const double *columns, bool *out_holds, double *out_value
   return ok;
 }
 
-/* Has the model itself check the answer; then it is the sure one. */
-static bool bless(Job *job, const double *columns, double value) {
+/* Where a comparison ends within its noise, the network and the model may see it differently. */
+double job_value(const Job *job, const double *columns, const double *values) {
+  const Net *net = &job->net;
+  double value = job->goal >= 0 ? net_expr_value(net, job->goal, columns) : 0;
+  if (job->level >= net->ngoals || job->goal != net->goals[job->level]) return value;
+  if (model_exact(job->model)) return value;
+  double own = model_level_value(job->model, job->level, values);
+  return fabs(own - value) > 1e-9 * (1 + fabs(own)) ? own : value;
+}
+
+/* Has the model itself check the answer; if it is worth at least so much, it is the sure one. */
+static bool bless(Job *job, const double *columns, double least) {
   if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
   if (!model_holds(job->model, job->trial_values, job->skip)) return false;
   if (!judge_agrees(job)) {
     avoid_ties(&job->net, columns);
     return false;
   }
+  double value = job_value(job, columns, job->trial_values);
+  if (value < least) return false;
   double *swap = job->values;
   job->values = job->trial_values;
   job->trial_values = swap;
@@ -132,7 +144,7 @@ static bool bless(Job *job, const double *columns, double value) {
 bool job_settle(Job *job) {
   if (!job->pending) return true;
   job->pending = false;
-  if (bless(job, job->best, job->value)) return true;
+  if (bless(job, job->best, job->sure_value) && job->sure_value == job->value) return true;
   memcpy(job->best, job->sure, ((size_t)job->net.ncols + 1) * sizeof *job->best);
   job->value = job->sure_value;
   job->infeasible = false; /* what was concluded from the lost one's value does not hold */
@@ -146,12 +158,12 @@ bool job_offer(Job *job, double *columns) {
   if (job->have && value <= job->value) return false;
   /* Asking a large model takes long, so it is asked once a stage rather than for each step. */
   bool ask = !job->have || job->model->nterms + job->model->nvars < LARGE_MODEL;
-  if (ask && !bless(job, columns, value)) return false;
+  if (ask && !bless(job, columns, job->have ? job->sure_value : -INFINITY)) return false;
   memmove(job->best, columns, ((size_t)job->net.ncols + 1) * sizeof *job->best);
   job->pending = !ask;
   bool first = !job->have;
   job->have = true;
-  job->value = value;
+  job->value = ask ? job->sure_value : value;
   if (first) job_phase(job, "first", job->started);
   return true;
 }
@@ -173,10 +185,9 @@ bool job_tighten(Job *job) {
 bool job_take(Job *job, double *columns) {
   net_evaluate(&job->net, columns);
   if (!net_feasible(&job->net, columns)) return false;
-  double value = job->goal >= 0 ? net_expr_value(&job->net, job->goal, columns) : 0;
-  if (!bless(job, columns, value)) return false;
+  if (!bless(job, columns, -INFINITY)) return false;
   memmove(job->best, columns, ((size_t)job->net.ncols + 1) * sizeof *job->best);
-  job->value = value;
+  job->value = job->sure_value;
   job->have = true;
   job->pending = false;
   return true;

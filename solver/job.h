@@ -42,6 +42,9 @@ typedef struct Job {
   int64_t deadline;                  /* of this level, 0: none */
 } Job;
 
+/* The value of the goal at hand, as the model sees it. */
+double job_value(const Job *job, const double *columns, const double *values);
+
 /* Offer primaries as an answer: evaluated, checked by the model itself, kept when better. Returns
 ** whether it was kept. `columns` may be modified (derived ones are filled in). */
 bool job_offer(Job *job, double *columns);

@@ -105,7 +105,7 @@ static void begin_goal(Job *job, int32_t goal) {
   job->step = 0;
   if (goal < 0) return;
   set_step(job, &net->exprs[goal]);
-  if (job->have) job->value = job->sure_value = net_expr_value(net, goal, job->best);
+  if (job->have) job->value = job->sure_value = job_value(job, job->best, job->values);
 }
 
 static void begin_level(Job *job, size_t level) {

@@ -130,7 +130,7 @@ static void at_most(Bounds *b, int32_t expr, double sign, double bound) {
   const NetExpr *e = &net->exprs[expr];
   const Term *terms = net->terms + e->span.start;
   double least = least_value(net, e, b->lo, b->hi, sign);
-  if (e->exact && !isinf(bound)) bound = floor(bound + 1e-6);
+  if (e->exact && !isinf(bound)) bound = floor(bound + e->noise + 1e-6);
   double room = bound - least + e->noise;
   if (room < (e->exact ? -0.5 : -1e-6 * (1 + fabs(bound)))) {
     b->infeasible = true;
