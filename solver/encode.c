@@ -140,7 +140,7 @@ void encoder_put_expr(Encoder *e, int32_t expr, double factor) {
 
 void encoder_begin(Encoder *e) {
   e->count = 0;
-  e->constant = 0;
+  e->constant = e->noise = 0;
 }
 
 static int by_column(const void *a, const void *b) {
@@ -165,9 +165,8 @@ static void merge_row(Encoder *e) {
   e->count = kept;
 }
 
-/* How far outside the bounds the linear solver would still see a difference: nothing for rows of
-** ordinary numbers. */
-static double allowance(const Encoder *e, double lo, double hi) {
+/* The largest number that the row adds up or compares with. */
+static double row_size(const Encoder *e, double lo, double hi) {
   double size = fmax(isinf(lo) ? 0 : fabs(lo), isinf(hi) ? 0 : fabs(hi));
   const Lp *lp = &e->to->lp;
   for (size_t i = 0; i < e->count; i++) {
@@ -175,7 +174,17 @@ static double allowance(const Encoder *e, double lo, double hi) {
     double reach = fmax(fabs(lp->col_lo[term.var]), fabs(lp->col_hi[term.var]));
     size = fmax(size, fabs(term.coef) * reach);
   }
-  return size > 4096 ? 1e-6 * size : 0;
+  return size;
+}
+
+/* How far outside the bounds a true answer may seem to be: where large numbers have cancelled,
+** their rounding is much beside what is left, and more than the solver's tolerance; with large
+** numbers in the row, what the solver would still see as a difference. */
+static double allowance(const Encoder *e, double lo, double hi) {
+  double size = row_size(e, lo, hi), more = 0;
+  if (e->edge != EDGE_INSIDE && e->noise > 1e-8 * size) more = e->noise;
+  if (e->edge == EDGE_OUTSIDE && size > 4096) more = fmax(more, 1e-6 * size);
+  return more;
 }
 
 /* Emit lo <= row <= hi. Rows of integers get integer bounds; others are scaled by a power of two,
@@ -193,14 +202,12 @@ void encoder_emit(Encoder *e, double lo, double hi) {
     integral = integral && lp->integer[e->row[i].var] && coef == floor(coef);
     largest = fmax(largest, fabs(coef));
   }
-  if (integral && !isinf(lo)) lo = ceil(lo - 1e-6);
-  if (integral && !isinf(hi)) hi = floor(hi + 1e-6);
+  if (integral && !isinf(lo)) lo = ceil(lo - e->noise - 1e-6);
+  if (integral && !isinf(hi)) hi = floor(hi + e->noise + 1e-6);
   if (lo > hi) lo = hi = (lo + hi) / 2; /* rounding of a row that is an equation of reals */
-  if (e->edge == EDGE_OUTSIDE) {
-    double more = allowance(e, lo, hi);
-    lo -= more;
-    hi += more;
-  }
+  double more = allowance(e, lo, hi);
+  lo -= more;
+  hi += more;
   int exponent = 0;
   if (largest > 0) frexp(largest, &exponent);
   if (exponent > 4 || exponent < -2) {
@@ -237,13 +244,10 @@ static void emit_rows(Encoder *e) {
     if (e->edge == EDGE_INSIDE && row->lo != row->hi) {
       low += margin_of(low);
       high -= margin_of(high);
-    } else {
-      /* Where large numbers have cancelled, their rounding is much beside what is left. */
-      low -= net->exprs[row->expr].noise;
-      high += net->exprs[row->expr].noise;
     }
     encoder_begin(e);
     encoder_put_expr(e, row->expr, 1);
+    e->noise = net->exprs[row->expr].noise;
     encoder_emit(e, low, high);
   }
 }

@@ -112,7 +112,8 @@ static void emit_implied(Encoder *e, const NetDef *def, double sign, double boun
   encoder_begin(e);
   encoder_put_expr(e, def->first_expr, sign);
   encoder_put_guard(e, literal, most - bound);
-  encoder_emit(e, -INFINITY, e->edge == EDGE_INSIDE ? most : most + noise);
+  e->noise = noise;
+  encoder_emit(e, -INFINITY, most);
 }
 
 static void emit_le(Encoder *e, const NetDef *def, uint8_t needs) {

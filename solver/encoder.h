@@ -18,6 +18,7 @@ typedef struct Encoder {
   Term *row; /* the row being built */
   size_t count, capacity;
   double constant;
+  double noise; /* of the row being built: what rounding may make of it */
   EncodeEdge edge;
   bool failed;
 } Encoder;
