@@ -58,6 +58,9 @@ typedef struct CallRule {
   { .rule = RULE_PLAIN, .length = (argument) + 1, .times = (size) }
 #define NAMED                                                                                      \
   { .rule = RULE_PLAIN, .early = true }
+#define PLAIN_EARLY(argument)                                                                      \
+  {.rule = RULE_PLAIN, .length = (argument) + 1, .times = 1, .early = true}
+#define XATTR PLAIN_EARLY(3)
 #define BY(name, argument)                                                                         \
   { .rule = RULE_##name, .length = (argument) + 1, .times = 1 }
 
@@ -72,6 +75,8 @@ static const CallRule rules[CALL_END] = {
   [SYS_lstat] = NAMED,
   [SYS_poll] = {.rule = RULE_POLL, .length = 2, .times = 8},
   [SYS_lseek] = PLAIN,
+  [SYS_rt_sigaction] = PLAIN,
+  [SYS_rt_sigprocmask] = PLAIN,
   [SYS_ioctl] = {.rule = RULE_IOCTL},
   [SYS_pread64] = BY(PREAD, 2),
   [SYS_pwrite64] = BY(PWRITE, 2),
@@ -92,12 +97,18 @@ static const CallRule rules[CALL_END] = {
   [SYS_rename] = NAMED,
   [SYS_mkdir] = NAMED,
   [SYS_rmdir] = NAMED,
+  [SYS_link] = NAMED,
   [SYS_unlink] = NAMED,
-  [SYS_readlink] = {.rule = RULE_PLAIN, .length = 3, .times = 1, .early = true},
+  [SYS_symlink] = NAMED,
+  [SYS_readlink] = PLAIN_EARLY(2),
   [SYS_chmod] = NAMED,
   [SYS_fchmod] = PLAIN,
+  [SYS_chown] = NAMED,
+  [SYS_fchown] = PLAIN,
+  [SYS_lchown] = NAMED,
   [SYS_umask] = PLAIN,
   [SYS_gettimeofday] = PLAIN,
+  [SYS_getrlimit] = PLAIN,
   [SYS_getrusage] = PLAIN,
   [SYS_sysinfo] = PLAIN,
   [SYS_times] = PLAIN,
@@ -113,6 +124,12 @@ static const CallRule rules[CALL_END] = {
   [SYS_statfs] = NAMED,
   [SYS_fstatfs] = PLAIN,
   [SYS_gettid] = PLAIN,
+  [SYS_getxattr] = XATTR,
+  [SYS_lgetxattr] = XATTR,
+  [SYS_fgetxattr] = XATTR,
+  [SYS_listxattr] = PLAIN_EARLY(2),
+  [SYS_llistxattr] = PLAIN_EARLY(2),
+  [SYS_flistxattr] = PLAIN_OF(2, 1),
   [SYS_time] = PLAIN,
   [SYS_futex] = {.rule = RULE_FUTEX},
   [SYS_getdents64] = PLAIN_OF(2, 1),
@@ -124,9 +141,14 @@ static const CallRule rules[CALL_END] = {
   [SYS_openat] = {.rule = RULE_OPEN, .early = true},
   [SYS_mkdirat] = NAMED,
   [SYS_newfstatat] = NAMED,
+  [SYS_fchownat] = NAMED,
   [SYS_unlinkat] = NAMED,
   [SYS_renameat] = NAMED,
-  [SYS_readlinkat] = {.rule = RULE_PLAIN, .length = 4, .times = 1, .early = true},
+  [SYS_linkat] = NAMED,
+  [SYS_symlinkat] = NAMED,
+  [SYS_utimensat] = NAMED,
+  [SYS_prlimit64] = PLAIN,
+  [SYS_readlinkat] = PLAIN_EARLY(3),
   [SYS_fchmodat] = NAMED,
   [SYS_faccessat] = NAMED,
   [SYS_fallocate] = {.rule = RULE_RESIZE},
@@ -385,7 +407,8 @@ static bool make(const CallRule *rule, long nr, const uint64_t args[6], int64_t 
 
 /* Errors that come after the kernel has read the texts, and leave nothing half done. */
 static bool error_is_late(int64_t ret) {
-  return ret == -ENOENT || ret == -EACCES || ret == -ENOTDIR || ret == -EEXIST || ret == -EROFS;
+  return ret == -ENOENT || ret == -EACCES || ret == -ENOTDIR || ret == -EEXIST || ret == -EROFS ||
+         ret == -ENODATA || ret == -EOPNOTSUPP;
 }
 
 static bool error_is_clear(const CallRule *rule, int64_t ret) {
