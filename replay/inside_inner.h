@@ -18,6 +18,7 @@
 
 #include "replay/inside/abi.h"
 #include "replay/maps.h"
+#include "replay/state.h"
 #include "replay/tracee.h"
 
 /* The code for traced programs, to be mapped at INSIDE_BASE. */
@@ -104,5 +105,30 @@ void inside_original(const InsidePatches *patches, uint64_t addr, uint8_t *bytes
 void inside_forget(InsidePatches *patches, uint64_t start, uint64_t end);
 /* A StateView: the context is the InsidePatches. */
 bool inside_page(void *ctx, uint64_t addr, uint8_t *bytes);
+
+/* ---- inside_install.c */
+
+/* Memory to be shared with what is traced, with the code in it: INSIDE_SIZE bytes. */
+bool inside_share(int *out_fd, uint8_t **out_memory, Fault *fault);
+void inside_unshare(int fd, uint8_t *memory);
+
+/* A program; a stopped thread of it makes the calls. Its signals must not come. */
+typedef struct InsideSpace {
+  Tracee *tracee;
+  const MapList *maps;
+  StateReader *state;
+  InsidePatches *patches;
+} InsideSpace;
+
+/* Maps the memory, `fd` of ours, where it belongs. *out_ok is false when it cannot be had. */
+bool inside_map(Tracee *tracee, int fd, bool *out_ok, Fault *fault);
+/* Rewrites all calls of a mapping, unless there is no room for thunks. */
+bool inside_install(const InsideSpace *space, const MapRange *range, const InsideSites *sites,
+                    Fault *fault);
+/* The program's own bytes stand between start and end again. */
+bool inside_restore(const InsideSpace *space, uint64_t start, uint64_t end, Fault *fault);
+/* All is as it was, but for pages that inside_page() still has to know; with `gone` the mappings
+** are others already, and only the thunks go. */
+bool inside_remove(const InsideSpace *space, bool gone, Fault *fault);
 
 #endif

@@ -166,6 +166,9 @@ static bool next(Player *player, Fault *fault) {
   }
   if (!moments_before(player, fault)) return false;
   if (player->pause || player->ended) return true;
+  bool done;
+  if (!reply_many(player, player->event, &done, fault)) return player->pause != PAUSE_NONE;
+  if (done) return true;
   if (!apply(player, player->event, fault)) return player->pause != PAUSE_NONE;
   if (!compare_hash(player, player->event, fault)) return false;
   if (!moments_after(player, fault)) return false;
@@ -181,6 +184,7 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
   if (player->broken) return fault_set(fault, FAULT_INVALID, "player: it has failed before");
   bool ok = tracee_ticks(TICK_MS, fault);
   player->pause = PAUSE_NONE;
+  player->until = until;
   for (int64_t polled = 0;
        ok && !player->pause && !player->ended && (player->applied || player->ev < until);) {
     if (first && player->nspaces) break;
@@ -209,6 +213,7 @@ bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault) {
                                                  : PLAY_END,
                    .ev = player->ev,
                    .hashes = player->hashes,
+                   .inside = player->replies,
                    .moment = player->moments.reached,
                    .set = player->pause_set};
   return true;
@@ -260,6 +265,7 @@ void player_close(Player *player) {
   checkpoints_close(player);
   moments_close(player);
   patch_close(player);
+  reply_close(player);
   files_close(player);
   trace_close(player->cursor);
   if (player->cpu >= 0) sched_setaffinity(0, sizeof player->affinity, (void *)player->affinity);
@@ -288,5 +294,6 @@ bool player_read(Player *player, const PlayView *view, uint64_t addr, void *out,
   if (!space) return fault_set(fault, FAULT_NOTFOUND, "player: no process %d", (int)view->pid);
   if (!space_read(&space->space, (RemoteAddr){addr}, out, size, fault)) return false;
   if (space->probes) probes_original(space->probes, addr, out, size);
+  inside_original(&space->inside, addr, out, size);
   return true;
 }

@@ -32,6 +32,7 @@ typedef struct PlayOptions {
                    ** about 1 ms and 20 us for each MB, and memory as the program changes its own */
   int64_t checkpoint_ns; /* of playing between them, at first; 0: 50 ms */
   Stop *stop;            /* borrowed; NULL: nobody stops us. Seen within 20 ms */
+  bool every_stop;       /* no calls are answered in the process itself: slower, and the same */
 } PlayOptions;
 
 /* The recording is borrowed. Plays up to the first instruction of the first program. */
@@ -74,6 +75,7 @@ typedef struct PlayEnd {
   PlayEndKind kind;
   uint64_t ev;     /* the last event that has been applied */
   uint64_t hashes; /* compared since the beginning, all equal */
+  uint64_t inside; /* events applied since the beginning without a stop */
   int set;
   size_t moment;
 } PlayEnd;

@@ -199,7 +199,7 @@ static void thin(Player *player) {
 bool checkpoints_pass(Player *player, Fault *fault) {
   PlayCheckpoints *kept = &player->checkpoints;
   const int64_t now = clock_now();
-  if (player->options.checkpoints <= 0 || !player->nspaces) return true;
+  if (player->options.checkpoints <= 0 || !player->nspaces || player->moved) return true;
   if (kept->count &&
       (player->ev <= kept->list[kept->count - 1]->ev || now - kept->made < kept->interval_ns)) {
     return true;

@@ -201,9 +201,10 @@ bool child_spawn(Player *player, PlayThread *thread, bool copy, int32_t pid, int
   PlaySpace *space = thread->space;
   if (copy) {
     space = enlist_space(player, pid, (pid_t)made);
-    if (space && (!maps_copy(&thread->space->maps, &space->maps, fault) ||
-                  !maps_copy(&thread->space->shared, &space->shared, fault) ||
-                  !patch_fork(thread->space, space, fault))) {
+    if (space &&
+        (!maps_copy(&thread->space->maps, &space->maps, fault) ||
+         !maps_copy(&thread->space->shared, &space->shared, fault) ||
+         !reply_fork(thread->space, space, fault) || !patch_fork(thread->space, space, fault))) {
       space = NULL;
     }
   }
@@ -263,6 +264,8 @@ void child_kill(Player *player, PlaySpace *space) {
   state_finish(&space->state);
   maps_finish(&space->maps);
   maps_finish(&space->shared);
+  maps_finish(&space->rewritten);
+  inside_finish(&space->inside);
   space_finish(&space->space);
   free(space);
 }

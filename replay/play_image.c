@@ -42,7 +42,9 @@ static bool add_range(Player *player, PlayThread *thread, const Event *event, co
 }
 
 bool play_image(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
-  if (!play_unmap_all(thread, fault)) return false;
+  if (!play_unmap_all(thread, fault) || !reply_leave(thread, true, fault)) return false;
+  inside_finish(&thread->space->inside);
+  thread->space->no_inside = false;
   patch_forget(thread->space);
   for (int stack = 0; stack < 2; stack++) {
     for (int i = 0; i < event->nchunks; i++) {

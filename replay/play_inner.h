@@ -5,6 +5,7 @@
 #ifndef TENFOLD_REPLAY_PLAY_INNER_H
 #define TENFOLD_REPLAY_PLAY_INNER_H
 
+#include "replay/inside_inner.h"
 #include "replay/play.h"
 #include "replay/state.h"
 
@@ -21,6 +22,8 @@ typedef struct PlayFile {
   bool looked;     /* for its functions: */
   struct ElfFile *elf;
   struct Cfi *cfi;
+  bool calls_known;
+  InsideSites calls;
 } PlayFile;
 
 /* Where a thread stands. */
@@ -75,7 +78,14 @@ typedef struct PlaySpace {
   bool new_code;   /* there may be others */
   struct PlayWatch *watches;
   size_t nwatches, watches_capacity;
+  InsidePatches inside; /* calls that are answered in the process */
+  MapList rewritten;    /* executable mappings in which they are */
+  bool has_inside;      /* the log is mapped */
+  bool no_inside;       /* and must not be */
+  bool new_calls;       /* executable mappings that are not rewritten */
 } PlaySpace;
+
+typedef struct PlayInside PlayInside;
 
 /* Addresses that somebody maps at some time, sorted once `known`. */
 typedef struct PlayPlaces {
@@ -128,7 +138,10 @@ struct Player {
   bool applied; /* the event, which is looked at no more but for what it wrote */
   bool moved;   /* somebody has run since */
   bool broken, ended;
-  PlayFile *files; /* by number */
+  uint64_t until;     /* no event behind this one is applied */
+  PlayInside *inside; /* NULL: not asked for yet */
+  uint64_t replies;   /* events that were answered with it */
+  PlayFile *files;    /* by number */
   size_t nfiles, files_capacity;
   int *shared; /* descriptors of memory that is shared */
   size_t nshared, shared_capacity;
@@ -193,6 +206,8 @@ bool files_open(Player *player, uint32_t number, int *out, Fault *fault);
 bool files_share(Player *player, uint32_t number, uint32_t *out, Fault *fault);
 /* What the event says of shared files, changed by other ways than their mappings. */
 bool files_change(Player *player, const Event *event, Fault *fault);
+/* The calls of the file that can be rewritten. */
+bool files_calls(Player *player, uint32_t number, const InsideSites **out, Fault *fault);
 const char *files_path(const Player *player, uint32_t number);
 void files_close(Player *player);
 
@@ -279,6 +294,26 @@ typedef struct PatchView {
   PlaySpace *space;
 } PatchView;
 bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes);
+
+/* ---- play_reply.c */
+
+/* The event and those that follow, as far as they can be answered in the process: *out_done when at
+** least one has been applied. Otherwise the thread may stand at its call. */
+bool reply_many(Player *player, const Event *event, bool *out_done, Fault *fault);
+/* The thread has come to a call, or to the end of what it was to be answered: then it is ready. */
+bool reply_stopped(Player *player, PlayThread *thread, Fault *fault);
+/* It was in our code, could not write what it should, and comes to its call. */
+bool reply_faulted(PlayThread *thread, bool *out_go, Fault *fault);
+/* Out of the space; with `gone` its program is another now. */
+bool reply_leave(PlayThread *thread, bool gone, Fault *fault);
+/* The range is about to be moved. */
+bool reply_moves(PlayThread *thread, uint64_t start, uint64_t end, Fault *fault);
+/* Something of the program's comes there. */
+bool reply_yield(PlayThread *thread, uint64_t start, uint64_t size, Fault *fault);
+/* The range has gone, or has other contents. */
+bool reply_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
+bool reply_fork(const PlaySpace *from, PlaySpace *to, Fault *fault);
+void reply_close(Player *player);
 
 /* ---- play_moments.c */
 

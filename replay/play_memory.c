@@ -202,6 +202,23 @@ static bool call_madvise(PlayThread *thread, const Event *event, Fault *fault) {
   return child_call(thread, "madvise", SYS_madvise, args, NULL, fault);
 }
 
+/* Where a mapping comes to be, nothing of ours may stand. */
+static bool make_room(PlayThread *thread, const Event *event, Fault *fault) {
+  const uint64_t *args = event->args, ret = (uint64_t)event->ret;
+  switch (event->nr) {
+  case SYS_mmap:
+    return reply_yield(thread, ret, page_up(args[1]), fault);
+  case SYS_mremap:
+    return reply_moves(thread, args[0], args[0] + page_up(args[1]), fault) &&
+           reply_yield(thread, ret, page_up(args[2]), fault);
+  case SYS_brk:
+    return ret <= thread->space->maps.brk ||
+           reply_yield(thread, thread->space->maps.brk, ret - thread->space->maps.brk, fault);
+  default:
+    return true;
+  }
+}
+
 static bool make_again(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
   bool ok = true;
   switch (event->nr) {
@@ -239,15 +256,20 @@ static bool forget(PlayThread *thread, const Event *event, uint64_t brk, Fault *
   const uint64_t *args = event->args, ret = (uint64_t)event->ret;
   switch (event->nr) {
   case SYS_mmap:
-    return patch_gone(thread->space, ret, ret + page_up(args[1]), fault);
+    return reply_gone(thread->space, ret, ret + page_up(args[1]), fault) &&
+           patch_gone(thread->space, ret, ret + page_up(args[1]), fault);
   case SYS_mremap:
-    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
+    return reply_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
+           reply_gone(thread->space, ret, ret + page_up(args[2]), fault) &&
+           patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
            patch_gone(thread->space, ret, ret + page_up(args[2]), fault);
   case SYS_madvise:
     if (args[2] != MADV_DONTNEED && args[2] != MADV_FREE) return true;
-    return patch_lost(thread->space, args[0], args[0] + page_up(args[1]), fault);
+    return reply_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
+           patch_lost(thread->space, args[0], args[0] + page_up(args[1]), fault);
   case SYS_munmap:
-    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
+    return reply_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
+           patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
   case SYS_brk:
     return ret >= brk || patch_gone(thread->space, page_up(ret), page_up(brk), fault);
   default:
@@ -259,6 +281,8 @@ bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fa
   if (event->ret < 0 && event->ret > -4096) return true;
   const uint64_t brk = thread->space->maps.brk;
   thread->space->new_code = true;
-  return make_again(player, thread, event, fault) && pool_call(thread->space, event, fault) &&
-         forget(thread, event, brk, fault) && watch_again(thread, fault);
+  thread->space->new_calls |= event->nr == SYS_mmap && event->args[2] & PROT_EXEC;
+  return make_room(thread, event, fault) && make_again(player, thread, event, fault) &&
+         pool_call(thread->space, event, fault) && forget(thread, event, brk, fault) &&
+         watch_again(thread, fault);
 }

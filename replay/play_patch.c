@@ -14,6 +14,7 @@
 
 bool patch_ready(Player *player, PlayThread *thread, Fault *fault) {
   PlaySpace *space = thread->space;
+  if (!reply_leave(thread, false, fault)) return false;
   return space->probes ||
          (places_look(player, fault) &&
           probes_create(&thread->tracee, places_take, player, &space->probes, fault));
@@ -154,6 +155,7 @@ static bool is_of_file(Player *player, const MapRange *range, uint64_t addr, con
 bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes) {
   const PatchView *view = ctx;
   const MapRange *range = maps_find(&view->space->maps, addr);
+  if (view->space->inside.npages && !inside_page(&view->space->inside, addr, bytes)) return false;
   if (!range) return true;
   if (!(range->prot & PROT_EXEC) && !maps_find(&view->space->patched, addr)) return true;
   if (view->space->probes) probes_original(view->space->probes, addr, bytes, PAGE);

@@ -77,8 +77,9 @@ bool step_run(Player *player, PlayThread *thread, Fault *fault) {
     if (!patch_stop(player, thread, &go, fault) || player->pause) return false;
     if (WSTOPSIG(tracee->status) == CALL_STOP) {
       thread->stand = STAND_CALL;
-      return tracee_regs(tracee, fault);
+      return reply_stopped(player, thread, fault) && tracee_regs(tracee, fault);
     }
+    if (!go && !reply_faulted(thread, &go, fault)) return false;
     if (!go && !meet_fault(thread, WSTOPSIG(tracee->status), &met, fault)) return false;
     if (!go && met) return tracee_regs(tracee, fault);
     if (turn % 64 == 0 && stop_now(player->options.stop)) {

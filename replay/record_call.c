@@ -65,10 +65,12 @@ static bool choose_answer(Recorder *recorder, RecordThread *thread, Fault *fault
   case SYS_munmap:
   case SYS_mprotect:
   case SYS_pkey_mprotect:
-  case SYS_mremap:
   case SYS_madvise:
     if (overlaps_ours(thread, args[0], args[1])) answer(thread, -EINVAL);
     return true;
+  case SYS_mremap:
+    if (overlaps_ours(thread, args[0], args[1])) answer(thread, -EINVAL);
+    return inside_moves(thread, args[0], args[0] + args[1], fault);
   case SYS_mmap:
     if (args[3] & MAP_FIXED && overlaps_ours(thread, args[0], args[1])) answer(thread, -EINVAL);
     return true;

@@ -299,6 +299,8 @@ void inside_close(Recorder *recorder);
 bool inside_begin(Recorder *recorder, RecordThread *thread, Fault *fault);
 bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end,
                     Fault *fault);
+/* The range is about to be moved. */
+bool inside_moves(RecordThread *thread, uint64_t start, uint64_t end, Fault *fault);
 /* The thread is about to run code of its own. */
 void inside_run(Recorder *recorder, RecordThread *thread);
 /* What is in the log is written: at every stop, before anything else. */

@@ -12,19 +12,13 @@
 */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#include <xxhash.h>
 
-#include "base/array.h"
 #include "replay/record_inner.h"
 
 struct RecordInside {
@@ -41,20 +35,11 @@ enum { SYSCALL_BYTES = 2 };
 
 bool inside_open(Recorder *recorder, Fault *fault) {
   struct stat proc = {0};
-  size_t size;
-  const uint8_t *code = inside_code(&size);
   RecordInside *inside = calloc(1, sizeof *inside);
   if (!inside) return fault_oom(fault);
-  inside->fd = memfd_create("tenfold", MFD_CLOEXEC);
-  inside->memory = MAP_FAILED;
+  inside->fd = -1;
   recorder->inside = inside;
-  if (inside->fd >= 0 && ftruncate(inside->fd, INSIDE_SIZE) == 0) {
-    inside->memory = mmap(NULL, INSIDE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, inside->fd, 0);
-  }
-  if (inside->memory == MAP_FAILED) {
-    return fault_set(fault, FAULT_IO, "recorder: no memory to share: %s", strerror(errno));
-  }
-  memcpy(inside->memory, code, size);
+  if (!inside_share(&inside->fd, &inside->memory, fault)) return false;
   inside->words = (InsideWords *)(void *)(inside->memory + INSIDE_WORDS);
   stat("/proc", &proc);
   inside->words->mode = INSIDE_RECORD;
@@ -66,8 +51,7 @@ bool inside_open(Recorder *recorder, Fault *fault) {
 void inside_close(Recorder *recorder) {
   RecordInside *inside = recorder->inside;
   if (!inside) return;
-  if (inside->memory != MAP_FAILED) munmap(inside->memory, INSIDE_SIZE);
-  if (inside->fd >= 0) close(inside->fd);
+  inside_unshare(inside->fd, inside->memory);
   free(inside);
   recorder->inside = NULL;
 }
@@ -81,154 +65,9 @@ static bool hold_signals(const RecordThread *thread, uint64_t *mask, bool hold) 
   return ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof *mask, hold ? &all : mask) == 0;
 }
 
-static bool map_part(RecordThread *thread, int64_t fd, uint64_t offset, uint64_t size, int prot,
-                     int64_t *out, Fault *fault) {
-  const uint64_t args[6] = {INSIDE_BASE + offset, size,
-                            (uint64_t)prot,       MAP_SHARED | MAP_FIXED_NOREPLACE,
-                            (uint64_t)fd,         offset};
-  return tracee_syscall(&thread->tracee, SYS_mmap, args, out, fault);
-}
-
-static bool map_memory(Recorder *recorder, RecordThread *thread, Fault *fault) {
-  char path[64];
-  const int length =
-      snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), recorder->inside->fd);
-  const uint64_t at = SPACE_PAGE + SPACE_SCRATCH;
-  const uint64_t open_args[6] = {(uint64_t)AT_FDCWD, at, O_RDWR | O_CLOEXEC};
-  int64_t fd, code = -1, data = -1, closed;
-  if (!space_write(&thread->process->space, (RemoteAddr){at}, path, (size_t)length + 1, fault) ||
-      !tracee_syscall(&thread->tracee, SYS_openat, open_args, &fd, fault)) {
-    return false;
-  }
-  if (fd < 0) return true;
-  const uint64_t close_args[6] = {(uint64_t)fd};
-  if (!map_part(thread, fd, 0, INSIDE_CODE_SIZE, PROT_READ | PROT_EXEC, &code, fault) ||
-      !map_part(thread, fd, INSIDE_WORDS, INSIDE_SIZE - INSIDE_WORDS, PROT_READ | PROT_WRITE, &data,
-                fault) ||
-      !tracee_syscall(&thread->tracee, SYS_close, close_args, &closed, fault)) {
-    return false;
-  }
-  thread->process->has_inside = code == (int64_t)INSIDE_BASE && data > 0;
-  return true;
-}
-
-/* ---- rewriting */
-
-/* Pages from `start` on that nobody has written yet: they are the file's. */
-static bool note_pages(RecordProcess *process, const MapRange *range, const uint8_t *bytes,
-                       const InsideArea *area, Fault *fault) {
-  InsidePatches *patches = &process->inside;
-  MapRange one = *range;
-  MapList only = {.ranges = &one, .count = 1, .capacity = 1};
-  StatePages written;
-  uint64_t last = 0;
-  if (!state_pages(&process->state, &process->space, &only, &written, fault)) return false;
-  for (size_t i = 0; i < area->count; i++) {
-    const uint64_t end = area->list[i].at + area->list[i].size;
-    for (uint64_t page = area->list[i].at & ~(uint64_t)(PAGE - 1); page < end; page += PAGE) {
-      bool clean = page > last;
-      if (!clean) continue;
-      last = page;
-      for (size_t k = 0; k < written.count; k++) {
-        clean &= page < written.list[k].start || page >= written.list[k].end;
-      }
-      if (!clean) continue;
-      if (!array_grow(patches->pages, patches->pages_capacity, patches->npages + 1)) {
-        return fault_oom(fault);
-      }
-      patches->pages[patches->npages++] =
-          (InsidePage){page, XXH3_64bits(bytes + (page - range->start), PAGE)};
-    }
-  }
-  return true;
-}
-
-static int compare_pages(const void *a, const void *b) {
-  const InsidePage *x = a, *y = b;
-  return x->at < y->at ? -1 : x->at > y->at;
-}
-
-static bool write_code(Space *space, uint64_t at, const void *bytes, size_t size, Fault *fault) {
-  return pwrite(space->mem_fd, bytes, size, (off_t)at) == (ssize_t)size ||
-         fault_set(fault, FAULT_NOTFOUND, "process %d: no memory to write at 0x%llx",
-                   (int)space->pid, (unsigned long long)at);
-}
-
-/* Page by page, each in one go. */
-static bool write_patches(Space *space, const MapRange *range, uint8_t *bytes,
-                          const InsideArea *area, Fault *fault) {
-  if (!space_open_mem(space, fault)) return false;
-  for (size_t i = 0; i < area->count;) {
-    const uint64_t first = area->list[i].at, page = first & ~(uint64_t)(PAGE - 1);
-    uint64_t end = first;
-    for (; i < area->count && area->list[i].at - page < PAGE; i++) {
-      const InsidePatch *patch = &area->list[i];
-      memcpy(bytes + (patch->at - range->start), patch->bytes, patch->size);
-      end = patch->at + patch->size;
-    }
-    if (!write_code(space, first, bytes + (first - range->start), end - first, fault)) return false;
-  }
-  return true;
-}
-
-static bool map_thunks(RecordThread *thread, const InsideArea *area, const uint8_t *code,
-                       bool *out_ok, Fault *fault) {
-  const uint64_t size = area->end - area->start;
-  const uint64_t args[6] = {area->start, size, PROT_READ | PROT_EXEC,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1};
-  int64_t ret;
-  Space *space = &thread->process->space;
-  *out_ok = false;
-  if (!tracee_syscall(&thread->tracee, SYS_mmap, args, &ret, fault)) return false;
-  if ((uint64_t)ret != area->start) return true;
-  *out_ok = true;
-  return space_open_mem(space, fault) &&
-         write_code(space, area->start, code, area->count * INSIDE_THUNK, fault);
-}
-
-static bool rewrite_area(RecordThread *thread, const MapRange *range, uint8_t *bytes,
-                         const InsideArea *area, const uint8_t *code, bool *out_kept,
-                         Fault *fault) {
+static InsideSpace space_of(RecordThread *thread) {
   RecordProcess *process = thread->process;
-  InsidePatches *patches = &process->inside;
-  *out_kept = false;
-  if (!array_grow(patches->areas, patches->capacity, patches->count + 1)) return fault_oom(fault);
-  bool mapped;
-  if (!map_thunks(thread, area, code, &mapped, fault)) return false;
-  if (!mapped) return true;
-  patches->areas[patches->count++] = *area;
-  *out_kept = true;
-  if (!note_pages(process, range, bytes, area, fault) ||
-      !write_patches(&process->space, range, bytes, area, fault)) {
-    return false;
-  }
-  qsort(patches->pages, patches->npages, sizeof *patches->pages, compare_pages);
-  return true;
-}
-
-/* All calls in one mapping. */
-static bool rewrite_range(Recorder *recorder, RecordThread *thread, const MapRange *range,
-                          Fault *fault) {
-  RecordProcess *process = thread->process;
-  const InsideSites *sites;
-  const size_t size = (size_t)(range->end - range->start);
-  if (!file_calls(recorder, range->file - 1, &sites, fault)) return false;
-  const uint64_t start = sites->count ? inside_place(&process->maps, &process->inside, range,
-                                                     sites->count * INSIDE_THUNK + PAGE)
-                                      : 0;
-  if (!start) return true;
-  uint8_t *bytes = malloc(size), *code = NULL;
-  InsideArea area = {0};
-  size_t got;
-  bool kept = false;
-  if (!bytes) return fault_oom(fault);
-  space_peek(&process->space, (RemoteAddr){range->start}, bytes, size, &got);
-  bool ok = got != size || inside_area(range, bytes, sites, start, &area, &code, fault);
-  if (ok && area.count) ok = rewrite_area(thread, range, bytes, &area, code, &kept, fault);
-  if (!kept) free(area.list);
-  free(code);
-  free(bytes);
-  return ok;
+  return (InsideSpace){&thread->tracee, &process->maps, &process->state, &process->inside};
 }
 
 bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end,
@@ -243,7 +82,10 @@ bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, ui
         range->flags & MAP_SHARED) {
       continue;
     }
-    ok = rewrite_range(recorder, thread, range, fault);
+    const InsideSites *sites;
+    const InsideSpace space = space_of(thread);
+    ok = file_calls(recorder, range->file - 1, &sites, fault) &&
+         inside_install(&space, range, sites, fault);
   }
   hold_signals(thread, &mask, false);
   return ok;
@@ -252,9 +94,15 @@ bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, ui
 bool inside_begin(Recorder *recorder, RecordThread *thread, Fault *fault) {
   uint64_t mask;
   if (!recorder->inside || !hold_signals(thread, &mask, true)) return true;
-  const bool ok = map_memory(recorder, thread, fault);
+  const bool ok =
+      inside_map(&thread->tracee, recorder->inside->fd, &thread->process->has_inside, fault);
   hold_signals(thread, &mask, false);
   return ok && inside_rewrite(recorder, thread, 0, UINT64_MAX, fault);
+}
+
+bool inside_moves(RecordThread *thread, uint64_t start, uint64_t end, Fault *fault) {
+  const InsideSpace space = space_of(thread);
+  return !thread->process->has_inside || inside_restore(&space, start, end, fault);
 }
 
 /* ---- running */

@@ -50,6 +50,15 @@ typedef struct ChunkHead {
 _Static_assert(sizeof(FileHead) == 24 && sizeof(BlockHead) == 40, "no padding");
 _Static_assert(sizeof(EventHead) == 56 && sizeof(ChunkHead) == 16, "no padding");
 
+/* Events from the one that was read last on, as they stand in its block, as long as they make
+** sense, `want` says yes and they fit into `size` bytes: how many bytes were copied to out. `rest`
+** is what stands behind the head: arguments, registers, hash, chunks. */
+typedef bool (*TraceWant)(void *ctx, const EventHead *head, const uint8_t *rest);
+size_t trace_copy(TraceCursor *cursor, TraceWant want, void *ctx, void *out, size_t size);
+/* So many bytes of these have been read: the ordinal of the last event in them, and how many there
+** are. False: no event ends there. */
+bool trace_skip(TraceCursor *cursor, size_t bytes, uint64_t *out_ev, size_t *out_count);
+
 /* Of the header (with hash 0) and payload. */
 uint64_t block_hash(const BlockHead *head, const void *payload);
 

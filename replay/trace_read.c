@@ -48,6 +48,7 @@ struct TraceCursor {
   uint8_t *raw;
   size_t raw_capacity, length, at;
   size_t block_at;      /* where the block stands in the file */
+  size_t event_at;      /* where the last event stands in the block */
   uint64_t previous_ev; /* ordinals grow */
   ZSTD_DCtx *zstd;
   Event event;
@@ -229,8 +230,63 @@ static bool decode(TraceCursor *cursor, Fault *fault) {
     return false;
   }
   if (!decode_chunks(cursor, at, end, head.nchunks, fault)) return false;
+  cursor->event_at = cursor->at;
   cursor->at = end;
   cursor->previous_ev = head.ev;
+  return true;
+}
+
+/* ---- many at once */
+
+/* The event at `at` makes sense to its end. */
+static bool check(const TraceCursor *cursor, size_t at, uint64_t previous_ev, EventHead *out) {
+  const size_t left = cursor->length - at;
+  if (left < sizeof *out) return false;
+  memcpy(out, cursor->raw + at, sizeof *out);
+  if (out->size % 8 || out->size < sizeof *out || out->size > left || out->nargs > 6 ||
+      out->ev <= previous_ev || out->kind > EVENT_LAST) {
+    return false;
+  }
+  const size_t end = at + out->size;
+  size_t next = at + sizeof *out + (size_t)out->nargs * 8;
+  if (out->flags & FLAG_REGS) next += sizeof(struct user_regs_struct);
+  if (out->flags & FLAG_HASH) next += sizeof(uint64_t);
+  for (int i = 0; i < out->nchunks; i++) {
+    ChunkHead chunk;
+    if (next > end || end - next < sizeof chunk) return false;
+    memcpy(&chunk, cursor->raw + next, sizeof chunk);
+    next += sizeof chunk + (((size_t)chunk.size + 7) & ~(size_t)7);
+  }
+  return next == end;
+}
+
+size_t trace_copy(TraceCursor *cursor, TraceWant want, void *ctx, void *out, size_t size) {
+  size_t at = cursor->event_at;
+  uint64_t previous_ev = 0;
+  EventHead head;
+  while (at < cursor->length && check(cursor, at, previous_ev, &head)) {
+    if (head.size > size - (at - cursor->event_at)) break;
+    if (!want(ctx, &head, cursor->raw + at + sizeof head)) break;
+    previous_ev = head.ev;
+    at += head.size;
+  }
+  const size_t copied = at - cursor->event_at;
+  if (copied) memcpy(out, cursor->raw + cursor->event_at, copied);
+  return copied;
+}
+
+bool trace_skip(TraceCursor *cursor, size_t bytes, uint64_t *out_ev, size_t *out_count) {
+  size_t at = cursor->event_at, end = at + bytes;
+  EventHead head;
+  *out_count = 0;
+  while (at < end && at < cursor->length && check(cursor, at, 0, &head)) {
+    *out_ev = head.ev;
+    ++*out_count;
+    at += head.size;
+  }
+  if (at != end) return false;
+  cursor->at = end;
+  cursor->previous_ev = *out_ev;
   return true;
 }
 

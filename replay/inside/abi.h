@@ -68,8 +68,6 @@ typedef struct InsideWords {
   uint64_t head;     /* bytes of events in the log */
   uint64_t taken;    /* replay: ... of these have been answered */
   uint64_t leave_at; /* replay: when so many have been taken, the thread stops */
-  uint64_t ev;       /* replay: the number of the last event */
-  uint64_t ev_at;    /* replay: ... goes there as well; 0: nowhere */
   uint64_t now;      /* record: clock_now() when the tracer last looked */
   int32_t pid, tid;  /* record: who runs */
   uint64_t shared;   /* record: some file is mapped MAP_SHARED: writes to files are outside */

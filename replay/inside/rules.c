@@ -59,7 +59,7 @@ typedef struct CallRule {
 #define NAMED                                                                                      \
   { .rule = RULE_PLAIN, .early = true }
 #define PLAIN_EARLY(argument)                                                                      \
-  {.rule = RULE_PLAIN, .length = (argument) + 1, .times = 1, .early = true}
+  { .rule = RULE_PLAIN, .length = (argument) + 1, .times = 1, .early = true }
 #define XATTR PLAIN_EARLY(3)
 #define BY(name, argument)                                                                         \
   { .rule = RULE_##name, .length = (argument) + 1, .times = 1 }
