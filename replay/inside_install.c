@@ -111,8 +111,9 @@ static bool note_pages(const InsideSpace *space, const MapRange *range, const ui
   return true;
 }
 
-static bool write_code(const Space *space, uint64_t at, const void *bytes, size_t size,
-                       Fault *fault) {
+/* A process that was just forked has the patches of its parent, and its memory not yet open. */
+static bool write_code(Space *space, uint64_t at, const void *bytes, size_t size, Fault *fault) {
+  if (!space_open_mem(space, fault)) return false;
   return pwrite(space->mem_fd, bytes, size, (off_t)at) == (ssize_t)size ||
          fault_set(fault, FAULT_NOTFOUND, "process %d: no memory to write at 0x%llx",
                    (int)space->pid, (unsigned long long)at);
@@ -144,8 +145,7 @@ static bool map_thunks(Tracee *tracee, const InsideArea *area, const uint8_t *co
   if (!tracee_syscall(tracee, SYS_mmap, args, &ret, fault)) return false;
   if ((uint64_t)ret != area->start) return true;
   *out_ok = true;
-  return space_open_mem(tracee->space, fault) &&
-         write_code(tracee->space, area->start, code, area->count * INSIDE_THUNK, fault);
+  return write_code(tracee->space, area->start, code, area->count * INSIDE_THUNK, fault);
 }
 
 /* *out_kept: the area belongs to the patches from now on. */
