@@ -105,6 +105,10 @@ bool code_open(const CodeFiles *files, CodeFile *file, Fault *fault) {
   if (path.oom) fault_oom(&why);
   text_finish(&path);
   if (!ok) file->module = NULL;
+  if (!ok && why.code == FAULT_NOTFOUND) {
+    return fault_set(fault, FAULT_IO, "recorded file %u (\"%.100s\"): it is gone", file->file,
+                     file->path);
+  }
   if (!ok && matters(&why, fault)) return false;
   file->looked = true;
   return true;
