@@ -10,6 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
 #include "base/array.h"
 
 enum { VERSION = 1, KEY_MAX = 3072, ROWS_AT = 2 * ROW_PAGE };
@@ -200,3 +202,5 @@ bool rows_count(Rows *rows, uint64_t *out_count, RowState *out_state, Fault *fau
   *out_state = (RowState)state;
   return true;
 }
+
+uint64_t rows_digest(const Rows *rows) { return XXH3_64bits(rows->map, rows->mapped); }

@@ -97,6 +97,9 @@ static inline const uint64_t *rows_at(const Rows *rows, uint64_t index) {
                                           index * rows->layout.words * sizeof(uint64_t));
 }
 
+/* Of all the bytes of a finished file, for those who keep it. About 10 GB/s. */
+uint64_t rows_digest(const Rows *rows);
+
 /* ---- writing: for the one who lets probes run */
 
 typedef struct RowLive {

@@ -12,6 +12,7 @@
 
 #include "base/array.h"
 #include "extensions/omni/helper.h"
+#include "extensions/omni/store.h"
 
 enum { KEPT = 4 }; /* answers that nobody reads now */
 
@@ -111,7 +112,8 @@ static bool open_rows(CallsAnswer *answer, const Ask *ask, int fd, Fault *fault)
   return fault_set(fault, FAULT_CORRUPT, "the helper's rows are not complete");
 }
 
-static bool replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, Fault *fault) {
+static bool replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
+                   const Ask *ask, Fault *fault) {
   Helper *helper = NULL;
   int fd = memfd_create("omni rows", MFD_CLOEXEC);
   if (fd < 0) return fault_set(fault, FAULT_IO, "rows: %s", strerror(errno));
@@ -120,6 +122,7 @@ static bool replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *a
   ok = ok && helper_ask(helper, fd, fault) && hear_answer(answer, helper, poll, fault) &&
        open_rows(answer, ask, fd, fault) && (!ask->returns || answer_pair(answer, poll, fault));
   helper_end(helper);
+  if (ok) store_save(source, answer, fd);
   close(fd);
   return ok;
 }
@@ -130,7 +133,9 @@ static bool replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *a
 static bool make_key(const OmniSource *source, const Ask *ask, Text *out, Fault *fault) {
   Wire *wire = malloc(sizeof *wire);
   if (!wire) return fault_oom(fault);
-  put_question(wire, ask);
+  Ask anywhere = *ask; /* the folder may be moved */
+  anywhere.dir = "";
+  put_question(wire, &anywhere);
   const bool fits = !wire->failed;
   const uint64_t id = recording_id(source->recording);
   text_addn(out, (const char *)&id, sizeof id);
@@ -167,7 +172,13 @@ bool answer_get(VtConn *conn, VtPoll *poll, const OmniSource *source, const Ask 
     *out = known;
     return true;
   }
-  if (!replay(answer, conn, poll, ask, fault)) {
+  bool ok = store_load(source, ask, answer, fault);
+  if (ok) {
+    ok = !ask->returns || answer_pair(answer, poll, fault);
+  } else if (!fault->code) {
+    ok = replay(answer, conn, poll, source, ask, fault);
+  }
+  if (!ok) {
     answer_free(answer);
     return false;
   }
