@@ -191,9 +191,10 @@ static bool find_verdict(Referee *referee, const double *values, const Verdict *
                                   (int64_t)referee->nverdicts, &added);
   text_finish(&key);
   if (!at) return fault_oom(fault);
-  if (!added && *at >= (int64_t)referee->nverdicts) added = true; /* it failed last time */
-  if (added) *at = (int64_t)referee->nverdicts;
-  if (added && !add_verdict(referee, values, fault)) return false;
+  if (*at >= (int64_t)referee->nverdicts) { /* new, or it failed last time */
+    *at = (int64_t)referee->nverdicts;
+    if (!add_verdict(referee, values, fault)) return false;
+  }
   *out = &referee->verdicts[*at];
   return true;
 }

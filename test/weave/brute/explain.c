@@ -133,45 +133,68 @@ static int best_with(const Oracle *oracle, int cell, int digit) {
   return best;
 }
 
-/*
-** Is one assignment the best beyond what rounding can make of its goals? Where it is not, weave may
-** call another one the best, and prices are relative to that.
-*/
-static bool best_is_sure(const Oracle *oracle) {
-  for (int i = 0; i < oracle->nassignments; i++) {
-    bool sure;
-    oracle_compare(oracle, oracle->goals[i], oracle->goals[oracle->best], NULL, &sure);
-    if (oracle->feasible[i] && !sure) return false;
+typedef struct Price {
+  const char *verdict;
+  double loss; /* at `level` */
+  int level;
+} Price;
+
+/* What the value costs when `top` is the best assignment; false: rounding leaves it open. */
+static bool price_against(const Oracle *oracle, int best, int top, Price *out) {
+  bool sure;
+  *out = (Price){.verdict = "equal"};
+  int order = oracle_compare(oracle, oracle->goals[best], oracle->goals[top], &out->level, &sure);
+  if (!sure) return false;
+  if (order) {
+    out->verdict = "worse";
+    out->loss = oracle->goals[top][out->level] - oracle->goals[best][out->level];
   }
   return true;
 }
 
+static bool price_fits(const Oracle *oracle, const Price *price, const char *verdict, double cost) {
+  bool sure = true;
+  if (strcmp(verdict, price->verdict) != 0) return false;
+  return oracle->nlevels == 0 || !oracle_order(oracle, price->level, cost, price->loss, &sure) ||
+         !sure;
+}
+
+/*
+** Is the verdict right against an assignment that rounding does not tell from the best? Weave may
+** call any of them the best, and prices are relative to that.
+*/
+static bool fits_another_best(const Oracle *oracle, int best, const char *verdict, double cost) {
+  for (int i = 0; i < oracle->nassignments; i++) {
+    bool sure;
+    Price price;
+    if (!oracle->feasible[i]) continue;
+    oracle_compare(oracle, oracle->goals[i], oracle->goals[oracle->best], NULL, &sure);
+    if (sure) continue;
+    if (!price_against(oracle, best, i, &price) || price_fits(oracle, &price, verdict, cost)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 static bool judge_whynot(Check *check, int cell, int digit, const char *verdict, double cost) {
   const Oracle *oracle = &check->oracle;
-  int best = best_with(oracle, cell, digit), level = 0;
-  const char *expected = "forbidden";
-  double loss = 0;
-  if (best >= 0) {
-    bool sure;
-    int order =
-        oracle_compare(oracle, oracle->goals[best], oracle->goals[oracle->best], &level, &sure);
-    expected = order ? "worse" : "equal";
-    if (strcmp(verdict, "forbidden") != 0 && !(sure && best_is_sure(oracle))) return true;
-    if (order) loss = oracle->goals[oracle->best][level] - oracle->goals[best][level];
+  int best = best_with(oracle, cell, digit);
+  Price price = {.verdict = "forbidden"};
+  bool forbidden = strcmp(verdict, "forbidden") == 0;
+  if (best >= 0 && !price_against(oracle, best, oracle->best, &price)) {
+    if (!forbidden) return true;
+    price.verdict = "something";
+  }
+  bool fits = best < 0 ? forbidden : price_fits(oracle, &price, verdict, cost);
+  if (fits || (best >= 0 && !forbidden && fits_another_best(oracle, best, verdict, cost))) {
+    return true;
   }
   const OracleCell *asked = &oracle->cells[cell];
-  if (strcmp(verdict, expected) != 0) {
-    return check_wrong(check, "whynot('m', %Q, %Q, '%s.%s'): %s, expected %s",
-                       sqlite3_value_text(asked->id), sqlite3_value_text(asked->values[digit]),
-                       asked->decide->table, asked->decide->column, verdict, expected);
-  }
-  bool sure = true;
-  if (best >= 0 && oracle->nlevels && oracle_order(oracle, level, cost, loss, &sure) && sure) {
-    return check_wrong(check, "whynot('m', %Q, %Q, '%s.%s'): costs %g, expected %g",
-                       sqlite3_value_text(asked->id), sqlite3_value_text(asked->values[digit]),
-                       asked->decide->table, asked->decide->column, cost, loss);
-  }
-  return true;
+  return check_wrong(check, "whynot('m', %Q, %Q, '%s.%s'): %s at %g, expected %s at %g",
+                     sqlite3_value_text(asked->id), sqlite3_value_text(asked->values[digit]),
+                     asked->decide->table, asked->decide->column, verdict, cost, price.verdict,
+                     price.loss);
 }
 
 bool check_whynot(Check *check) {
