@@ -13,20 +13,13 @@
 
 #include "base/array.h"
 #include "replay/play_inner.h"
+#include "replay/xsave.h"
 
-/* The layout of XSAVE, as ptrace and signal frames have it. */
 enum {
   UNITS_MOST = 1 << 16,
-  LEGACY_BYTES = 512,
-  MXCSR_AT = 24,
-  STACK_AT = 32,
-  RESERVED_AT = 416,
-  SOFTWARE_AT = 464, /* in a frame: magic, size with what follows, components, size */
-  SOFTWARE_MAGIC = 0x46505853,
-  HEADER_AT = 512,
-  COMPACT_AT = 520,
-  EXTENDED_AT = 576,
-  FRAME_POINTER = 40 + 23 * 8 /* of the state, in a struct ucontext */
+  LEGACY_BYTES = XSAVE_HEADER_AT,
+  SOFTWARE_MAGIC = 0x46505853, /* in a frame: magic, size with what follows, components, size */
+  FRAME_POINTER = 40 + 23 * 8  /* of the state, in a struct ucontext */
 };
 
 bool play_registers(PlayThread *thread, const struct user_regs_struct *regs, Fault *fault) {
@@ -53,7 +46,7 @@ bool play_units_read(PlayThread *thread, Units *out, Fault *fault) {
   if (!out->bytes) return fault_oom(fault);
   struct iovec vector = {out->bytes, UNITS_MOST};
   if (ptrace(PTRACE_GETREGSET, thread->tracee.tid, (void *)NT_X86_XSTATE, &vector) != 0 ||
-      vector.iov_len < EXTENDED_AT) {
+      vector.iov_len < XSAVE_EXTENDED_AT) {
     free(out->bytes);
     return fault_set(fault, FAULT_IO, "thread %d: its vector registers cannot be read: %s",
                      (int)thread->tid, strerror(errno));
@@ -69,8 +62,10 @@ bool play_units_read(PlayThread *thread, Units *out, Fault *fault) {
 bool play_units_same(PlayThread *thread, const Chunk *chunk, bool *out, Fault *fault) {
   static const struct {
     size_t at, end;
-  } parts[] = {
-      {0, 5}, {MXCSR_AT, MXCSR_AT + 4}, {STACK_AT, RESERVED_AT}, {EXTENDED_AT, UNITS_MOST}};
+  } parts[] = {{0, 5},
+               {XSAVE_MXCSR_AT, XSAVE_MXCSR_AT + 4},
+               {XSAVE_FP_AT, XSAVE_RESERVED_AT},
+               {XSAVE_EXTENDED_AT, UNITS_MOST}};
   Units units;
   if (!play_units_read(thread, &units, fault)) return false;
   *out = units.size == chunk->size;
@@ -101,7 +96,7 @@ static void units_clear(Units *units) {
   const uint32_t mxcsr = 0x1f80;
   memset(units->bytes, 0, units->size);
   memcpy(units->bytes, &control, sizeof control);
-  memcpy(units->bytes + MXCSR_AT, &mxcsr, sizeof mxcsr);
+  memcpy(units->bytes + XSAVE_MXCSR_AT, &mxcsr, sizeof mxcsr);
 }
 
 bool play_units_reset(PlayThread *thread, Fault *fault) {
@@ -119,10 +114,10 @@ static bool frame_size(const Space *space, uint64_t at, size_t most, size_t *out
     uint32_t size;
   } software;
   *out = LEGACY_BYTES;
-  if (!space_read(space, (RemoteAddr){at + SOFTWARE_AT}, &software, sizeof software, fault)) {
+  if (!space_read(space, (RemoteAddr){at + XSAVE_SOFTWARE_AT}, &software, sizeof software, fault)) {
     return false;
   }
-  if (software.magic != SOFTWARE_MAGIC || software.size < EXTENDED_AT) return true;
+  if (software.magic != SOFTWARE_MAGIC || software.size < XSAVE_EXTENDED_AT) return true;
   *out = software.size < most ? software.size : most;
   return true;
 }
@@ -142,7 +137,7 @@ bool play_units_return(PlayThread *thread, uint64_t ucontext, Fault *fault) {
     free(units.bytes);
     return false;
   }
-  memset(units.bytes + COMPACT_AT, 0, EXTENDED_AT - COMPACT_AT);
-  if (size == LEGACY_BYTES) units.bytes[HEADER_AT] = 3; /* x87 and SSE are what there is */
+  memset(units.bytes + XSAVE_COMPACT_AT, 0, XSAVE_EXTENDED_AT - XSAVE_COMPACT_AT);
+  if (size == LEGACY_BYTES) units.bytes[XSAVE_HEADER_AT] = 3; /* x87 and SSE are what there is */
   return set_and_free(thread, &units, fault);
 }

@@ -2,8 +2,7 @@
 ** xsave and xsavec, carried out for the program with what ptrace tells of its extended state.
 **
 ** Both formats begin with 512 bytes of legacy state and a header. Behind it a component stands
-*where
-** cpuid says (xsave), or right behind the one before that was asked for (xsavec).
+** where cpuid says (xsave), or right behind the one before that was asked for (xsavec).
 */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -15,19 +14,9 @@
 
 #include "replay/record_inner.h"
 #include "replay/record_operand.h"
+#include "replay/xsave.h"
 
-enum {
-  STATE_MOST = 1 << 14,
-  HEADER_AT = 512,
-  COMPONENTS_AT = 576,
-  MXCSR_AT = 24,
-  MXCSR_SIZE = 8,
-  FP_AT = 32, /* the first 24 bytes are its, too */
-  FP_SIZE = 128,
-  SSE_AT = 160,
-  SSE_SIZE = 256,
-  SOFTWARE_AT = 464 /* the kernel's own remarks: first what components there can be */
-};
+enum { STATE_MOST = 1 << 14, MXCSR_SIZE = 8, FP_SIZE = 128, SSE_SIZE = 256 };
 enum { FP = 1, SSE = 2, AVX = 4, LEAF = 0xd };
 
 typedef struct Saver {
@@ -47,18 +36,19 @@ static bool save(Saver *saver, uint64_t offset, const void *bytes, size_t size, 
 
 static bool save_legacy(Saver *saver, Fault *fault) {
   const uint8_t *state = saver->state;
-  if (saver->asked & FP && (!save(saver, 0, state, MXCSR_AT, fault) ||
-                            !save(saver, FP_AT, state + FP_AT, FP_SIZE, fault))) {
+  if (saver->asked & FP && (!save(saver, 0, state, XSAVE_MXCSR_AT, fault) ||
+                            !save(saver, XSAVE_FP_AT, state + XSAVE_FP_AT, FP_SIZE, fault))) {
     return false;
   }
-  if (saver->asked & (SSE | AVX) && !save(saver, MXCSR_AT, state + MXCSR_AT, MXCSR_SIZE, fault)) {
+  if (saver->asked & (SSE | AVX) &&
+      !save(saver, XSAVE_MXCSR_AT, state + XSAVE_MXCSR_AT, MXCSR_SIZE, fault)) {
     return false;
   }
-  return !(saver->asked & SSE) || save(saver, SSE_AT, state + SSE_AT, SSE_SIZE, fault);
+  return !(saver->asked & SSE) || save(saver, XSAVE_SSE_AT, state + XSAVE_SSE_AT, SSE_SIZE, fault);
 }
 
 static bool save_components(Saver *saver, Fault *fault) {
-  uint64_t compact_at = COMPONENTS_AT;
+  uint64_t compact_at = XSAVE_EXTENDED_AT;
   for (unsigned i = 2; i < 63; i++) {
     uint32_t size, offset, kind, unused;
     if (!(saver->asked >> i & 1)) continue;
@@ -81,12 +71,12 @@ static bool save_header(Saver *saver, Fault *fault) {
   if (!saver->compact) { /* bits that were not asked for stay */
     uint64_t before = 0;
     size_t got;
-    space_peek(&saver->thread->process->space, (RemoteAddr){saver->at + HEADER_AT}, &before,
+    space_peek(&saver->thread->process->space, (RemoteAddr){saver->at + XSAVE_HEADER_AT}, &before,
                sizeof before, &got);
     used |= before & ~saver->asked;
   }
-  return save(saver, HEADER_AT, &used, sizeof used, fault) &&
-         (!saver->compact || save(saver, HEADER_AT + 8, &compact, sizeof compact, fault));
+  return save(saver, XSAVE_HEADER_AT, &used, sizeof used, fault) &&
+         (!saver->compact || save(saver, XSAVE_HEADER_AT + 8, &compact, sizeof compact, fault));
 }
 
 static bool read_state(Saver *saver, Fault *fault) {
@@ -98,8 +88,8 @@ static bool read_state(Saver *saver, Fault *fault) {
                      "thread %d: its extended state cannot be read: %s", (int)tid, strerror(errno));
   }
   saver->size = vector.iov_len;
-  memcpy(&possible, saver->state + SOFTWARE_AT, sizeof possible);
-  memcpy(&saver->used, saver->state + HEADER_AT, sizeof saver->used);
+  memcpy(&possible, saver->state + XSAVE_SOFTWARE_AT, sizeof possible);
+  memcpy(&saver->used, saver->state + XSAVE_HEADER_AT, sizeof saver->used);
   saver->asked &= possible;
   return true;
 }

@@ -84,6 +84,15 @@ static bool put_lines(const Places *places, const Probing *probing, Stop *stop, 
   return true;
 }
 
+/* Rows for places of one kind. */
+typedef struct Kind {
+  int module; /* the column that names a file */
+  bool (*open)(const CodeFiles *code, CodeFile *file, Fault *fault);
+  bool (*find)(const Asked *asked, CodeFile *file, Places *places, Fault *fault);
+  bool (*put)(const Places *places, const Probing *probing, Stop *stop, CellWriter *out,
+              Fault *fault);
+} Kind;
+
 static bool play_places(Service *service, const Places *places, uint64_t columns, uint64_t last,
                         Probing *out, Fault *fault) {
   ProbeSpec spec = {.columns = columns | 1u << ROW_EV | 1u << ROW_TID | 1u << ROW_HIT,
@@ -92,7 +101,8 @@ static bool play_places(Service *service, const Places *places, uint64_t columns
   return probing_run(service, &spec, last, out, fault);
 }
 
-bool serve_passes(Service *service, CellWriter *out, Fault *fault) {
+static bool serve_kind(Service *service, const Kind *kind, uint64_t columns, CellWriter *out,
+                       Fault *fault) {
   Asked asked;
   Places places = {0};
   Probing probing = {0};
@@ -101,17 +111,22 @@ bool serve_passes(Service *service, CellWriter *out, Fault *fault) {
   bool ok = true;
   for (size_t i = 0; ok && i < code->count; i++) {
     CodeFile *file = &code->list[i];
-    if (!file->has_code || !serve_fits(&asked.terms, PASS_MODULE, file->path)) continue;
-    ok = code_dwarf(code, file, fault) &&
-         (!file->functions || find_lines(&asked, file, &places, fault));
+    if (!file->has_code || !serve_fits(&asked.terms, kind->module, file->path)) continue;
+    ok = kind->open(code, file, fault) &&
+         (!file->functions || kind->find(&asked, file, &places, fault));
   }
   if (ok && places.count) {
-    ok = play_places(service, &places, 0, asked.last, &probing, fault) &&
-         put_lines(&places, &probing, &service->stop, out, fault);
+    ok = play_places(service, &places, columns, asked.last, &probing, fault) &&
+         kind->put(&places, &probing, &service->stop, out, fault);
   }
   probing_finish(&probing);
   places_finish(&places);
   return ok;
+}
+
+bool serve_passes(Service *service, CellWriter *out, Fault *fault) {
+  static const Kind lines = {PASS_MODULE, code_dwarf, find_lines, put_lines};
+  return serve_kind(service, &lines, 0, out, fault);
 }
 
 /* ---- instructions ------------------------------------------------------------------------------
@@ -172,8 +187,7 @@ static bool add_function(const Asked *asked, const CodeFile *file, const Functio
   return true;
 }
 
-static bool find_instructions(const Asked *asked, const CodeFile *file, Places *places,
-                              Fault *fault) {
+static bool find_instructions(const Asked *asked, CodeFile *file, Places *places, Fault *fault) {
   for (size_t i = 0; i < file->functions->count; i++) {
     if (!add_function(asked, file, &file->functions->all[i], places, fault)) return false;
   }
@@ -181,25 +195,8 @@ static bool find_instructions(const Asked *asked, const CodeFile *file, Places *
 }
 
 bool serve_instructions(Service *service, CellWriter *out, Fault *fault) {
-  Asked asked;
-  Places places = {0};
-  Probing probing = {0};
+  static const Kind instructions = {OMNI_MODULE, code_open, find_instructions, put_instructions};
   uint64_t columns = 0;
-  if (!read_question(service, &asked, fault)) return false;
-  CodeFiles *code = &service->played.code;
-  bool ok = true;
-  for (size_t i = 0; ok && i < code->count; i++) {
-    CodeFile *file = &code->list[i];
-    if (!file->has_code || !serve_fits(&asked.terms, OMNI_MODULE, file->path)) continue;
-    ok = code_open(code, file, fault) &&
-         (!file->functions || find_instructions(&asked, file, &places, fault));
-  }
   for (int r = 0; r < OMNI_REGISTERS; r++) columns |= UINT64_C(1) << registers[r];
-  if (ok && places.count) {
-    ok = play_places(service, &places, columns, asked.last, &probing, fault) &&
-         put_instructions(&places, &probing, &service->stop, out, fault);
-  }
-  probing_finish(&probing);
-  places_finish(&places);
-  return ok;
+  return serve_kind(service, &instructions, columns, out, fault);
 }

@@ -11,6 +11,8 @@
 #include "replay/functions.h"
 #include "replay/unwind.h"
 
+#include "test/replay/change.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void must(bool ok, const char *what) {
@@ -172,21 +174,6 @@ static const uint8_t *base_bytes(size_t *out_size) {
   return bytes;
 }
 
-/* A change: u16 where, u8 how many bytes, u8 spare, the bytes. */
-static void change(uint8_t *bytes, size_t size, const uint8_t *data, size_t left) {
-  while (left >= 4) {
-    uint16_t at;
-    memcpy(&at, data, sizeof at);
-    size_t count = 1 + data[2] % 8;
-    data += 4;
-    left -= 4;
-    if (count > left) count = left;
-    if (at <= size && count <= size - at) memcpy(bytes + at, data, count);
-    data += count;
-    left -= count;
-  }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!size) return 0;
   const bool is_file = data[0] & 1;
@@ -196,7 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t *bytes = malloc(length ? length : 1); /* of its own, so that the sanitizer sees its end */
   if (!bytes) return 0;
   memcpy(bytes, from, length);
-  if (!is_file) change(bytes, length, data + 1, size - 1);
+  if (!is_file) change_bytes(bytes, length, data + 1, size - 1);
   read_file(bytes, length);
   free(bytes);
   return 0;

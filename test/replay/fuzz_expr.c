@@ -13,6 +13,8 @@
 #include "base/array.h"
 #include "replay/expr.h"
 
+#include "test/replay/change.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void must(bool ok, const char *what) {
@@ -130,21 +132,6 @@ static void expand(const uint8_t *data, size_t size, Text *out) {
   }
 }
 
-/* A change: u16 where, u8 how many bytes, u8 spare, the bytes. */
-static void change(uint8_t *bytes, size_t size, const uint8_t *data, size_t left) {
-  while (left >= 4) {
-    uint16_t at;
-    memcpy(&at, data, sizeof at);
-    size_t count = 1 + data[2] % 8;
-    data += 4;
-    left -= 4;
-    if (count > left) count = left;
-    if (at <= size && count <= size - at) memcpy(bytes + at, data, count);
-    data += count;
-    left -= count;
-  }
-}
-
 static void try(uint8_t *bytes, size_t size, const char *text) {
   Fault fault = {0};
   DwarfFunction here;
@@ -174,7 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   expand(data + 1 + changes, size - 1 - changes, &text);
   if (bytes && !text.oom) {
     memcpy(bytes, from, length);
-    change(bytes, length, data + 1, changes);
+    change_bytes(bytes, length, data + 1, changes);
     try(bytes, length, text_get(&text));
   }
   text_finish(&text);
