@@ -9,8 +9,7 @@
 #include "base/text.h"
 
 /* Messages quote what was wrong, which may be any bytes, and may be cut in the middle of a
- *sequence.
- ** Hosts expect UTF-8: what is none becomes '?', a sequence that was cut goes. */
+** sequence. Hosts expect UTF-8: what is none becomes '?', a sequence that was cut goes. */
 static void mend_utf8(char *text, bool cut) {
   for (size_t i = 0, length = strlen(text); i < length;) {
     size_t n = text_utf8_length(text + i, length - i);

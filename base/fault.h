@@ -35,9 +35,9 @@ typedef struct Fault {
 } Fault;
 
 /* Fill *fault (NULL is allowed and ignored, here and below). Both return false, so that a failing
- *function can
- ** say `return fault_set(fault, FAULT_INVALID, "...", ...)`. The first fault wins: a fault that is
- ** already set is kept, because it names the cause and what follows names a consequence. */
+** function can say `return fault_set(fault, FAULT_INVALID, "...", ...)`. The first fault wins: a
+** fault that is already set is kept, because it names the cause and what follows names a
+** consequence. */
 bool fault_set(Fault *fault, FaultCode code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool fault_vset(Fault *fault, FaultCode code, const char *format, va_list args)

@@ -1,7 +1,7 @@
 /*
 ** Large memory in few pages. What fresh memory costs is mostly its page faults (0.5 us each,
-*several
-** in a virtual machine): half a second for 500 MB in pages of 4 KiB, nearly nothing in huge ones.
+** several in a virtual machine): half a second for 500 MB in pages of 4 KiB, nearly nothing in
+** huge ones.
 */
 #ifndef TENFOLD_BASE_HUGE_H
 #define TENFOLD_BASE_HUGE_H

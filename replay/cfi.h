@@ -2,10 +2,9 @@
 ** Call frame information (.eh_frame): which code belongs together, and how to leave it.
 **
 ** It is there in stripped files too, since C++ and the loader need it. A CfiRange is a function or
-*a
-** part of one; a CfiRow says for the instructions from lo to hi where the registers of the caller
-** are. Addresses are those of the file. Hostile tables are FAULT_CORRUPT; whatever they say, an
-** answer costs no more than CFI_LONGEST bytes read.
+** a part of one; a CfiRow says for the instructions from lo to hi where the registers of the
+** caller are. Addresses are those of the file. Hostile tables are FAULT_CORRUPT; whatever they
+** say, an answer costs no more than CFI_LONGEST bytes read.
 */
 #ifndef TENFOLD_REPLAY_CFI_H
 #define TENFOLD_REPLAY_CFI_H

@@ -30,8 +30,7 @@ bool dwarf_frame_base(LocationContext *context, uint64_t *out, ValueState *out_s
 }
 
 /* Does the call lead to the function that the frame is in? *out_via: it leads to another one, of
- *this
- ** entry, which may have jumped here. */
+** this entry, which may have jumped here. */
 static bool leads_here(LocationContext *context, const ValueSource *caller, const Die *call,
                        const DwarfFunction *function, const Die *die, uint64_t *out_via) {
   Die named;
@@ -95,8 +94,7 @@ static bool value_of(LocationContext *context, const ValueSource *caller, const 
 }
 
 /* The call that the frame is in, in the frame that made it: of a function that was reached by
- *jumps,
- ** the last of them, in a frame that is gone. *out_caller NULL: not known. */
+** jumps, the last of them, in a frame that is gone. *out_caller NULL: not known. */
 static bool find_caller(LocationContext *context, const Die *here, const DwarfFunction *function,
                         const ValueSource **out_caller, Die *out_call) {
   const ValueSource *source = context->source;

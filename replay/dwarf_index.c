@@ -230,9 +230,8 @@ static bool index_unit(DwarfIndex *index, const DwarfUnit *unit) {
 /* ---- by address */
 
 /* Assembler has many names for one piece of code ("__GI___kill", "__kill", "kill"): the one with
- *the
- ** fewest underscores in front, then the first, is the name that people know. It is sorted last,
- ** where the search by address ends up. */
+** the fewest underscores in front, then the first, is the name that people know. It is sorted
+** last, where the search by address ends up. */
 static int by_low(const void *a, const void *b, void *ctx) {
   const IndexCode *x = a, *y = b;
   const IndexFunction *functions = ctx;

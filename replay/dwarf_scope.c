@@ -2,10 +2,8 @@
 ** The scopes of a function.
 **
 ** Of an inlined function, or one compiled apart from its abstract entry, the code's entry lists
-*only
-** what the compiler still knows something about. What the abstract entry has beyond that is in
-*scope
-** as well: it was optimised out, and that is said.
+** only what the compiler still knows something about. What the abstract entry has beyond that is
+** in scope as well: it was optimised out, and that is said.
 */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
 ** What is in scope at an address: blocks within inlined calls within a function, and their
-*variables.
+** variables.
 **
 ** Scopes belong to the Dwarf; those of a function are made when first asked for (about 0.2 us per
 ** entry of it) and kept.

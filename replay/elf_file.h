@@ -1,15 +1,13 @@
 /*
 ** An ELF file of this machine (64 bit, little endian, x86-64): sections, segments, symbols, stubs
-*of
-** the procedure linkage table, and where its debug information is.
+** of the procedure linkage table, and where its debug information is.
 **
 ** (Not elf.h: that name is the system's.) The file is mapped read-only and everything handed out
 ** points into the mapping, which lives until elf_close(). All of it is hostile until checked: what
-*is
-** out of bounds is FAULT_CORRUPT; files for other machines are FAULT_UNSUPPORTED. Addresses are
-*those
-** the file was linked for; add the place where it is loaded. A file that somebody shortens while it
-** is mapped gives SIGBUS: map copies, or files that only the administrator changes.
+** is out of bounds is FAULT_CORRUPT; files for other machines are FAULT_UNSUPPORTED. Addresses
+** are those the file was linked for; add the place where it is loaded. A file that somebody
+** shortens while it is mapped gives SIGBUS: map copies, or files that only the administrator
+** changes.
 */
 #ifndef TENFOLD_REPLAY_ELF_FILE_H
 #define TENFOLD_REPLAY_ELF_FILE_H

@@ -4,11 +4,10 @@
 ** too, called sub_ADDRESS.
 **
 ** Each begins at an address of its own; the symbols there are its names. Code that belongs to it
-*but
-** lies elsewhere (the unlikely paths that compilers move away) is a part of it, found by symbols
-** ("f.cold") or, without, by who jumps there. Code of which it is not known whose it is, is a
-** fragment: it has a name, but must not be probed, for it is not called. Addresses are those of the
-** file.
+** but lies elsewhere (the unlikely paths that compilers move away) is a part of it, found by
+** symbols ("f.cold") or, without, by who jumps there. Code of which it is not known whose it is,
+** is a fragment: it has a name, but must not be probed, for it is not called. Addresses are those
+** of the file.
 */
 #ifndef TENFOLD_REPLAY_FUNCTIONS_H
 #define TENFOLD_REPLAY_FUNCTIONS_H

@@ -58,8 +58,7 @@ typedef struct FunctionArea {
 } FunctionArea;
 
 /* Cuts overlapping areas so that each address belongs to the innermost. areas[0..count) are sorted
- *by
- ** lo and, if equal, the larger first; the result is malloc'ed. */
+** by lo and, if equal, the larger first; the result is malloc'ed. */
 bool areas_cut(const FunctionArea *areas, size_t count, FunctionArea **out, size_t *out_count);
 /* The area around addr, or NULL. */
 const FunctionArea *areas_find(const FunctionArea *areas, size_t count, uint64_t addr);

@@ -3,12 +3,10 @@
 ** jumps there.
 **
 ** Names tell ("f.cold"), where there are any. Without, a range that does not begin as after a call
-*is
-** a part of the one function that jumps to it. So is its neighbour if it begins so, but only a
+** is a part of the one function that jumps to it. So is its neighbour if it begins so, but only a
 ** conditional jump leads to it (compilers put such parts side by side; assembly has conditional
-*jumps
-** to other functions). Jumps are looked for byte by byte and believed when decoding from the start
-** of the function comes upon them.
+** jumps to other functions). Jumps are looked for byte by byte and believed when decoding from
+** the start of the function comes upon them.
 */
 #include <stdlib.h>
 #include <string.h>

@@ -18,8 +18,7 @@ static unsigned next_char(const char **at) {
 }
 
 /* "[...]" with *at behind the bracket, which moves behind the closing one. False: does not match,
- *or
- ** is not closed. */
+** or is not closed. */
 static bool in_class(const char **at, unsigned c) {
   bool found = false, first = true;
   const bool inverted = **at == '^';

@@ -42,10 +42,9 @@ void player_close(Player *player);
 
 /* Before anything has run, or in a state with one process that player_rewind() has gone back to and
 ** from which nothing has run: every pass of the functions in what is played, in whatever process,
-*is a
-** row of fd from now on (see probes_add(); a function's file is the number in the recording).
-** The whole recording is read once to find room for them. Rows count when player_run() has come to
-** an end behind them without a fault. */
+** is a row of fd from now on (see probes_add(); a function's file is the number in the
+** recording). The whole recording is read once to find room for them. Rows count when
+** player_run() has come to an end behind them without a fault. */
 bool player_probe(Player *player, const ProbeSpec *spec, int fd, const void *key, size_t key_size,
                   int *out_set, Fault *fault);
 
@@ -58,8 +57,7 @@ typedef enum PlayEndKind {
 } PlayEndKind;
 
 /* After event ev, thread tid is about to run the instruction at addr for the hit-th time; with a
- *hit
- ** of 0, where it stands then (addr does not matter). */
+** hit of 0, where it stands then (addr does not matter). */
 typedef struct Moment {
   uint64_t ev;
   int32_t tid;

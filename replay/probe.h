@@ -4,10 +4,9 @@
 ** Where 5 bytes can be overwritten, a jump leads to a stub near the code; elsewhere an int3 stops
 ** the program, which then runs the same stub (12 us instead of about 1 ns). A stub changes nothing
 ** that the program could see: no register, no flag, no byte of its stack; it uses memory below 2
-*GiB
-** that belongs to probes. It can be resumed at each of its instructions, but must not be left in
-*the
-** middle for another thread: who switches threads does so at stops that are not inside our pages.
+** GiB that belongs to probes. It can be resumed at each of its instructions, but must not be left
+** in the middle for another thread: who switches threads does so at stops that are not inside our
+** pages.
 **
 ** Functions return false and set the fault when the system or the program refuses; patches made
 ** until then are in place and probes_detach() takes them back. One thread traces and calls this.
@@ -140,10 +139,8 @@ bool probes_protected(Probes *probes, Tracee *tracee, uint64_t start, uint64_t e
                       Fault *fault);
 
 /* `pc` is the address of the instruction in the program. What it wrote, cut to the range: size
- *bytes
- ** at addr; at most WRITE_BYTES of a write come with their values. A repeated string instruction is
- *a
- ** write for each repetition. */
+** bytes at addr; at most WRITE_BYTES of a write come with their values. A repeated string
+** instruction is a write for each repetition. */
 enum { WRITE_BYTES = 64 };
 typedef struct ProbeWrite {
   int watch;

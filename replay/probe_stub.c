@@ -112,8 +112,7 @@ static void write_loaded(Asm *code, uint64_t words, const RowLayout *layout, con
 }
 
 /* Stores fault at the end of the mapping, and are made again there; so the last thing is to move
- *the
- ** cursor. The very last word of a row is stored last, which a limit relies on. */
+** the cursor. The very last word of a row is stored last, which a limit relies on. */
 static void write_row(Asm *code, uint64_t words, const StubRows *rows, const Action *action) {
   const RowLayout *layout = &rows->layout;
   const RowKind kind = action->kind == ACTION_ENTRY    ? ROW_ENTRY

@@ -2,8 +2,7 @@
 ** The recorder's loop: wait for a stop of a thread, see what it means, let one thread go on.
 **
 ** One thread at a time runs code of its own. Any number may be inside calls that wait; whoever
-*comes
-** out of one stays stopped until it is its turn.
+** comes out of one stays stopped until it is its turn.
 */
 #define _GNU_SOURCE
 #include "replay/record.h"

@@ -332,8 +332,7 @@ bool signal_keep(RecordThread *thread, int signal, const siginfo_t *info, Fault 
 /* ---- record_xsave.c */
 
 /* What the instruction at rip does, replaced as traps.h has it: memory, the pieces OUT of the event
- *in
- ** the making, rip. */
+** in the making, rip. */
 bool xsave_carry_out(Recorder *recorder, RecordThread *thread, const uint8_t *code, size_t size,
                      Fault *fault);
 

@@ -118,9 +118,8 @@ typedef struct RowFile {
 } RowFile;
 
 /* Make fd, an empty file (or memfd) open for reading and writing, a row file. `base` is a multiple
- *of
- ** the page size. With a limit the rows are put so that its last word begins a page. The key has at
- ** most 3072 bytes. */
+** of the page size. With a limit the rows are put so that its last word begins a page. The key
+** has at most 3072 bytes. */
 bool rowfile_create(int fd, const RowLayout *layout, uint64_t base, uint64_t limit, const void *key,
                     size_t key_size, RowFile *out, Fault *fault);
 /* Get disk space for all up to the offset `size`. */

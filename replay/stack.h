@@ -1,7 +1,7 @@
 /*
 ** Stacks of a traced or played program, with names: which function of which module an address is
-*in,
-** the frames of a thread, and stacks folded to one line ("main;work;malloc") for flame graphs.
+** in, the frames of a thread, and stacks folded to one line ("main;work;malloc") for flame
+** graphs.
 **
 ** A Stacks belongs to one address space at a time. Frames come from unwind.h; guesses are off.
 */
@@ -33,8 +33,7 @@ bool stack_recorded_file(void *ctx, const MapRange *range, char *out, size_t siz
 bool stacks_create(Modules *modules, Stacks **out, Fault *fault);
 void stacks_free(Stacks *stacks);
 /* What is mapped now. Cheap when the executable ranges are those of the last time. Files that
- *cannot
- ** be read count as code of which nothing is known. */
+** cannot be read count as code of which nothing is known. */
 bool stacks_maps(Stacks *stacks, const MapList *maps, StackFile file, void *ctx, Fault *fault);
 Unwinder *stacks_unwinder(Stacks *stacks);
 

@@ -35,15 +35,17 @@ typedef enum EventKind {
   EVENT_META = 1, /* first of all: chunks of kind META, "key\0value" */
   EVENT_FILE,     /* aux: number N of a mapped file; chunks: PATH and STAT; its bytes: files/N */
   EVENT_IMAGE,    /* the process starts a program (after execve, or as the first): chunks MAP and
-                  ** OUT (contents that no file gives), regs: of its only thread, PATH: the program */
+                  ** OUT (contents that no file gives), regs: of its only thread, PATH: the
+                  ** program */
   EVENT_SYSCALL,  /* a system call ended: nr, args, ret, OUT, IN and PATH chunks; aux: of mmap, the
                   ** file number + 1. For clone, fork, vfork ret is the child's tid, which begins
                   ** with the state of its parent. ret of -512, -513, -514 or -516 (the kernel's
                   ** ERESTART...): a signal came; the thread stands before the call again, unless
                   ** a SIGNAL event with a handler follows. exit and exit_group have one, too */
   EVENT_TRAP,     /* an instruction whose result the machine chose (nr: a TrapKind); regs: after.
-                  ** It faults (SIGSEGV) in replay as it did when recorded: the recorder has replaced
-                  ** it in the code (see traps.h), which IMAGE and mmap events tell as OUT */
+                  ** It faults (SIGSEGV) in replay as it did when recorded: the recorder has
+                  ** replaced it in the code (see traps.h), which IMAGE and mmap events tell as
+                  ** OUT */
   EVENT_SIGNAL,   /* signal nr was delivered; chunk SIGINFO. With a handler: regs after entering it,
                   ** OUT: the frame; without: what the default action left. It comes at the end of
                   ** a call, or of an instruction of its own that faults (si_code > 0), or at a
@@ -183,8 +185,7 @@ bool writer_close(TraceWriter *writer, bool complete, Fault *fault);
 /* ---- layout of DIR/events (little endian)
 **
 ** A block may be as large as its events need, but not larger than 1.25 GiB; an event is in one
-*block.
-** The last block of a complete recording has codec 2 and no events.
+** block. The last block of a complete recording has codec 2 and no events.
 **
 ** file:  "omnitrc\n", u32 version, u32 reserved, u64 recording id, then blocks
 ** block: u32 magic "OBLK", u32 codec (0 raw, 1 zstd), u32 raw size, u32 stored size, u64 first ev,

@@ -3,8 +3,7 @@
 **
 ** A file that only the system's administrator can change, and does by renaming a new one over it,
 ** is linked; anything else is copied when it is mapped, since its bytes may change afterwards.
-*Equal
-** bytes are kept once.
+** Equal bytes are kept once.
 */
 #define _GNU_SOURCE
 #include <errno.h>

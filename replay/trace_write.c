@@ -1,7 +1,7 @@
 /*
 ** The recorder's side of a recording: see trace.h. Events gather in a block in memory; a full block
 ** is compressed and written by one write(), so that a killed recorder leaves at most one torn
-*block.
+** block.
 */
 #define _GNU_SOURCE
 #include <errno.h>

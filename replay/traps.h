@@ -2,9 +2,9 @@
 ** Instructions whose result is the machine's choice: the time stamp counter, random numbers, which
 ** processor it is (virtual ones move between real ones, whose numbers cpuid shows). Where
 ** the processor cannot be made to trap them, they are replaced in the program's code, byte for
-*byte,
-** by instructions of the same length that only a kernel may run: the program then gets a SIGSEGV,
-** and who traces it carries out what stood there before. The replacement tells what that was:
+** byte, by instructions of the same length that only a kernel may run: the program then gets a
+** SIGSEGV, and who traces it carries out what stood there before. The replacement tells what that
+** was:
 **
 **   rdtsc    0f 31      ->  rdmsr          0f 32
 **   rdtscp   0f 01 f9   ->  swapgs         0f 01 f8

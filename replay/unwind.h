@@ -25,9 +25,8 @@ typedef struct Unwinder Unwinder;
 bool unwinder_create(Unwinder **out, Fault *fault);
 void unwinder_free(Unwinder *unwinder);
 /* Executable memory [start, end): addresses there are `bias` above those of `cfi`, which must live
- *as
- ** long (NULL: code that nothing is known of, as compilers make it at run time). Takes the place of
- ** what was there. */
+** as long (NULL: code that nothing is known of, as compilers make it at run time). Takes the
+** place of what was there. */
 bool unwinder_map(Unwinder *unwinder, uint64_t start, uint64_t end, uint64_t bias, const Cfi *cfi,
                   Fault *fault);
 bool unwinder_unmap(Unwinder *unwinder, uint64_t start, uint64_t end, Fault *fault);
@@ -83,8 +82,7 @@ void unwind_begin(Unwinder *unwinder, const UnwindMemory *memory,
 /* All registers, in DWARF's order. */
 void unwind_registers(const struct user_regs_struct *regs, uint64_t out[CFI_REGISTERS]);
 /* To the caller's frame. False, with frame->end set: there is none. With a hostile stack this can
- *go
- ** on as long as the caller lets it. */
+** go on as long as the caller lets it. */
 bool unwind_step(Unwinder *unwinder, const UnwindMemory *memory, Frame *frame);
 
 /* The pcs of up to `most` frames from the innermost on: pcs[i] is Frame.at. Returns how many;

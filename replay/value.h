@@ -29,8 +29,7 @@ struct ValueSource {
   bool (*read)(void *ctx, uint64_t addr, void *out, size_t size);
   /* The lowest `size` bytes of a register, numbered as in DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8
   ** to r15, rip (16), xmm0 to xmm15 (17 on), st0 to st7 (33 on), rflags (49), fs and gs base (58,
-  *59),
-  ** xmm16 on (67 on). */
+  ** 59), xmm16 on (67 on). */
   bool (*reg)(void *ctx, unsigned number, void *out, size_t size);
   bool (*cfa)(void *ctx, uint64_t *out); /* rsp before the call of this frame */
   /* Where `offset` of this module's thread-local storage is for the thread. NULL: not known. */
@@ -129,9 +128,8 @@ typedef struct ValueStyle {
 } ValueStyle;
 
 /* Numbers are INTEGER or REAL where SQLite has them exactly, else their digits as TEXT;
- *enumerations
- ** the name, bools 0 and 1, char pointers and arrays the text (NULL for a null pointer), other
- ** pointers their address, aggregates their JSON. */
+** enumerations the name, bools 0 and 1, char pointers and arrays the text (NULL for a null
+** pointer), other pointers their address, aggregates their JSON. */
 bool value_scalar(const Value *value, const ValueStyle *style, Arena *arena, Scalar *out,
                   Fault *fault);
 /*

@@ -17,9 +17,8 @@ typedef struct Encoding {
 } Encoding;
 
 /* Where the program's bounds lie beside those of the network. The linear solver has a tolerance of
- *its
- ** own: INSIDE keeps that distance from them, so that answers of the program are answers; OUTSIDE
- ** allows so much more that what the program excludes is excluded. */
+** its own: INSIDE keeps that distance from them, so that answers of the program are answers;
+** OUTSIDE allows so much more that what the program excludes is excluded. */
 typedef enum EncodeEdge { EDGE_SAME, EDGE_INSIDE, EDGE_OUTSIDE } EncodeEdge;
 
 /* Maximize the expr `goal` (-1: find any answer) under lo <= columns <= hi. Only what rows and goal

@@ -27,8 +27,8 @@ static void force_side(Encoder *e, const Term *terms, size_t count, double sign,
 }
 
 /* One group's share of emit_forced(): its run of terms. The least is reached either with all
- *choices
- ** on the cheapest values or, where these have no room for all, with every column at its own end.
+** choices on the cheapest values or, where these have no room for all, with every column at its
+** own end.
  */
 static void force_run(Encoder *e, const Term *terms, size_t count, double sign, Guard literal) {
   const NetGroup *group = &e->net->groups[e->net->group[terms[0].var]];

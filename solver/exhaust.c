@@ -3,10 +3,8 @@
 **
 ** The simplex works with a tolerance of 1e-7 of the largest number in a row. Where a goal or a row
 ** weighs 2^32 against 1, what it calls infeasible may be feasible, and what it calls the best may
-*be
-** a thousand short of it. Conclusions drawn from bounds (net_tighten()) lose no answer, and a leaf
-*is
-** evaluated exactly, so a search made of these alone proves what it says.
+** be a thousand short of it. Conclusions drawn from bounds (net_tighten()) lose no answer, and a
+** leaf is evaluated exactly, so a search made of these alone proves what it says.
 */
 #include "solver/exhaust.h"
 
@@ -139,8 +137,7 @@ static bool visit_part(Walk *walk, const double *lo, const double *hi, int32_t c
 }
 
 /* A leaf where rounding decides may be an answer although the model says no, or a better one than
- *the
- ** model says: unless the judge says otherwise, it stays open. */
+** the model says: unless the judge says otherwise, it stays open. */
 static void note_doubt(Walk *walk, const double *lo, const double *hi) {
   Job *job = walk->job;
   bool holds = true;

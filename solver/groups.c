@@ -2,10 +2,9 @@
 ** Presolve, second half: interchangeable choices into groups.
 **
 ** Fifty identical pods on a thousand nodes are not 50,000 unknowns but 1,000 counts, without the
-*50!
-** symmetric copies of every answer that branch and bound would wade through. Choices are alike when
-** whatever is left reads their values alike: by themselves, or in the same tallies, or in tallies
-** that are read alike.
+** 50! symmetric copies of every answer that branch and bound would wade through. Choices are
+** alike when whatever is left reads their values alike: by themselves, or in the same tallies, or
+** in tallies that are read alike.
 */
 #include <stdlib.h>
 #include <string.h>

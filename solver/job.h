@@ -50,13 +50,12 @@ double job_value(const Job *job, const double *columns, const double *values);
 bool job_offer(Job *job, double *columns);
 
 /* Offers columns that missed being an answer by the linear solver's tolerance, after moving REALs
- *to
- ** where they miss it no longer. Returns whether that was kept. */
+** to where they miss it no longer. Returns whether that was kept. */
 bool job_nudge(Job *job, double *columns);
 
 /* The judge's word on columns whose derived ones need not be filled in: false when there is no
- *judge,
- ** or several assignments behind the columns, or a fault. *out_value: its number of the level. */
+** judge, or several assignments behind the columns, or a fault. *out_value: its number of the
+** level. */
 bool job_ask(Job *job, const double *columns, bool *out_holds, double *out_value);
 
 /* Take an answer whether better or not, if the model agrees. */
@@ -69,8 +68,7 @@ bool job_settle(Job *job);
 double job_cutoff(const Job *job);
 
 /* Bound proven: no answer of this level exceeds `bound`. What comes from the linear solver carries
- *noise,
- ** relative to its size, which is the caller's to add. */
+** noise, relative to its size, which is the caller's to add. */
 void job_bound(Job *job, double bound);
 bool job_proven(const Job *job);
 bool job_stop(Job *job); /* the deadline of the level, or of all, or somebody asked */

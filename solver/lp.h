@@ -47,7 +47,8 @@ typedef struct LpOptions {
   int64_t max_nodes;      /* 0: no limit */
   int64_t max_iterations; /* simplex iterations, 0: no limit */
   double max_root;        /* integer: give up when the relaxation alone took longer than this many
-                          ** seconds, as nodes, which cannot be interrupted, would too; 0: no limit */
+                          ** seconds, as nodes, which cannot be interrupted, would too; 0: no
+                          ** limit */
   const double *point;    /* integer: a feasible point to start from, or NULL */
   const uint8_t *basis;   /* nrows + ncols entries from an earlier LpResult, or NULL */
   /* Called on the calling thread, some time after a better integer solution was found. */

@@ -171,8 +171,7 @@ int model_level(const Model *model, size_t i); /* their numbers, ascending */
 void model_evaluate(const Model *model, double *values);
 double model_lin_value(const Lin *lin, const double *values);
 /* The first requirement the values break by more than rounding explains, or -1; *out_tag is its
- *tag.
- ** Also checks domains and integrality of primaries. */
+** tag. Also checks domains and integrality of primaries. */
 int64_t model_check(const Model *model, const double *values, int *out_tag);
 /* Is there none, without those whose tag's entry in `skip` (NULL: none) is not 0? */
 bool model_holds(const Model *model, const double *values, const uint8_t *skip);
@@ -193,9 +192,8 @@ const char *solve_status_name(SolveStatus status); /* "optimal", "feasible", …
 ** one the model's own arithmetic decides. */
 typedef struct Judge {
   /* Do these values satisfy everything but the requirements whose tag's entry in `skip` (NULL:
-   *none)
-   ** is not 0? *out_holds, and then the number of each level in out_levels. Only the primaries in
-   ** `values` count. False after a fault. Called on the calling thread. */
+  ** none) is not 0? *out_holds, and then the number of each level in out_levels. Only the
+  ** primaries in `values` count. False after a fault. Called on the calling thread. */
   bool (*ask)(void *ctx, const double *values, const uint8_t *skip, bool *out_holds,
               double *out_levels, Fault *fault);
   void *ctx;

@@ -3,11 +3,9 @@
 **
 ** Plain SQLite adds 0.1, 0.2 and 0.3 in the order of its rows, the model in that of its variables:
 ** the results differ in the last digits, and where a bound lies between them, one says "at most"
-*and
-** the other "more". So whatever adds up numbers that are no binary fractions (or too large ones)
-** carries its noise, an upper bound of that difference. Beyond it a comparison is certain; within
-*it
-** only whoever owns the numbers can tell (Judge in model.h).
+** and the other "more". So whatever adds up numbers that are no binary fractions (or too large
+** ones) carries its noise, an upper bound of that difference. Beyond it a comparison is certain;
+** within it only whoever owns the numbers can tell (Judge in model.h).
 */
 #include <math.h>
 

@@ -3,9 +3,8 @@
 **
 ** The simplex ends at corners: x = 0.8181818 where 1.1 x <= 0.9. Rounded to a double that is a hair
 ** too much or too little, and SQLite looks at hairs. Where some number is a REAL, moving it by a
-*few
-** units of rounding brings the row to its side of the bound; an equation is met as well as doubles
-** can, and then it is the judge who says whether they can.
+** few units of rounding brings the row to its side of the bound; an equation is met as well as
+** doubles can, and then it is the judge who says whether they can.
 */
 #include <math.h>
 #include <stdlib.h>
@@ -30,8 +29,7 @@ static int32_t movable_column(const Net *net, const NetExpr *e, double *out_coef
 }
 
 /* Where a row that ends near a bound ought to end, so many times its noise inside; its value when
- *all
- ** is well. */
+** all is well. */
 static double wanted(const Net *net, size_t i, double value, double times) {
   const NetRow *row = &net->rows[i];
   double near = 1e-5 * (1 + fabs(value)), clear = times * row->slack;

@@ -2,10 +2,9 @@
 ** Small models whose sums are rounded: see settle.h.
 **
 ** A linear program has a tolerance, and so has every conclusion from it; plain SQLite has none.
-*What
-** is optimal by a hair, or feasible only because 0.1 + 0.2 is more than 0.3, is found by going
-** through the assignments one by one. An assignment is evaluated in the model's arithmetic. Where a
-** comparison ends within its noise, that says nothing, and the judge is asked.
+** What is optimal by a hair, or feasible only because 0.1 + 0.2 is more than 0.3, is found by
+** going through the assignments one by one. An assignment is evaluated in the model's arithmetic.
+** Where a comparison ends within its noise, that says nothing, and the judge is asked.
 */
 #include "solver/settle.h"
 

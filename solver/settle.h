@@ -1,6 +1,6 @@
 /*
 ** Small models that the linear solver's tolerance does not do justice: every assignment is looked
-*at. Private to solver/.
+** at. Private to solver/.
 */
 #ifndef TENFOLD_SOLVER_SETTLE_H
 #define TENFOLD_SOLVER_SETTLE_H

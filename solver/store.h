@@ -140,9 +140,8 @@ bool model_fold(Model *model, const Lin *lin);
 bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef);
 
 /* Doubles round sums, and in what order they are added is not known here: by how much two who
- *compute
- ** `lin - bound` may differ. 0 when there is nothing to round. `lin` is folded, its terms add up to
- ** lo..hi; `integral` is terms_integral() of them. */
+** compute `lin - bound` may differ. 0 when there is nothing to round. `lin` is folded, its terms
+** add up to lo..hi; `integral` is terms_integral() of them. */
 double model_noise(const Model *model, const Lin *lin, bool integral, double bound, double lo,
                    double hi);
 
@@ -172,8 +171,7 @@ bool model_same_span(const Model *model, Span a, Span b);
 
 /* Bounds while conclusions are drawn. Values of choices, which are nearly all variables, and of
 ** tallies need a byte each; of `lo` and `hi` nothing but the others' is ever touched, and memory
-*that
-** is not touched costs nothing. */
+** that is not touched costs nothing. */
 typedef enum Mark { MARK_OPEN, MARK_OUT, MARK_SURE, MARK_NUMBER } Mark;
 
 typedef struct VarBounds {
@@ -193,8 +191,7 @@ static inline double var_hi(const VarBounds *bounds, Var var) {
 void span_bounds(const Model *model, const Term *terms, size_t count, const VarBounds *bounds,
                  double *out_lo, double *out_hi);
 /* k: the value is a multiple of 2^-k, at least 0; -1 when it is of none (or of one finer than
- *2^-20).
- ** Then the same of constant + terms. */
+** 2^-20). Then the same of constant + terms. */
 int number_grid(double value);
 int terms_grid(const Model *model, const Term *terms, size_t count, double constant);
 bool terms_integral(const Model *model, const Term *terms, size_t count);

@@ -107,8 +107,8 @@ static void tighten_member(Bounds *b, Term term, double sign, Run run, double ro
 }
 
 /* The columns of a run's group that the expression does not read: each adds 0 where its choice
- *could
- ** have taken the cheapest value. That "all are placed" leaves nobody unplaced is seen here. */
+** could have taken the cheapest value. That "all are placed" leaves nobody unplaced is seen
+** here. */
 static void tighten_outside(Bounds *b, const Term *terms, Run run, double room) {
   const Net *net = b->net;
   const NetGroup *group = &net->groups[net->group[terms[0].var]];

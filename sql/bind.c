@@ -136,8 +136,7 @@ bool bind_results(Binder *binder, Scope *scope, SqlResult *results, int n, SqlRe
 }
 
 /* When a condition is a literal 0, SQLite throws away all conditions that WHERE and the ONs of
- *inner
- ** joins make together, before it looks at the names in them. */
+** inner joins make together, before it looks at the names in them. */
 bool bind_is_dead(const SqlSource *first, const SqlExpr *where) {
   if (where && bind_is_false(where)) return true;
   for (const SqlSource *source = first; source; source = source->next) {

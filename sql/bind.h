@@ -4,8 +4,7 @@
 ** A Scope is one SELECT arm (or statement) whose names are visible to the expressions below it; its
 ** flags change as its clauses are bound, since each clause sees something else. Scopes chain
 ** outwards exactly as SELECTs stand in each other, so that depths count SELECTs; a scope that is
-*not
-** visible from a place (its own FROM clause, for one) still counts.
+** not visible from a place (its own FROM clause, for one) still counts.
 */
 #ifndef TENFOLD_SQL_BIND_H
 #define TENFOLD_SQL_BIND_H

@@ -1,7 +1,6 @@
 /*
 ** Binding ORDER BY and GROUP BY: see bind.h. A term is a position, a result alias, or an
-*expression;
-** of a compound it must be one of the results of some arm.
+** expression; of a compound it must be one of the results of some arm.
 */
 #include <stdlib.h>
 #include <string.h>

@@ -2,9 +2,8 @@
 ** What grammar.y needs to build trees: the parser's state and the constructors its rules call.
 **
 ** Every constructor may fail (memory, limits, or wrong input that a grammar cannot express). It
-*then
-** sets parse->failed and returns something empty; constructors do nothing once that is set, so that
-** rules need no checks. Internal to sql/.
+** then sets parse->failed and returns something empty; constructors do nothing once that is set,
+** so that rules need no checks. Internal to sql/.
 */
 #ifndef TENFOLD_SQL_BUILD_H
 #define TENFOLD_SQL_BUILD_H

@@ -3,8 +3,7 @@
 **
 ** Two passes. The first copies the tree and notes for every node where its copy is; the second
 ** visits the copies and turns what points into the old tree to the new one. Pointers to what was
-*not
-** copied (the sources of an enclosing SELECT, say) stay.
+** not copied (the sources of an enclosing SELECT, say) stay.
 */
 #include <stdint.h>
 #include <string.h>

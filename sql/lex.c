@@ -3,8 +3,7 @@
 **
 ** SQLite's rules are odd in places and kept on purpose: [a]b] ends at the first bracket, "0x" is a
 ** number followed by an identifier and therefore illegal, a slash-star comment may run to the end
-*of
-** the text, and $a::b(c) is one variable.
+** of the text, and $a::b(c) is one variable.
 */
 #include "sql/token.h"
 

@@ -2,8 +2,7 @@
 ** Printing expressions: see sql.h.
 **
 ** Each construct has a level of binding (the grammar's precedences); an operand that binds less
-*than
-** its place demands gets parentheses.
+** than its place demands gets parentheses.
 */
 #include <string.h>
 

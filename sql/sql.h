@@ -388,8 +388,7 @@ typedef struct SqlSchema {
   /* NULL: the functions built into SQLite 3.40 are known. */
   SqlFunctionKind (*function)(void *ctx, const char *name, int nargs);
   /* NULL: every index named in INDEXED BY exists. (Collations are taken on trust: SQLite itself
-   *asks
-   ** for one only where it compares.) */
+  ** asks for one only where it compares.) */
   bool (*index)(void *ctx, const SqlSource *source, const char *name);
   /* The host was built with SQLITE_ALLOW_ROWID_IN_VIEW, as Debian's is: sub-selects have a rowid,
   ** which is NULL. `table` says the same of views by has_rowid. */

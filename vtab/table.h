@@ -115,10 +115,8 @@ sqlite3_value *vt_in_next(const VtTerm *term, bool *started, int *rc);
 bool vt_int_range(const VtPlan *plan, int col, sqlite3_int64 *lo, sqlite3_int64 *hi);
 
 /* Whether a text matches a term with this operator (not VT_OP_IN: ask for each element), by
- *SQLite's
- ** rules for a column of type TEXT under BINARY: numbers compare as their text, blobs sort after
- *all
- ** texts. `text` is NUL-terminated at `length`. */
+** SQLite's rules for a column of type TEXT under BINARY: numbers compare as their text, blobs
+** sort after all texts. `text` is NUL-terminated at `length`. */
 bool vt_text_matches(VtOp op, sqlite3_value *value, const char *text, size_t length);
 
 /* ---- tables -----------------------------------------------------------------------------------
@@ -242,10 +240,8 @@ struct VtTable {
   ** frame the cursor's life; all but seek, step and column may be NULL.
   **
   ** rowid() names the row the same way in every scan. Tables with searched columns must have it:
-  *for
-  ** `a = 1 OR b = 2` SQLite seeks twice and drops a row whose rowid it has seen. Writable ones,
-  *too.
-  ** For tables that are only called with arguments the kit's count will do. */
+  ** for `a = 1 OR b = 2` SQLite seeks twice and drops a row whose rowid it has seen. Writable
+  ** ones, too. For tables that are only called with arguments the kit's count will do. */
   int (*open)(VtCursor *cur);
   int (*seek)(VtCursor *cur, const VtPlan *plan);
   int (*step)(VtCursor *cur);

@@ -36,9 +36,8 @@ typedef struct VtPreupdate {
 } VtPreupdate;
 
 /* Every subscriber is asked, oldest first; the strictest answer counts (DENY, IGNORE, OK). Not
- *asked
- ** for statements the pack runs for itself (vt_internal_enter). Subscribing makes SQLite re-prepare
- ** every statement of the connection before its next start; running ones go on. */
+** asked for statements the pack runs for itself (vt_internal_enter). Subscribing makes SQLite
+** re-prepare every statement of the connection before its next start; running ones go on. */
 int vt_watch_authorizer(VtConn *conn,
                         int (*ask)(void *ctx, int action, const char *a, const char *b,
                                    const char *database, const char *accessor),

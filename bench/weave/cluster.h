@@ -1,7 +1,6 @@
 /*
 ** A cluster and the pods to place on it: what the benchmarks of weave measure. Seeded; the same
-*seed
-** gives the same cluster everywhere.
+** seed gives the same cluster everywhere.
 **
 ** Nodes come in three sizes (60/30/10 %) and three zones, 30 % have an ssd, 10 % are tainted, and
 ** some pods run already: "light" uses 15..25 % of each node, "tight" 40..70 %. Pods come in

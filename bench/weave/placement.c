@@ -1,9 +1,8 @@
 /*
 ** Placing pods by weave, from SQL to answer, beside its peers on the same clusters: CBC on the
 ** aggregated model, stopped at the gap weave reached; GLPK on the plain model; MiniZinc with
-*Gecode.
-** Every answer, a peer's too, is judged by code of its own; a peer's answer that is better than
-** weave's bound is a failure of weave.
+** Gecode. Every answer, a peer's too, is judged by code of its own; a peer's answer that is
+** better than weave's bound is a failure of weave.
 **
 **   placement [--long]                                      the tables
 **   placement one NODES PODS light|tight SEED SECONDS       one cluster, every goal

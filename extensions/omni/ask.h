@@ -7,8 +7,8 @@
 ** each u32 column, u64 lowest, u64 highest value.
 ** Answer: WIRE_ROWS, each some sites: u32 number, then texts name and module, u64 address (0: not
 ** the same everywhere) and u64 key (file and offset) of each, in the order of their numbers in the
-*rows; then WIRE_DONE: u64 sites
-** patched natively, u64 with int3, u64 last event that was played.
+** rows; then WIRE_DONE: u64 sites patched natively, u64 with int3, u64 last event that was
+** played.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_ASK_H
 #define TENFOLD_EXTENSIONS_OMNI_ASK_H

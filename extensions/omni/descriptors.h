@@ -46,8 +46,7 @@ typedef struct Descriptors {
 /* All zero is a valid beginning. Events in their order, all of them. False: no memory. */
 bool descriptors_apply(Descriptors *all, const Event *event);
 /* What `fd` of that process stands for before `event` is applied; unknown ones are made up. NULL:
- *no
- ** memory. */
+** no memory. */
 OpenFile *descriptors_get(Descriptors *all, int32_t pid, int64_t fd);
 /* Moves on by `size` bytes. The position before; -1: not known. `writes`: the direction. */
 int64_t open_file_advance(OpenFile *file, bool writes, uint64_t size);

@@ -31,8 +31,7 @@ typedef struct FrameSources {
 } FrameSources;
 
 /* Where the player stands, out to `most` frames. Finish it also after a failure; good until the
- *player
- ** runs on. Reads the debug information of the modules of those frames. */
+** player runs on. Reads the debug information of the modules of those frames. */
 bool frames_open(Played *played, const PlayView *view, size_t most, FrameSources *out,
                  Fault *fault);
 void frames_finish(FrameSources *sources);

@@ -28,8 +28,7 @@ bool helper_hear(Helper *helper, VtPoll *poll, int wait, Fault *fault);
 /* Waits for WIRE_DONE, passing over WIRE_NEWS. */
 bool helper_answer(Helper *helper, VtPoll *poll, Fault *fault);
 /* Lets it end, whatever it does; NULL is allowed. Takes no time: what is left of it is waited for
- *at
- ** the next start or when the connection closes. */
+** at the next start or when the connection closes. */
 void helper_end(Helper *helper);
 /* One question to the helper that stays with a recording, which keeps what it has opened and where
 ** it stands: `wire` is the question, then the answer's WIRE_DONE. The helper is started when there

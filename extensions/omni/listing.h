@@ -1,9 +1,7 @@
 /*
 ** Tables whose rows come from the helper as they are: a question, then cells (cells.h) of which
-*each
-** is a column. Such a table embeds a ListingCursor, says its question in seek(), and leaves the
-*rest
-** to the functions here.
+** each is a column. Such a table embeds a ListingCursor, says its question in seek(), and leaves
+** the rest to the functions here.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_LISTING_H
 #define TENFOLD_EXTENSIONS_OMNI_LISTING_H
@@ -32,8 +30,7 @@ void listing_done(VtCursor *cur);
 
 /* An argument that is a moment, "ev:tid:addr:hit" as omni_calls has them; "ev" alone is where the
 ** thread of that event stands after it, "ev:tid" where that thread does. Puts u64 ev, u32 tid (0:
-*the
-** event's), u64 addr, u64 hit (0: right after the event). False after vt_fail(). */
+** the event's), u64 addr, u64 hit (0: right after the event). False after vt_fail(). */
 bool listing_put_moment(ListingCursor *cur, const VtPlan *plan, int col);
 /* Likewise for functions. */
 bool moment_read(const char *text, Wire *wire, Fault *fault);
@@ -43,8 +40,7 @@ bool moment_read(const char *text, Wire *wire, Fault *fault);
 int listing_put_terms(ListingCursor *cur, const VtPlan *plan, const int *cols, int ncols);
 
 /* u64: the event at which nothing more is wanted, by what is said of a column of ordinals. False:
- *no
- ** row can fit. */
+** no row can fit. */
 bool listing_put_last(ListingCursor *cur, const VtPlan *plan, int ev);
 
 /* A number made of the row, `seq` (column 0) left out: the same in every scan. */

@@ -2,8 +2,8 @@
 ** omni: a recorded run of a program as tables.
 **
 ** What needs no replay is read here, in the host, through replay/trace.h. Everything else is done
-*by
-** a helper process (helper.h), so that the host neither traces nor ever meets a hostile ELF file.
+** by a helper process (helper.h), so that the host neither traces nor ever meets a hostile ELF
+** file.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_OMNI_H
 #define TENFOLD_EXTENSIONS_OMNI_OMNI_H

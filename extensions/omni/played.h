@@ -2,8 +2,7 @@
 ** The recording that the helper is asked about: opened once, and where it is being played.
 **
 ** Questions about moments that come one after the other are answered by one player that goes on;
-*one
-** about an earlier moment begins again. Every fault leaves it without a player.
+** one about an earlier moment begins again. Every fault leaves it without a player.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_PLAYED_H
 #define TENFOLD_EXTENSIONS_OMNI_PLAYED_H
@@ -30,8 +29,7 @@ bool played_open(Played *played, const char *dir, Fault *fault);
 /* What is known of its files. */
 bool played_code(Played *played, Fault *fault);
 /* Stands at the moment; one of tid 0 is where the event's thread stands after it (tid becomes
- *that).
- ** FAULT_NOTFOUND: there is no such moment. */
+** that). FAULT_NOTFOUND: there is no such moment. */
 bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Fault *fault);
 /* Ends the player, if any: before another one plays. */
 void played_stop(Played *played);

@@ -7,8 +7,7 @@
 **
 ** The calls come from probes in one replay, as those of omni_calls do. Expressions are evaluated in
 ** another one, which goes from call to call, as many at a time as one message has room for, and
-*only
-** when a column of theirs is read.
+** only when a column of theirs is read.
 */
 #define _GNU_SOURCE /* memfd_create */
 #include <ctype.h>

@@ -3,8 +3,7 @@
 **
 ** Tables whose rows are single events begin with the columns below, embed an OmniCursor and differ
 ** in which events they want and what else they tell of one. Constraints on these columns are
-*applied
-** here: an ordinal's range by seeking in the file.
+** applied here: an ordinal's range by seeking in the file.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_SCAN_H
 #define TENFOLD_EXTENSIONS_OMNI_SCAN_H
@@ -42,8 +41,7 @@ struct OmniCursor {
 };
 
 /* Stand on the first event that fits the plan; `kinds` and `accepts` were set before.
- *`trace_column`
- ** is the argument that names the recording. */
+** `trace_column` is the argument that names the recording. */
 int omni_scan_seek(VtCursor *cur, const VtPlan *plan, int trace_column);
 int omni_scan_step(VtCursor *cur);
 /* One of the columns above. */

@@ -1,6 +1,6 @@
 /*
 ** Debug information for the host: globals, types, parameters, lines of all modules of the
-*recording.
+** recording.
 */
 #include <string.h>
 
@@ -20,8 +20,7 @@ typedef struct Debug {
 } Debug;
 
 /* `id` tells it from all others of its module. False: enough, for nobody reads on, or the host
- *wants
- ** an end. */
+** wants an end. */
 static bool end_row(Debug *debug, uint64_t id, Fault *fault) {
   cell_integer(debug->out, (int64_t)((uint64_t)debug->file->file << 40 | id));
   if (!cells_row(debug->out)) return false;

@@ -15,8 +15,7 @@ __attribute__((used, section(".interp"))) static const char interpreter[] =
     "/lib64/ld-linux-x86-64.so.2";
 
 /* Where the dynamic loader jumps to, with argc, argv and the environment on the stack. Libraries
- *are
- ** initialized by then; libc does without its __libc_start_main. */
+** are initialized by then; libc does without its __libc_start_main. */
 __asm__(".text\n"
         ".globl omni_start\n"
         ".hidden omni_start\n"

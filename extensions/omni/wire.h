@@ -90,13 +90,11 @@ const void *wire_get_bytes(Wire *wire, size_t *out_size);
 bool wire_end(const Wire *wire, Fault *fault);
 
 /* Sends the message, and a descriptor with it (-1: none). FAULT_LIMIT: it is too long;
- *FAULT_NOTFOUND:
- ** the other side is gone. Blocks while the socket is full. */
+** FAULT_NOTFOUND: the other side is gone. Blocks while the socket is full. */
 bool wire_send(int socket, const Wire *wire, int fd, Fault *fault);
 /* Receives one; waits at most `timeout` ms (-1: for ever). wire->kind is WIRE_NONE when nothing
- *came
- ** in that time. FAULT_NOTFOUND: the other side is gone; FAULT_CORRUPT: what came is no message. A
- ** descriptor that came along belongs to the caller. */
+** came in that time. FAULT_NOTFOUND: the other side is gone; FAULT_CORRUPT: what came is no
+** message. A descriptor that came along belongs to the caller. */
 bool wire_receive(int socket, int timeout, Wire *wire, Fault *fault);
 
 #endif

@@ -4,8 +4,8 @@
 **   SELECT viz_timeline(starts, ends, person, shift) FROM roster
 **
 ** Times are numbers, or ISO-8601 texts. With a unit ('ns', 'us', 'ms', 's') the axis counts from
-*the
-** first start. Spans of a lane that overlap are stacked. An end of NULL is open: drawn to the edge.
+** the first start. Spans of a lane that overlap are stacked. An end of NULL is open: drawn to the
+** edge.
 */
 #include "extensions/viz/viz.h"
 

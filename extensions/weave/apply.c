@@ -25,8 +25,7 @@ static size_t row_end(const Solution *solution, size_t from) {
 
 /* UPDATE t SET c = ?1, d = ?3 WHERE k = ?5 AND c IS ?2 AND d IS ?4: only if it still is as it was.
 ** OR ABORT, whatever the schema says of conflicts: REPLACE would delete rows. To read: SELECT 1
-*FROM
-** t with the same WHERE. */
+** FROM t with the same WHERE. */
 static sqlite3_stmt *row_statement(sqlite3 *db, const Change *cells, size_t count, bool write,
                                    Fault *fault) {
   Text sql = {0};
@@ -145,10 +144,8 @@ static bool write_row(Writing *writing, size_t row, RowState to, Fault *fault) {
 }
 
 /* One round over the rows that are not done; out of the way go only those that have not moved. A
- *row
- ** whose value another one still holds waits for the next round; *fault then says so, and the
- *result
- ** is true. */
+** row whose value another one still holds waits for the next round; *fault then says so, and the
+** result is true. */
 static bool write_round(Writing *writing, RowState to, size_t *out_written, size_t *out_waiting,
                         Fault *fault) {
   *out_written = *out_waiting = 0;
@@ -296,8 +293,7 @@ static bool enter(sqlite3 *db, Fault *fault) {
 }
 
 /* Without a transaction around it ROLLBACK, for a RELEASE would be a COMMIT: of nothing, but
- *waiting
- ** for readers all the same. */
+** waiting for readers all the same. */
 static bool undo(sqlite3 *db, bool outermost, Fault *fault) {
   if (sqlite3_get_autocommit(db)) return true; /* a trigger has rolled back everything */
   if (outermost) return query_run(db, "ROLLBACK", fault);

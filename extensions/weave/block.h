@@ -175,8 +175,7 @@ bool block_refuse(Block *block, const SqlExpr *expr, const char *format, ...)
 bool classes_build(Block *block, Feed *feed);
 
 /* lookup.c: columns of `of` that only serve as keys in an EXISTS are no longer wanted; what they
- *find
- ** is appended to a list of result columns, in which the table is called `alias`. */
+** find is appended to a list of result columns, in which the table is called `alias`. */
 bool lookup_replace(Block *block, const SqlSource *of, const char *alias, bool *wanted,
                     Text *columns, int *count);
 

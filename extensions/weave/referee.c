@@ -3,8 +3,8 @@
 **
 ** The solver computes with the model's sums, SQLite with the user's. Where the two may differ by
 ** rounding, the solver asks: the answer is written inside a savepoint, the user's views are run,
-*and
-** it is undone. What was found is kept, for solver and explanations come back to the same answers.
+** and it is undone. What was found is kept, for solver and explanations come back to the same
+** answers.
 **
 ** An explanation leaves out requirements, one row of a rule at a time; so rows that are false are
 ** looked for by their keys, which is how the origins of requirements name them.

@@ -102,8 +102,7 @@ static Lit at_most(const Algebra *algebra, const Rounding *note, double b, bool 
 /* ---- averages ------------------------------------------------------------------------------- */
 
 /* The fraction next to a value that doubles cannot tell from it, with a small denominator:
- *continued
- ** fractions come by every best approximation. */
+** continued fractions come by every best approximation. */
 static bool fraction_near(double value, int64_t *out_p, int64_t *out_q) {
   int64_t p = 1, q = 0, last_p = 0, last_q = 1;
   double rest = value;

@@ -4,8 +4,7 @@
 ** The model's linear expression for it, 0.1 a + 0.1 b + …, is rounded otherwise. But as long as a
 ** number is one that doubles hold exactly (whole, or binary fractions), changed by operations with
 ** constants, each of those is monotone, rounding included. So the comparison with a constant holds
-*up
-** to a threshold of the exact number, and the threshold is found by computing as SQLite does.
+** up to a threshold of the exact number, and the threshold is found by computing as SQLite does.
 */
 #ifndef TENFOLD_WEAVE_ROUNDING_H
 #define TENFOLD_WEAVE_ROUNDING_H

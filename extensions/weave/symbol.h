@@ -78,8 +78,7 @@ struct Sym {
 };
 
 /* The tuples that count(DISTINCT x) counts, by value. count(DISTINCT x) = count(*) says that no
- *value
- ** comes twice: one sharp row per value, instead of the counting. */
+** value comes twice: one sharp row per value, instead of the counting. */
 typedef struct DistinctSet {
   const Lin *per_value; /* sum of the literals of the tuples with that value */
   size_t count;

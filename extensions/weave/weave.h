@@ -75,8 +75,7 @@ typedef struct WeaveState {
 void weave_state_close(void *state);
 
 /* The table called name or schema.name; connects it when nothing in this connection has used it
- *yet.
- ** FAULT_NOTFOUND when there is none. */
+** yet. FAULT_NOTFOUND when there is none. */
 WeaveTab *weave_find(sqlite3 *db, const WeaveState *state, const char *name, Fault *fault);
 
 /* The same for longer work: until weave_release() the table cannot be dropped, and stays connected

@@ -35,8 +35,7 @@ static void check_no_child(void) {
 }
 
 /* The newest child of a process, 0: none. Those without an exit signal are listed as well, and
- *those
- ** that have ended but nobody has waited for. */
+** those that have ended but nobody has waited for. */
 static pid_t child_of(pid_t pid) {
   char path[64];
   int child = 0;

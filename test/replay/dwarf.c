@@ -9,8 +9,7 @@
 ** (dwarf/reader.c). Registers come from gdb, memory from the process.
 **
 ** Bare it runs what is fast; with --all the C library and python3.11d as well, at some hundred
-*places
-** of files that matter, with the debug information that Debian has for them.
+** places of files that matter, with the debug information that Debian has for them.
 ** TENFOLD_ORACLE=name runs the case of that name alone.
 */
 #include <assert.h>

@@ -1,10 +1,8 @@
 /*
 ** The index and the lines of a module, against readers that share no code with ours: the same
 ** functions at the same addresses as libdwarf says, the same rows of the line tables as readelf
-*says
-** (libdwarf 20210528 takes the wrong file where number 0 is not number 1), for the debug
-*information
-** of the C library and for programs compiled here with every version of DWARF.
+** says (libdwarf 20210528 takes the wrong file where number 0 is not number 1), for the debug
+** information of the C library and for programs compiled here with every version of DWARF.
 */
 #define _GNU_SOURCE
 #include <assert.h>

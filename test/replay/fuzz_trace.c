@@ -1,7 +1,6 @@
 /*
 ** libFuzzer: whatever the bytes of a recording, reading it must not crash, and what one pass reads
-*a
-** second one reads as well. The fuzzer cannot guess checksums, so they are put right first.
+** a second one reads as well. The fuzzer cannot guess checksums, so they are put right first.
 */
 #include <stdio.h>
 #include <stdlib.h>

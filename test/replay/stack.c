@@ -1,7 +1,7 @@
 /*
 ** Stacks in what is played: subjects/stack.c, recorded while it writes from known functions, stands
 ** in them again when its events are played. It is compiled here, so that no sanitizer stands
-*between.
+** between.
 */
 #define _GNU_SOURCE
 #include <assert.h>

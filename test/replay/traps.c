@@ -1,6 +1,6 @@
 /*
 ** Instructions that must trap: found where objdump finds them, replaced by what faults, carried
-*out.
+** out.
 */
 #include "replay/traps.h"
 

@@ -1,7 +1,6 @@
 /*
 ** Stacks are those that libunwind and gdb see: at thousands of instructions of a program of ours
-*and
-** of Debian's sqlite3, one by one.
+** and of Debian's sqlite3, one by one.
 */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -23,8 +22,7 @@
 enum { MOST = 300 };
 
 /* Marks are int3. What follows them: a recursion, a leaf, calls through the linkage table, a
- *handler
- ** on a stack of its own. */
+** handler on a stack of its own. */
 static const char source[] =
     "#include <setjmp.h>\n#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include "
     "<string.h>\n"

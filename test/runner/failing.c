@@ -28,9 +28,8 @@ static atomic_long counter;
 static atomic_long victim;
 
 /* Libraries whose own requests are granted and not counted. The dynamic loader ends the process
- *when
- ** it gets no memory for a thread's variables; so does AddressSanitizer in every new thread when
- ** libc's pthread_getattr_np() gets none. Nothing an extension could handle. */
+** when it gets no memory for a thread's variables; so does AddressSanitizer in every new thread
+** when libc's pthread_getattr_np() gets none. Nothing an extension could handle. */
 static const char *const spared[] = {
     "/ld-linux",
 #if defined(__SANITIZE_ADDRESS__)

@@ -2,7 +2,7 @@
 ** A folder in which scripts run, set up once by shell commands:
 **
 **   -- shell: gcc -o hello $ROOT/test/omni/hello.c && $BUILD/omni.so record -o hello.omni --
-*./hello
+** ./hello
 **
 ** in the part of a fixture before its first case. ROOT is the repository, BUILD the folder of the
 ** extensions, both absolute. Every run of a case begins in an empty folder beside what was made, so

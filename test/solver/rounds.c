@@ -1,7 +1,6 @@
 /*
 ** Random small models of decimal fractions, numbers far apart and numbers that nearly agree,
-*against
-** an owner who adds them up in another order than the model does.
+** against an owner who adds them up in another order than the model does.
 **
 **   rounds [count [seed]]
 **

@@ -308,8 +308,7 @@ static void test_memory(void) {
 }
 
 /* With the one that reading the folder takes: the same each time. (A child process could look
- *before
- ** its parent has closed its own end of their pipe.) */
+** before its parent has closed its own end of their pipe.) */
 static int count_entries(const char *path) {
   DIR *folder = opendir(path);
   int count = 0;

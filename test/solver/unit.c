@@ -1,7 +1,6 @@
 /*
 ** Every function of solver/model.h on its own: folding, sharing, bounds, evaluation, faults,
-*levels,
-** starts, assumptions. Numbers in the checks are worked out by hand.
+** levels, starts, assumptions. Numbers in the checks are worked out by hand.
 */
 #include <math.h>
 #include <stdio.h>

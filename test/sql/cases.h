@@ -175,8 +175,7 @@ static const struct {
 };
 
 /* Every column as name=source.index@depth, in the order of a walk; + is a merged one, name()^depth
- *an
- ** aggregate. */
+** an aggregate. */
 static const char *const bind_cases[][2] = {
     {"SELECT a, t.B, main.t.c FROM t", "a=t.0@0 B=t.1@0 c=t.2@0"},
     {"SELECT rowid, u.oid FROM t, f, u", "no such column: rowid (line 1, column 8)"},

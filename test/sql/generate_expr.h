@@ -1,8 +1,7 @@
 /*
 ** Random statements of SQLite's dialect over a fixed schema, for tests. Statements are lists of
 ** tokens, so that they can be mutated and spaced at random. Most of them are valid; which are is
-*for
-** SQLite to say.
+** for SQLite to say.
 */
 #ifndef TEST_SQL_GENERATE_EXPR_H
 #define TEST_SQL_GENERATE_EXPR_H

@@ -1,6 +1,6 @@
 /*
 ** Limits of the SQL reader: depth, length, refused memory. `limits bench` measures its speed
-*instead.
+** instead.
 */
 #include <time.h>
 

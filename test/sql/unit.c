@@ -1,7 +1,6 @@
 /*
 ** The SQL reader by example: tokens, printing, binding, faults with their places, limits. No
-*SQLite.
-** `unit bench` measures reading and binding instead.
+** SQLite. `unit bench` measures reading and binding instead.
 */
 #include "sql/statement.h"
 #include "sql/token.h"

@@ -9,8 +9,8 @@
 
 /* Rows: cost, a row per application, then CPU, memory and pods of each node. Columns: a count per
 ** application and node, the unplaced of each application, then the largest shares of cpu and
-*memory.
-** Capacity is scaled to 1; with the min-max goal it is the upper bound of the largest share. */
+** memory. Capacity is scaled to 1; with the min-max goal it is the upper bound of the largest
+** share. */
 static inline int cbc_row(const Cluster *c, int node, int resource) {
   return c->napps + 3 * node + resource;
 }

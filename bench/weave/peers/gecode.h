@@ -1,11 +1,9 @@
 /*
 ** MiniZinc with Gecode, on a model as its users would write it: a variable per pod, bin packing for
 ** cpu, memory and pods, all different where an application spreads, pods of one application in
-*order.
-** Shares are counted in 1/10000, sizes in units of 10 millicores and 64 MiB. Of eight searches
-*tried,
-** the largest pods first and large neighbourhoods by restarts gave the best answers; it proves
-*nothing.
+** order. Shares are counted in 1/10000, sizes in units of 10 millicores and 64 MiB. Of eight
+** searches tried, the largest pods first and large neighbourhoods by restarts gave the best
+** answers; it proves nothing.
 */
 #ifndef TENFOLD_BENCH_WEAVE_PEERS_GECODE_H
 #define TENFOLD_BENCH_WEAVE_PEERS_GECODE_H

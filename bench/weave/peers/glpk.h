@@ -1,7 +1,6 @@
 /*
 ** GLPK on the model one would write down first: a column per pod and node, branch and bound with
-*its
-** presolver, as it comes.
+** its presolver, as it comes.
 */
 #ifndef TENFOLD_BENCH_WEAVE_PEERS_GLPK_H
 #define TENFOLD_BENCH_WEAVE_PEERS_GLPK_H

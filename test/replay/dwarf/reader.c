@@ -1,6 +1,6 @@
 /*
 ** Our code as a program that gdb's script asks (see dwarf_oracle.py): a line in, a line of JSON
-*out.
+** out.
 **
 **   stop PID THREAD        another process, or the same one further on; forgets the frames
 **   frame PC RETURNED CFA N=HEX...   the next frame outwards: its registers, numbered as in DWARF
@@ -139,8 +139,7 @@ static bool thread_storage(void *ctx, uint64_t offset, uint64_t *out) {
   for (size_t i = 0; i < module->elf->nsegments; i++) {
     const ElfSegment *segment = &module->elf->segments[i];
     if (segment->type != PT_TLS) continue;
-    /* Alignments above 64 do not come up here. */
-    *out = base - (segment->memory_size + 63) / 64 * 64 + offset;
+    /* Alignments above 16 do not come up here. */
     uint64_t align = segment->memory_size % 16 ? 4 : 16;
     *out = base - (segment->memory_size + align - 1) / align * align + offset;
     return true;

@@ -1,9 +1,8 @@
 /*
 ** The numbers a case is made of. Most cases have small whole numbers and binary fractions, with
-*which
-** doubles are exact. The others have what is hard for whoever computes with tolerances: decimal
-** fractions, whose sums depend on the order; numbers far apart; numbers that differ by very little;
-** very small ones. Bounds are sums of such numbers, so that they are met, or nearly.
+** which doubles are exact. The others have what is hard for whoever computes with tolerances:
+** decimal fractions, whose sums depend on the order; numbers far apart; numbers that differ by
+** very little; very small ones. Bounds are sums of such numbers, so that they are met, or nearly.
 */
 #include <math.h>
 #include <stdlib.h>

@@ -40,8 +40,7 @@ bool oracle_judge(Oracle *oracle);
 
 /* -1, 0, 1: is a worse than, as good as, better than b? Exactly, where doubles add up exactly (2^32
 ** and 1 are told apart). Else a difference that the order of additions may explain, given the size
-*of
-** the case's numbers, is not *sure: such numbers may be taken for equal or not. */
+** of the case's numbers, is not *sure: such numbers may be taken for equal or not. */
 int oracle_order(const Oracle *oracle, int level, double a, double b, bool *sure);
 /* The same of goal vectors; *level (NULL: not asked): where they differ. */
 int oracle_compare(const Oracle *oracle, const double *a, const double *b, int *level, bool *sure);
