@@ -97,6 +97,8 @@ InsideWhere inside_where(const InsidePatches *patches, uint64_t rip, uint64_t rc
                          const InsidePatch **out);
 /* The patch in whose thunk `rip` is, or NULL. */
 const InsidePatch *inside_of_thunk(const InsidePatches *patches, uint64_t rip);
+/* Where the thread's own code goes on after the call: registers as the kernel leaves them. */
+void inside_behind(Tracee *tracee, const InsidePatch *patch);
 /* Is any of start..end ours? */
 bool inside_overlaps(const InsidePatches *patches, uint64_t start, uint64_t size);
 /* Bytes of the program, which were read at addr, become what they are without us. */

@@ -10,7 +10,7 @@
 #include "replay/inside_inner.h"
 #include "replay/probe_code.h"
 
-enum { SYSCALL_BYTES = 2, POINTER_AT = INSIDE_THUNK - 8, STEP = 1 << 20 };
+enum { POINTER_AT = INSIDE_THUNK - 8, STEP = 1 << 20 };
 #define HIGH ((uint64_t)1 << 32)  /* addresses from here on have something above 32 bits */
 #define APART ((uint64_t)5 << 28) /* thunks stay out of the program's way, but within reach */
 
@@ -177,6 +177,11 @@ const InsidePatch *inside_of_thunk(const InsidePatches *patches, uint64_t rip) {
     return &area->list[(rip - area->start) / INSIDE_THUNK];
   }
   return NULL;
+}
+
+void inside_behind(Tracee *tracee, const InsidePatch *patch) {
+  tracee->regs.rip = tracee->regs.rcx = patch->at + SYSCALL_BYTES;
+  tracee->regs_changed = true;
 }
 
 /* The first patch of the area that ends behind addr. */

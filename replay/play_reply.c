@@ -18,7 +18,6 @@
 #include "replay/trace_format.h"
 
 enum {
-  SYSCALL_BYTES = 2,
   RESTART_FIRST = 512,
   RESTART_LAST = 516,
   WORTH_INSTALLING = 64, /* events in a row */
@@ -139,9 +138,8 @@ bool reply_stopped(Player *player, PlayThread *thread, Fault *fault) {
   const InsidePatch *patch =
       inside_of_thunk(&space->inside, left ? player->inside->words->back : regs->rip);
   if (!patch) return true;
-  regs->rip = regs->rcx = patch->at + SYSCALL_BYTES;
+  inside_behind(&thread->tracee, patch);
   regs->r11 = regs->eflags;
-  thread->tracee.regs_changed = true;
   if (!left) return true;
   regs->rax = player->inside->words->rax;
   regs->orig_rax = (unsigned long long)-1;

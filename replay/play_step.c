@@ -18,7 +18,7 @@
 #include "replay/syscalls.h"
 #include "replay/traps.h"
 
-enum { SYSCALL_BYTES = 2, CALL_STOP = SIGTRAP | 0x80 };
+enum { CALL_STOP = SIGTRAP | 0x80 };
 enum { RESTART_FIRST = 512, RESTART_NO_HAND = 514, RESTART_BLOCK = 516 };
 
 /* ---- running */

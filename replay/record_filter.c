@@ -14,7 +14,6 @@
 
 #include "replay/record_inner.h"
 
-enum { SYSCALL_BYTES = 2 };
 #define LOW(addr) ((uint32_t)((addr) + SYSCALL_BYTES))
 #define HIGH(addr) ((uint32_t)((uint64_t)(addr) >> 32))
 _Static_assert(HIGH(INSIDE_BASE) == HIGH(SPACE_PAGE), "both are told by the low half");

@@ -29,8 +29,6 @@ struct RecordInside {
   uint64_t seen;    /* head at the last tick */
 };
 
-enum { SYSCALL_BYTES = 2 };
-
 /* ---- beginning and end */
 
 bool inside_open(Recorder *recorder, Fault *fault) {
@@ -156,13 +154,6 @@ void inside_tick(Recorder *recorder) {
 
 /* ---- stops */
 
-/* Where the thread's own code goes on after the call: registers as the kernel leaves them. */
-static void stand_behind(RecordThread *thread, const InsidePatch *patch) {
-  struct user_regs_struct *regs = &thread->tracee.regs;
-  regs->rip = regs->rcx = patch->at + SYSCALL_BYTES;
-  thread->tracee.regs_changed = true;
-}
-
 bool inside_call(Recorder *recorder, RecordThread *thread, uint64_t ip, bool *out_left,
                  Fault *fault) {
   RecordProcess *process = thread->process;
@@ -173,7 +164,7 @@ bool inside_call(Recorder *recorder, RecordThread *thread, uint64_t ip, bool *ou
       inside_of_thunk(&process->inside, left ? recorder->inside->words->back : ip);
   if (!patch) return true;
   if (!tracee_regs(&thread->tracee, fault)) return false;
-  stand_behind(thread, patch);
+  inside_behind(&thread->tracee, patch);
   if (!left) return true;
   thread->tracee.regs.rax = recorder->inside->words->rax;
   thread->tracee.regs.orig_rax = (unsigned long long)-1;
@@ -209,7 +200,7 @@ bool inside_stop(Recorder *recorder, RecordThread *thread, int signal, bool grou
   case INSIDE_NOT:
     return true;
   case INSIDE_BEHIND:
-    stand_behind(thread, patch);
+    inside_behind(&thread->tracee, patch);
     event_place_called(thread);
     return true;
   case INSIDE_WITHIN:

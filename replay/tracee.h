@@ -20,7 +20,7 @@
 ** in the program's name. What follows SPACE_SCRATCH in it is free for texts that those calls need.
 */
 #define SPACE_PAGE ((uint64_t)0x6f0000000000)
-enum { SPACE_PAGE_SIZE = 4096, SPACE_SCRATCH = 64 };
+enum { SPACE_PAGE_SIZE = 4096, SPACE_SCRATCH = 64, SYSCALL_BYTES = 2 };
 
 /* An address in the traced process: a type, so that it is not mistaken for one of ours. */
 typedef struct RemoteAddr {
