@@ -88,6 +88,7 @@ Var model_intern(Model *model, Definition def, size_t terms, size_t items, doubl
     const Definition *other = &model->defs[model->table[at] - 1];
     if (!same_definition(model, other, &def)) continue;
     if (def.noise > other->noise) model->defs[model->table[at] - 1].noise = def.noise;
+    if (def.rough > other->rough) model->defs[model->table[at] - 1].rough = def.rough;
     model->nterms = terms;
     model->nitems = items;
     return other->var;

@@ -154,7 +154,7 @@ static void offer_leaf(Walk *walk, const double *lo, const double *hi) {
   Job *job = walk->job;
   memcpy(job->trial_columns, lo, (size_t)job->net.ncols * sizeof *lo);
   bool kept = job_offer(job, job->trial_columns);
-  if (!kept && net_in_doubt(&job->net, job->trial_columns)) note_doubt(walk, lo, hi);
+  if (!kept && job_in_doubt(job, job->trial_columns)) note_doubt(walk, lo, hi);
 }
 
 static bool visit(Walk *walk, double *lo, double *hi, int depth) {

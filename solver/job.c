@@ -85,12 +85,11 @@ static bool ask(Job *job, bool *out_holds, double **out_levels) {
   return judge->ask(judge->ctx, job->trial_values, job->skip, out_holds, *out_levels, job->fault);
 }
 
-/* Where rounding decides, is job->trial_values an answer, with the numbers that the model gives? */
+/* Is job->trial_values an answer, with the numbers that the model gives? */
 static bool judge_agrees(Job *job) {
   const Model *model = job->model;
   double *levels = NULL;
   bool holds = false;
-  if (!job->options.judge || !model_in_doubt(model, job->trial_values, job->skip)) return true;
   holds = ask(job, &holds, &levels) && holds;
   for (size_t l = 0; holds && l < model->ngoals && !job->options.first_answer; l++) {
     double own = model_level_value(model, l, job->trial_values);
@@ -98,6 +97,14 @@ static bool judge_agrees(Job *job) {
   }
   free(levels);
   return holds;
+}
+
+bool job_in_doubt(Job *job, const double *columns) {
+  if (net_in_doubt(&job->net, columns)) return true;
+  if (!job->model->rounds || !net_expand(&job->net, columns, job->trial_values, job->fault)) {
+    return false;
+  }
+  return model_in_doubt(job->model, job->trial_values, job->skip);
 }
 
 bool job_ask(Job *job, const double *columns, bool *out_holds, double *out_value) {
@@ -127,7 +134,8 @@ double job_value(const Job *job, const double *columns, const double *values) {
 static bool bless(Job *job, const double *columns, double least) {
   if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
   if (!model_holds(job->model, job->trial_values, job->skip)) return false;
-  if (!judge_agrees(job)) {
+  if (job->options.judge && model_in_doubt(job->model, job->trial_values, job->skip) &&
+      !judge_agrees(job)) { /* where rounding decides, the model's own opinion is none */
     avoid_ties(&job->net, columns);
     return false;
   }

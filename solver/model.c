@@ -204,7 +204,7 @@ static bool expand(Model *model, const Term *terms, size_t count, double factor,
     const Definition *def = info->kind == VAR_DERIVED ? &model->defs[info->owner] : NULL;
     if (def && def->kind == DEF_PRODUCT && def->lit == LIT_TRUE && depth == 0) {
       lin_add(to, VAR_ONE, coef * def->bound);
-      to->rough += fabs(coef) * rough_of_noise(def->noise);
+      to->rough += fabs(coef) * def->rough;
       if (!expand(model, model->terms + def->span.start, def->span.count, coef, 1)) return false;
       continue;
     }

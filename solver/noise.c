@@ -36,10 +36,10 @@ static bool adds_exactly(const Model *model, const Lin *lin, bool integral, doub
 }
 
 /* A tally's term is as many numbers as it has members. */
-static size_t numbers_in(const Model *model, const Lin *lin) {
+static size_t numbers_in(const Model *model, const Term *terms, size_t nterms) {
   size_t count = 0;
-  for (size_t i = 0; i < lin->count; i++) {
-    const VarInfo *info = &model->vars[lin->terms[i].var];
+  for (size_t i = 0; i < nterms; i++) {
+    const VarInfo *info = &model->vars[terms[i].var];
     count += info->kind == VAR_TALLY ? (size_t)info->hi : 1;
   }
   return count;
@@ -55,20 +55,39 @@ double model_noise(const Model *model, const Lin *lin, bool integral, double bou
     size += coef * reach_of(info);
     if (info->kind == VAR_DERIVED) inherited += coef * model->defs[info->owner].noise;
   }
-  return rounding_of(numbers_in(model, lin), size) + inherited;
+  return rounding_of(numbers_in(model, lin->terms, lin->count), size) + inherited;
 }
 
-double model_noise_at(const Model *model, size_t level, const double *values) {
+/* Of constant + terms at these values. */
+static double noise_at(const Model *model, const Term *terms, size_t count, double size,
+                       const double *values, const double *noises) {
+  double inherited = 0;
+  for (size_t i = 0; i < count; i++) {
+    const VarInfo *info = &model->vars[terms[i].var];
+    double coef = fabs(terms[i].coef);
+    size += coef * fabs(values[terms[i].var]);
+    if (info->kind == VAR_DERIVED) inherited += coef * noises[info->owner];
+  }
+  return rounding_of(numbers_in(model, terms, count), size) + inherited;
+}
+
+void model_noises(const Model *model, const double *values, double *out_noises) {
+  for (size_t i = 0; i < model->ndefs; i++) {
+    const Definition *def = &model->defs[i];
+    out_noises[i] = def->noise;
+    if (def->kind != DEF_PRODUCT || def->noise == 0) continue;
+    bool on = (values[lit_var(def->lit)] > 0.5) != lit_negative(def->lit);
+    double own = noise_at(model, model->terms + def->span.start, def->span.count,
+                          fabs(def->bound) + def->rough, values, out_noises);
+    out_noises[i] = on ? fmin(own, def->noise) : 0;
+  }
+}
+
+double model_noise_at(const Model *model, size_t level, const double *values,
+                      const double *noises) {
   const Lin *lin = &model->goals[level].lin;
   if (model->goals[level].noise == 0) return 0;
-  double size = fabs(lin->constant) + lin->rough, inherited = 0;
-  for (size_t i = 0; i < lin->count; i++) {
-    const VarInfo *info = &model->vars[lin->terms[i].var];
-    double coef = fabs(lin->terms[i].coef);
-    size += coef * fabs(values[lin->terms[i].var]);
-    if (info->kind == VAR_DERIVED) inherited += coef * model->defs[info->owner].noise;
-  }
-  return rounding_of(numbers_in(model, lin), size) + inherited;
+  return noise_at(model, lin->terms, lin->count, fabs(lin->constant) + lin->rough, values, noises);
 }
 
 static bool ends_within(const Model *model, Span span, double bound, double noise,

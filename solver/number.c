@@ -2,6 +2,7 @@
 ** Derived numbers: names for expressions, products with a literal, quotients, largest and smallest.
 ** The folding and sharing of definitions is define.c's.
 */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ static Var product_of_scratch(Model *model, Lit lit) {
   span_bounds(model, lin->terms, lin->count, NULL, &lo, &hi);
   Definition def = {.kind = DEF_PRODUCT, .lit = lit, .bound = lin->constant};
   def.noise = noise_of(model, lin, lo, hi);
+  if (def.noise > 0) def.rough = fmax(lin->rough, DBL_MIN);
   int grid = def.noise > 0 ? -1 : terms_grid(model, lin->terms, lin->count, lin->constant);
   lo += lin->constant;
   hi += lin->constant;

@@ -39,6 +39,7 @@ typedef struct Settle {
   double *values, *best;
   double *levels, *best_levels, *noise,
       *best_noise;   /* of the levels: numbers, what rounding makes */
+  double *noises;    /* of the definitions at hand */
   uint8_t *doubtful; /* per variable: hangs on a comparison within its noise */
   int best_moves;    /* primaries that leave their present value */
   bool have;
@@ -57,9 +58,10 @@ static bool settle_alloc(Settle *s) {
   s->best_levels = calloc(nlevels, sizeof *s->best_levels);
   s->noise = calloc(nlevels, sizeof *s->noise);
   s->best_noise = calloc(nlevels, sizeof *s->best_noise);
+  s->noises = calloc(model->ndefs + 1, sizeof *s->noises);
   s->doubtful = calloc(nvars + 1, sizeof *s->doubtful);
   return (s->digits && s->lefts && s->values && s->best && s->levels && s->best_levels &&
-          s->noise && s->best_noise && s->doubtful) ||
+          s->noise && s->best_noise && s->noises && s->doubtful) ||
          fault_oom(s->fault);
 }
 
@@ -72,6 +74,7 @@ static void settle_finish(Settle *s) {
   free(s->best_levels);
   free(s->noise);
   free(s->best_noise);
+  free(s->noises);
   free(s->doubtful);
 }
 
@@ -205,10 +208,11 @@ static void compute_levels(const Settle *s, size_t *out_sure) {
   const Model *model = s->model;
   bool sure = true;
   *out_sure = 0;
+  model_noises(model, s->values, s->noises);
   for (size_t l = 0; l < model->ngoals; l++) {
     const Lin *lin = &model->goals[l].lin;
     s->levels[l] = model_lin_value(lin, s->values);
-    s->noise[l] = model_noise_at(model, l, s->values);
+    s->noise[l] = model_noise_at(model, l, s->values, s->noises);
     for (size_t i = 0; sure && i < lin->count; i++) sure = !s->doubtful[lin->terms[i].var];
     if (sure) *out_sure = l + 1;
   }

@@ -86,6 +86,7 @@ typedef struct Definition {
                 ** is true, at the end of the range that never matters */
   double step;
   double noise; /* the value, or the sum that LE compares, may be off by this; 0: it is exact */
+  double rough; /* of PRODUCT: what its expression has of it (Lin), above 0 where there is noise */
   int64_t divisor;
   uint64_t hash;
 } Definition;
@@ -145,8 +146,10 @@ bool model_fold_lits(Model *model, const Lit *lits, size_t count, double coef);
 double model_noise(const Model *model, const Lin *lin, bool integral, double bound, double lo,
                    double hi);
 
-/* What rounding may make of a level's number at these values; less than for any values. */
-double model_noise_at(const Model *model, size_t level, const double *values);
+/* What rounding may make of each definition's value at these values; less than for any values. */
+void model_noises(const Model *model, const double *values, double *out_noises);
+/* The same of a level's number; `noises`: of the definitions. */
+double model_noise_at(const Model *model, size_t level, const double *values, const double *noises);
 
 /* Does a comparison or a requirement (but those left out) end within its noise? */
 bool model_in_doubt(const Model *model, const double *values, const uint8_t *skip);

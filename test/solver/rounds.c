@@ -191,7 +191,7 @@ static bool check_answer(const World *w, uint64_t seed, const char *how, const A
   if (best < 0) return wrong(seed, how, "an answer, but there is none");
   int assignment = read_assignment(w, answer->values);
   double own = owners_goal(w, assignment), most = owners_goal(w, best);
-  double noise = 1e-13 * MAX_CHOICES * w->scale;
+  double noise = 1e-13 * MAX_CHOICES * (w->scale + w->counts); /* what is counted adds ones */
   if (!owner_holds(w, assignment, NULL)) return wrong(seed, how, "the answer breaks a rule");
   if (fabs(answer->objective[0] - own) > noise) return wrong(seed, how, "the goal is another");
   if (answer->bound[0] < most - noise - gap) return wrong(seed, how, "the bound is too low");
