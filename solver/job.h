@@ -53,8 +53,8 @@ bool job_offer(Job *job, double *columns);
 ** to where they miss it no longer. Returns whether that was kept. */
 bool job_nudge(Job *job, double *columns);
 
-/* Does rounding decide whether the columns, all of them evaluated, are an answer? A row that presolve
-** has folded away is the model's alone, and a tie all the same. */
+/* Does rounding decide whether the columns, all of them evaluated, are an answer? A row that
+** presolve has folded away is the model's alone, and a tie all the same. */
 bool job_in_doubt(Job *job, const double *columns);
 
 /* The judge's word on columns whose derived ones need not be filled in: false when there is no

@@ -182,8 +182,13 @@ bool lookup_replace(Block *block, const SqlSource *of, const char *alias, bool *
 /* join.c: a LEFT JOIN whose right side or condition needs symbols becomes one symbolic feed */
 bool join_fold(Block *block, SqlSource *source, SqlExpr *on);
 
+/* enumerate_query.c: prepared and bound, NULL after a fault */
+sqlite3_stmt *enumerate_query(Block *block, bool stand_in);
+
 /* enumerate.c */
 bool enumerate_run(Block *block);
+/* Room for one more tuple: what each feed has in it, and its leaves. */
+bool enumerate_add(Block *block, const Guard *guard, uint32_t **out_rows, Value **out_leaves);
 /* One more tuple per outer row (or one, without) under a guard that is never true: what the leaves
 ** are when an aggregate without GROUP BY has no rows. */
 bool enumerate_stand_ins(Block *block);
@@ -194,6 +199,10 @@ static inline const Value *block_leaf(const Block *block, size_t tuple, int leaf
 static inline uint32_t block_row(const Block *block, size_t tuple, int feed) {
   return block->feed_rows[tuple * (size_t)block->nfeeds + (size_t)feed];
 }
+
+/* alone.c */
+bool alone_possible(Block *block); /* nothing but columns of one symbolic relation, and constants */
+bool alone_run(Block *block);
 
 /* evaluate.c */
 Node *evaluate_plan(Block *block, SqlExpr *expr); /* NULL: a fault */
@@ -264,6 +273,9 @@ uint32_t guard_copies(const Guard *guard);
 Var guard_tally(Compiler *compiler, const Guard *guard);
 Guard guard_true(void);
 bool guard_is_true(const Guard *guard);
+static inline bool guard_is_never(const Guard *guard) {
+  return guard->count == 0 && !guard->none_of;
+}
 Lit guard_both(Compiler *compiler, Lit a, Lit b); /* two values of one decision: false */
 bool guard_cross(Compiler *compiler, const Guard *a, const Guard *b, Guard *out);
 bool guard_of_literal(Compiler *compiler, Lit lit, Guard *out);
