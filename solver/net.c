@@ -347,17 +347,18 @@ bool net_add_goal(Net *net, const Term *terms, size_t count, int32_t *out_expr) 
   return *out_expr >= 0;
 }
 
-static bool assemble(Net *net, const Model *model, const Presolve *p) {
+static bool assemble(Net *net, const Model *model, const Presolve *p, Stop *stop) {
   Builder b = {.net = net, .model = model, .p = p};
   net->merged_pairs = p->merged_pairs;
-  bool ok =
-      net_add_columns(net, p) && add_rows(&b) && add_defs(&b) && add_goals(&b) && net_index(net);
+  bool ok = net_add_columns(net, p) && (stop_now(stop) || add_rows(&b)) &&
+            (stop_now(stop) || add_defs(&b)) && (stop_now(stop) || add_goals(&b)) &&
+            (stop_now(stop) || net_index(net));
   lin_finish(&b.lin);
   return ok;
 }
 
-bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip, Net *out,
-               Fault *fault) {
+bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip,
+               Stop *stop, Net *out, Fault *fault) {
   Presolve p;
   if (!presolve_init(&p, model, skip, fault)) return false;
   presolve_bounds(&p, assume, nassume);
@@ -365,8 +366,9 @@ bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint
   bool ok = true;
   if (!p.infeasible) {
     presolve_live(&p);
-    ok = presolve_cliques(&p, fault) && presolve_groups(&p, fault) &&
-         (assemble(out, model, &p) || fault_oom(fault));
+    ok = (stop_now(stop) || presolve_cliques(&p, fault)) &&
+         (stop_now(stop) || presolve_groups(&p, fault)) &&
+         (stop_now(stop) || assemble(out, model, &p, stop) || fault_oom(fault));
   }
   presolve_finish(&p);
   if (!ok) net_finish(out);

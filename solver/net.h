@@ -109,9 +109,10 @@ typedef struct Net {
 
 /* Presolve: fix what unit requirements and bounds decide, merge pairs into at-most-one rows, merge
 ** interchangeable choices, build the network with its column index. `assume` literals are taken
-** as true; `skip` (NULL: none) leaves out requirements whose tag's entry is true. */
-bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip, Net *out,
-               Fault *fault);
+** as true; `skip` (NULL: none) leaves out requirements whose tag's entry is true. When `stop` says
+** so on the way, what is there is good for net_finish() alone. */
+bool net_build(const Model *model, const Lit *assume, size_t nassume, const uint8_t *skip,
+               Stop *stop, Net *out, Fault *fault);
 void net_finish(Net *net);
 
 /* Add a row lo <= expr <= hi (rebuild the index with net_index() afterwards). */

@@ -363,10 +363,11 @@ static bool wants_settling(const Job *job) {
 
 static bool solve_network(Job *job) {
   int64_t since = job_clock();
-  if (!net_build(job->model, job->options.assume, job->options.nassume, job->skip, &job->net,
-                 job->fault)) {
+  if (!net_build(job->model, job->options.assume, job->options.nassume, job->skip, job->stop,
+                 &job->net, job->fault)) {
     return false;
   }
+  if (stop_now(job->stop)) return report(job); /* the network may be half built */
   if (job->net.infeasible) {
     job->answer->status = SOLVE_INFEASIBLE;
     return true;
