@@ -166,6 +166,7 @@ static bool next(Player *player, Fault *fault) {
   }
   if (!moments_before(player, fault)) return false;
   if (player->pause || player->ended) return true;
+  moments_leave(player);
   bool done;
   if (!reply_many(player, player->event, &done, fault)) return player->pause != PAUSE_NONE;
   if (done) return true;

@@ -7,6 +7,7 @@
 */
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,6 +17,8 @@
 #include "replay/play_inner.h"
 
 #define INTERVAL_NS ((int64_t)50000000) /* at first */
+
+enum { COST_SHARE = 20 }; /* at most 1/20 of the time is for making them */
 
 typedef struct FrozenThread {
   PlayThread state; /* its tracee has the registers, and is nobody's */
@@ -176,6 +179,7 @@ bool checkpoint_restore(Player *player, const PlayCheckpoint *checkpoint, Fault 
   memcpy(player->note, checkpoint->note, sizeof player->note);
   player->event = NULL;
   player->applied = player->ended = player->moved = false;
+  moments_leave(player);
   return trace_seek(player->cursor, checkpoint->ev + 1, fault);
 }
 
@@ -196,23 +200,55 @@ static void thin(Player *player) {
   kept->interval_ns *= 2;
 }
 
+static uint64_t number_in(const char *path, const char *format) {
+  unsigned long long value = 0;
+  FILE *file = fopen(path, "re");
+  for (char line[256]; file && fgets(line, sizeof line, file);) {
+    if (sscanf(line, format, &value) == 1) break;
+  }
+  if (file) fclose(file);
+  return value;
+}
+
+/* A state can come to cost all the memory that the programs have: there must be twice that. */
+static bool is_room(const Player *player) {
+  const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+  uint64_t resident = 0;
+  for (size_t i = 0; i < player->nspaces; i++) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)player->spaces[i]->space.pid);
+    resident += number_in(path, "%*u %llu") * page;
+  }
+  return resident < number_in("/proc/meminfo", "MemAvailable: %llu kB") * 1024 / 2;
+}
+
+bool checkpoints_due(const Player *player) {
+  const PlayCheckpoints *kept = &player->checkpoints;
+  if (player->options.checkpoints <= 0) return false;
+  if (!kept->count) return true;
+  const int64_t wait =
+      kept->cost * COST_SHARE > kept->interval_ns ? kept->cost * COST_SHARE : kept->interval_ns;
+  return player->ev > kept->list[kept->count - 1]->ev && clock_now() - kept->made >= wait;
+}
+
 bool checkpoints_pass(Player *player, Fault *fault) {
   PlayCheckpoints *kept = &player->checkpoints;
-  const int64_t now = clock_now();
-  if (player->options.checkpoints <= 0 || !player->nspaces || player->moved) return true;
-  if (kept->count &&
-      (player->ev <= kept->list[kept->count - 1]->ev || now - kept->made < kept->interval_ns)) {
-    return true;
-  }
+  if (!player->nspaces || player->moved || !checkpoints_due(player)) return true;
+  const int64_t begun = clock_now();
   if (!kept->count) {
     const int64_t asked = player->options.checkpoint_ns;
     kept->interval_ns = asked > 0 ? asked : INTERVAL_NS;
   }
   if (kept->count >= (size_t)player->options.checkpoints) thin(player);
+  if (kept->count && !is_room(player)) {
+    kept->made = begun;
+    return true;
+  }
   if (!array_grow(kept->list, kept->capacity, kept->count + 1)) return fault_oom(fault);
   if (!checkpoint_make(player, &kept->list[kept->count], fault)) return false;
   kept->count++;
   kept->made = clock_now();
+  if (player->options.checkpoint_ns <= 0) kept->cost = kept->made - begun;
   return true;
 }
 
@@ -222,10 +258,15 @@ void checkpoints_close(Player *player) {
   free(kept->list);
 }
 
-bool player_rewind(Player *player, uint64_t ev, Fault *fault) {
+const PlayCheckpoint *checkpoints_find(const Player *player, uint64_t ev) {
   const PlayCheckpoints *kept = &player->checkpoints;
   const PlayCheckpoint *best = NULL;
   for (size_t i = 0; i < kept->count && kept->list[i]->ev <= ev; i++) best = kept->list[i];
+  return best;
+}
+
+bool player_rewind(Player *player, uint64_t ev, Fault *fault) {
+  const PlayCheckpoint *best = checkpoints_find(player, ev);
   if (!best) {
     return fault_set(fault, FAULT_INVALID, "player: no state is kept at or before event %llu",
                      (unsigned long long)ev);

@@ -107,7 +107,8 @@ typedef enum PlayPause {
 
 typedef struct PlayMoment {
   Moment moment;
-  size_t index; /* in the list as it was given */
+  size_t index;    /* in the list as it was given */
+  uint64_t passed; /* so often had its instruction come by when it was listed */
   bool counted, reached;
 } PlayMoment;
 
@@ -116,6 +117,7 @@ typedef struct PlayMoments {
   PlayMoment *list;
   size_t count, capacity, begin, end;
   size_t reached; /* the index of the last one */
+  Moment stands;  /* where the player stands within an interval; hit 0: not known */
 } PlayMoments;
 
 typedef struct PlayCheckpoint PlayCheckpoint;
@@ -124,7 +126,8 @@ typedef struct PlayCheckpoint PlayCheckpoint;
 typedef struct PlayCheckpoints {
   PlayCheckpoint **list;
   size_t count, capacity;
-  int64_t made, interval_ns; /* when the last one was made, or gone back to */
+  int64_t made, cost, interval_ns; /* when the last one was made, or gone back to; how long it took
+                                   */
 } PlayCheckpoints;
 
 struct Player {
@@ -321,6 +324,8 @@ void reply_close(Player *player);
 ** come; and when the event has been applied. */
 bool moments_before(Player *player, Fault *fault);
 bool moments_reached(Player *player, PlayThread *thread, Fault *fault);
+/* Something is about to run. */
+void moments_leave(Player *player);
 bool moments_after(Player *player, Fault *fault);
 void moments_close(Player *player);
 
@@ -331,7 +336,10 @@ bool checkpoint_make(Player *player, PlayCheckpoint **out, Fault *fault);
 void checkpoint_free(Player *player, PlayCheckpoint *checkpoint);
 /* Takes the place of what is played. */
 bool checkpoint_restore(Player *player, const PlayCheckpoint *checkpoint, Fault *fault);
-/* After an event: it may be time to make one. */
+/* The last of those kept that is not behind the event; NULL: none. */
+const PlayCheckpoint *checkpoints_find(const Player *player, uint64_t ev);
+/* Is it time to make one? / After an event: then it is made. */
+bool checkpoints_due(const Player *player);
 bool checkpoints_pass(Player *player, Fault *fault);
 void checkpoints_close(Player *player);
 

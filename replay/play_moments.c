@@ -23,21 +23,34 @@ static bool missed(const Moment *moment, const char *why, Fault *fault) {
                    moment->ev, (int)moment->tid, moment->addr, moment->hit, why);
 }
 
+/* Passes are counted from an event on: within an interval that has begun, only those of the
+** instruction where the player stands are known. */
+static bool is_past(const Player *player, const Moment *moment, uint64_t *out_passed) {
+  const Moment *at = &player->moments.stands;
+  *out_passed = 0;
+  if (moment->ev != player->ev || !player->moved) return moment->ev < player->ev;
+  *out_passed = at->hit;
+  return !at->hit || at->ev != moment->ev || at->tid != moment->tid || at->addr != moment->addr ||
+         at->hit >= moment->hit;
+}
+
 bool player_moments(Player *player, const Moment *list, size_t count, Fault *fault) {
   PlayMoments *moments = &player->moments;
   if (moments->begin < moments->end) {
     return fault_set(fault, FAULT_INVALID, "player: moments are being waited for");
   }
+  PlayMoments made = {.stands = moments->stands};
+  if (!array_grow(made.list, made.capacity, count)) return fault_oom(fault);
   for (size_t i = 0; i < count; i++) {
-    if (list[i].ev < player->ev || (list[i].ev == player->ev && player->moved)) {
+    made.list[i] = (PlayMoment){.moment = list[i], .index = i};
+    if (is_past(player, &list[i], &made.list[i].passed)) {
+      free(made.list);
       return missed(&list[i], "it is past", fault);
     }
   }
+  made.count = count;
   free(moments->list);
-  *moments = (PlayMoments){0};
-  if (!array_grow(moments->list, moments->capacity, count)) return fault_oom(fault);
-  for (size_t i = 0; i < count; i++) moments->list[i] = (PlayMoment){list[i], i, false, false};
-  moments->count = count;
+  *moments = made;
   if (count) qsort(moments->list, count, sizeof *moments->list, compare);
   return true;
 }
@@ -76,7 +89,7 @@ static bool begin(Player *player, Fault *fault) {
     if (!patch_ready(player, thread, fault)) return false;
     const bool first = i == moments->begin || moments->list[i - 1].moment.addr != moment->addr ||
                        !moments->list[i - 1].moment.hit;
-    if (first && !count_next(player, thread, i, 0, fault)) return false;
+    if (first && !count_next(player, thread, i, moments->list[i].passed, fault)) return false;
   }
   return true;
 }
@@ -116,6 +129,7 @@ bool moments_reached(Player *player, PlayThread *thread, Fault *fault) {
     if (moment->moment.addr != seen.regs.rip || !moment->counted || moment->reached) continue;
     moment->reached = true;
     moments->reached = moment->index;
+    moments->stands = moment->moment;
     player->pause = PAUSE_MOMENT;
     if (!probes_clear(thread->space->probes, &thread->tracee, seen.regs.rip, fault)) return false;
     const bool more = i + 1 < moments->end && moments->list[i + 1].moment.addr == seen.regs.rip;
@@ -136,14 +150,16 @@ bool moments_after(Player *player, Fault *fault) {
   return true;
 }
 
+void moments_leave(Player *player) { player->moments.stands = (Moment){0}; }
+
 void moments_close(Player *player) { free(player->moments.list); }
 
 bool player_goto(Player *player, const Moment *moment, Fault *fault) {
   PlayEnd end;
-  const bool past = moment->ev < player->ev || (moment->ev == player->ev && player->moved);
-  if ((past || player->broken) && player->checkpoints.count &&
-      !player_rewind(player, moment->ev, fault)) {
-    return false;
+  uint64_t passed;
+  if ((player->broken || is_past(player, moment, &passed)) && player->checkpoints.count) {
+    if (!checkpoints_find(player, moment->ev)) return missed(moment, "nothing runs yet", fault);
+    if (!player_rewind(player, moment->ev, fault)) return false;
   }
   player->moments.begin = player->moments.end;
   if (!player_moments(player, moment, 1, fault)) return false;

@@ -205,7 +205,7 @@ static bool want(void *ctx, const EventHead *head, const uint8_t *rest) {
   const bool answered = own && is_answer(batch, head, rest);
   const bool stops =
       head->kind == EVENT_SYSCALL || head->kind == EVENT_TRAP || head->kind == EVENT_ENTER;
-  batch->goes_on = own && stops && !answered && batch->player->options.checkpoints <= 0;
+  batch->goes_on = own && stops && !answered && !checkpoints_due(batch->player);
   batch->count += answered;
   return answered;
 }

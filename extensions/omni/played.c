@@ -9,6 +9,8 @@
 
 #include "base/array.h"
 
+enum { STATES = 16 }; /* that a player keeps, to go back to */
+
 /* ---- the recording -----------------------------------------------------------------------------
  */
 
@@ -67,54 +69,32 @@ static bool is_same(const Moment *a, const Moment *b) {
          (a->hit == 0 || a->addr == b->addr);
 }
 
-/* Whether the player can go on to it. Passes of an instruction are counted from the event on, so
-** within an interval that has begun only those of the one where it stands are known. */
-static bool is_ahead(const Played *played, const Moment *moment) {
-  const Moment *at = &played->at;
-  if (!played->player) return false;
-  if (!played->somewhere || moment->ev > at->ev) return true;
-  if (moment->ev < at->ev || moment->tid != at->tid) return false;
-  if (at->hit == 0) return !played->drifted;
-  return moment->addr == at->addr && moment->hit > at->hit;
+static bool open_player(Played *played, Stop *stop, Fault *fault) {
+  const PlayOptions options = {.hashes = true, .stop = stop, .checkpoints = STATES};
+  return played->player || player_open(played->recording, &options, &played->player, fault);
 }
 
-/* From where the player stands. */
-static bool go_on(Played *played, const Moment *moment, Fault *fault) {
-  Moment next = *moment;
-  const Moment *at = &played->at;
-  if (played->somewhere && moment->ev == at->ev && at->hit > 0) next.hit -= at->hit;
-  return player_goto(played->player, &next, fault);
-}
-
-static bool begin_anew(Played *played, Stop *stop, const Moment *moment, Fault *fault) {
-  const PlayOptions options = {.hashes = true, .stop = stop};
-  played_stop(played);
-  return player_open(played->recording, &options, &played->player, fault) &&
-         player_goto(played->player, moment, fault);
-}
-
-static bool go(Played *played, Stop *stop, const Moment *moment, Fault *fault) {
-  Fault why = {0};
-  if (is_ahead(played, moment)) {
-    if (go_on(played, moment, &why)) return true;
-    if (why.code != FAULT_NOTFOUND) return fault_set(fault, why.code, "%s", why.text);
+/* What was looked for in vain, or for too long, has not harmed the states. */
+static void give_up(Played *played, const Fault *fault) {
+  const FaultCode code = fault->code;
+  played->somewhere = false;
+  if (code != FAULT_NOTFOUND && code != FAULT_INTERRUPT && code != FAULT_TIMEOUT) {
+    played_stop(played);
   }
-  return begin_anew(played, stop, moment, fault); /* which says what is wrong, if it still is */
 }
 
 bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Fault *fault) {
   if (moment->tid == 0 && !find_thread(played, moment, fault)) return false;
-  if (!played->player || !played->somewhere || played->drifted || !is_same(&played->at, moment)) {
-    if (!go(played, stop, moment, fault)) {
-      played_stop(played);
+  if (!played->player || !played->somewhere || !is_same(&played->at, moment)) {
+    if (!open_player(played, stop, fault) || !player_goto(played->player, moment, fault)) {
+      give_up(played, fault);
       return false;
     }
     played->at = *moment;
     played->somewhere = true;
-    played->drifted = false;
   }
   if (player_view(played->player, moment->tid, out, fault)) return true;
-  played_stop(played);
+  give_up(played, fault);
   return false;
 }
 

@@ -2,7 +2,7 @@
 ** The recording that the helper is asked about: opened once, and where it is being played.
 **
 ** Questions about moments that come one after the other are answered by one player that goes on;
-** one about an earlier moment begins again. Every fault leaves it without a player.
+** for one about an earlier moment it goes back to a state that it kept on its way.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_PLAYED_H
 #define TENFOLD_EXTENSIONS_OMNI_PLAYED_H
@@ -20,7 +20,6 @@ typedef struct Played {
   Player *player;
   bool somewhere; /* the player has been sent somewhere: */
   Moment at;
-  bool drifted; /* ... and has gone on from there, into the function that it was about to enter */
   Stacks *stacks;
   StackMemory memory;
 } Played;
