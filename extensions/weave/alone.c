@@ -10,7 +10,6 @@
 /* Where a leaf comes from: a column of the relation, or (-1) a constant. */
 typedef struct LeafOrigin {
   int column;
-  bool as_real; /* the column's affinity turns integers into REALs */
   Value constant;
 } LeafOrigin;
 
@@ -52,13 +51,11 @@ static bool read_constant(Compiler *compiler, const SqlExpr *expr, Value *out) {
 }
 
 static bool find_leaf(Block *block, const SqlExpr *leaf, LeafOrigin *out) {
-  const SymRelation *relation = block->feeds[0].relation;
   int at;
   *out = (LeafOrigin){.column = -1};
   if (is_constant(leaf)) return read_constant(block->compiler, leaf, &out->constant);
   block_feed(block, leaf, &at);
   out->column = at + 1;
-  out->as_real = relation->affinities[at] == SQL_AFFINITY_REAL;
   return true;
 }
 
@@ -72,9 +69,8 @@ static bool add_tuple(Block *block, const LeafOrigin *origins, size_t row) {
   *out_row = (uint32_t)row;
   for (int i = 0; i < block->nleaves; i++) {
     const LeafOrigin *origin = &origins[i];
-    Value value = origin->column < 0 ? origin->constant : cells[origin->column];
-    if (origin->as_real && value.type == VALUE_INTEGER) value = value_real((double)value.integer);
-    leaves[i] = value; /* the relation's bytes are the arena's, and outlive the block */
+    /* The relation's bytes are the arena's, and outlive the block. */
+    leaves[i] = origin->column < 0 ? origin->constant : cells[origin->column];
   }
   return true;
 }
