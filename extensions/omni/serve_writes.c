@@ -124,6 +124,7 @@ static bool find_places(Writes *writes, Fault *fault) {
   for (size_t i = 0; i < writes->count; i++) {
     const Write *write = &writes->list[i];
     Fault why = {0};
+    if (write->code && !code_open(&writes->service->played.code, write->code, fault)) return false;
     if (!write->code || !write->code->functions || write->code->is_varied ||
         site_of(&writes->places, write) >= 0) {
       continue;
