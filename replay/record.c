@@ -263,6 +263,12 @@ static void finish(Recorder *recorder) {
   inside_close(recorder);
 }
 
+static bool are_calls_inside(const RecordOptions *options) {
+  if (options->calls == CALLS_STOP || (options->calls == CALLS_USUAL && options->chaos))
+    return false;
+  return filter_is_possible();
+}
+
 bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fault *fault) {
   int64_t began = clock_now();
   *out = (RecordSummary){0};
@@ -277,7 +283,7 @@ bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fa
   chaos_begin(&recorder);
   if (!writer_create(options->dir, &recorder.writer, fault)) return false;
   bool pinned = pin(&before);
-  bool ok = (!options->inside || inside_open(&recorder, &own)) &&
+  bool ok = (!are_calls_inside(options) || inside_open(&recorder, &own)) &&
             tracee_ticks(tick_of(options), &own) && begin(&recorder, &own);
   finish(&recorder);
   tracee_ticks(0, NULL);

@@ -22,6 +22,13 @@
 #include "base/fault.h"
 #include "base/stop.h"
 
+/* Where calls that end at once are made. */
+typedef enum RecordCalls {
+  CALLS_USUAL,  /* inside, but in chaos, whose schedule is made at stops */
+  CALLS_INSIDE, /* in the process, which logs them, without a stop, if the machine allows it */
+  CALLS_STOP    /* every call is a stop */
+} RecordCalls;
+
 typedef struct RecordOptions {
   const char *dir;     /* made; must not exist or be empty */
   char *const *argv;   /* looked up in PATH */
@@ -29,7 +36,7 @@ typedef struct RecordOptions {
   uint64_t hash_every; /* events between hashes; 0: by a share of the time (about 5 %) */
   uint64_t chaos;      /* seed of a hostile schedule; 0: none */
   int preempt_ms;      /* how long a thread may run while others wait; 0: 10 */
-  bool inside; /* calls that end at once are made and logged in the process, without a stop */
+  RecordCalls calls;
 } RecordOptions;
 
 typedef struct RecordSummary {

@@ -155,10 +155,15 @@ static bool is_settled(Recorder *recorder, const RecordThread *thread) {
 }
 
 /* Time spent on hashes stays below its share. */
-static bool hash_is_due(Recorder *recorder) {
-  recorder->since_hash++;
+bool event_hash_is_due(const Recorder *recorder) {
   if (recorder->options->hash_every) return recorder->since_hash >= recorder->options->hash_every;
   return recorder->hash_ns * HASH_SHARE <= clock_now() - recorder->hash_began;
+}
+
+uint64_t event_until_hash(const Recorder *recorder) {
+  const uint64_t every = recorder->options->hash_every;
+  if (!every) return UINT64_MAX;
+  return recorder->since_hash + 1 < every ? every - 1 - recorder->since_hash : 0;
 }
 
 /* A place of the program's own is told from others by its hash in the end: it always has one, and
@@ -203,7 +208,9 @@ bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (thread) read_pieces(recorder, &thread->process->space);
   const bool is_place = recorder->event.kind == EVENT_SWITCH;
   if (thread && recorder->event.has_hash) {
-    recorder->event.has_hash = is_place || (hash_is_due(recorder) && is_settled(recorder, thread));
+    recorder->since_hash++;
+    recorder->event.has_hash =
+        is_place || (event_hash_is_due(recorder) && is_settled(recorder, thread));
     if (recorder->event.has_hash && !hash_now(recorder, thread, fault)) return false;
     /* Somebody may have woken up meanwhile. */
     if (!is_place && !is_settled(recorder, thread)) recorder->event.has_hash = false;

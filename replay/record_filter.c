@@ -18,6 +18,11 @@
 #define HIGH(addr) ((uint32_t)((uint64_t)(addr) >> 32))
 _Static_assert(HIGH(INSIDE_BASE) == HIGH(SPACE_PAGE), "both are told by the low half");
 
+bool filter_is_possible(void) {
+  uint32_t trace = SECCOMP_RET_TRACE;
+  return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trace) == 0;
+}
+
 bool filter_install(void) {
   const uint32_t at = offsetof(struct seccomp_data, instruction_pointer);
   struct sock_filter code[] = {

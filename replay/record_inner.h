@@ -238,6 +238,9 @@ bool event_memory(Recorder *recorder, ChunkKind kind, uint64_t addr, size_t size
 bool event_regs(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* The extended state of the thread, which is in a stop. */
 bool event_xstate(Recorder *recorder, const RecordThread *thread, Fault *fault);
+/* Is it time to hash, and how many events come before it surely is? */
+bool event_hash_is_due(const Recorder *recorder);
+uint64_t event_until_hash(const Recorder *recorder);
 /* Reads what is to be read, hashes when it is time, writes. */
 bool event_end(Recorder *recorder, RecordThread *thread, Fault *fault);
 
@@ -286,6 +289,8 @@ void file_finish(Recorder *recorder);
 
 /* ---- record_filter.c */
 
+/* Does the machine have such filters? */
+bool filter_is_possible(void);
 /* In the process that is to become the program: system calls are stops (PTRACE_EVENT_SECCOMP),
 ** except those that are made where we make them. */
 bool filter_install(void);

@@ -114,6 +114,7 @@ void inside_run(Recorder *recorder, RecordThread *thread) {
   words->tid = thread->tracee.tid;
   words->shared = recorder->nshared > 0;
   words->now = (uint64_t)clock_now();
+  words->room = event_until_hash(recorder);
   words->exit = INSIDE_BASE + (signal_is_late(thread) ? INSIDE_LEFT : INSIDE_GO);
   memset(words->fds, FD_UNKNOWN, sizeof words->fds);
 }
@@ -148,8 +149,11 @@ bool inside_ask(Recorder *recorder, const RecordThread *thread) {
   return calls;
 }
 
+/* A hash that is due wants a stop; when it comes to nothing, the next tick wants it again. */
 void inside_tick(Recorder *recorder) {
-  if (recorder->inside) recorder->inside->words->now = (uint64_t)clock_now();
+  if (!recorder->inside) return;
+  recorder->inside->words->now = (uint64_t)clock_now();
+  if (event_hash_is_due(recorder)) recorder->inside->words->room = 0;
 }
 
 /* ---- stops */

@@ -41,14 +41,15 @@ static bool set_tunables(char *const *env) {
 
 /* Our copy of the writing end must go: a recorder that is killed before it traces us is seen by the
 ** end of the pipe. */
-static void become(const RecordOptions *options, const int go[2], int report) {
+static void become(const Recorder *recorder, const int go[2], int report) {
+  const RecordOptions *options = recorder->options;
   char byte;
   close(go[1]);
   if (read(go[0], &byte, 1) != 1) _exit(127);
   int persona = personality(0xffffffff);
   if (persona != -1) personality((unsigned long)persona | ADDR_NO_RANDOMIZE);
   errno = ENOMEM;
-  if (set_tunables(options->env) && (!options->inside || filter_install()))
+  if (set_tunables(options->env) && (!recorder->inside || filter_install()))
     execvp(options->argv[0], options->argv);
   int failure = errno;
   ssize_t n = write(report, &failure, sizeof failure);
@@ -103,7 +104,7 @@ bool start_program(Recorder *recorder, RecordThread **out, Fault *fault) {
   int go[2] = {-1, -1}, report[2] = {-1, -1};
   bool ok = pipe2(go, O_CLOEXEC) == 0 && pipe2(report, O_CLOEXEC) == 0;
   pid_t pid = ok ? fork() : -1;
-  if (pid == 0) become(recorder->options, go, report[1]);
+  if (pid == 0) become(recorder, go, report[1]);
   if (pid < 0) fault_set(fault, FAULT_IO, "no process can be made: %s", strerror(errno));
   if (ok) close(report[1]);
   ok = pid > 0 && take(recorder, pid, go[1], report[0], out, fault);

@@ -54,8 +54,9 @@ static const VtArgument record_arguments[] = {
     {"options", "TEXT (JSON)", "{}",
      "as the last argument, made by json() or json_object(): chaos, the seed of a hostile schedule "
      "(0: none); hash, events between two hashes of the memory (0: by a share of the time); "
-     "inside, 1: system calls that end at once are logged in the process, without a stop; stdin, "
-     "stdout, stderr: files (default: nothing to read, and the output of this process)"},
+     "inside, 1: system calls that end at once are logged in the process, without a stop, 0: each "
+     "of them is one (1 unless there is chaos); stdin, stdout, stderr: files (default: nothing to "
+     "read, and the output of this process)"},
     {0}};
 
 static const VtError record_errors[] = {

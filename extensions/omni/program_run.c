@@ -30,7 +30,7 @@ static bool read_number(const char *text, uint64_t *out) {
 
 /* Index of the first word of the command, or 0 when the options make no sense (and said so). */
 static int read_options(int argc, char **argv, RecordOptions *out) {
-  uint64_t inside = out->inside;
+  uint64_t inside = UINT64_MAX; /* not said */
   int i = 1;
   while (i < argc && argv[i][0] == '-') {
     if (strcmp(argv[i], "--") == 0) {
@@ -54,7 +54,7 @@ static int read_options(int argc, char **argv, RecordOptions *out) {
     if (!number) out->dir = value;
     i += 2;
   }
-  out->inside = inside != 0;
+  if (inside != UINT64_MAX) out->calls = inside ? CALLS_INSIDE : CALLS_STOP;
   if (i < argc) return i;
   program_usage(argv[0], "a program is wanted");
   return 0;

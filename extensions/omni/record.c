@@ -10,13 +10,14 @@
 
 #include "extensions/omni/functions.h"
 #include "extensions/omni/helper.h"
+#include "replay/record.h"
 
 /* ---- options -----------------------------------------------------------------------------------
  */
 
 typedef struct Options {
-  sqlite3_int64 chaos, hash, inside;
-  char *paths[3]; /* stdin, stdout, stderr; NULL: not said */
+  sqlite3_int64 chaos, hash, inside; /* inside < 0: not said */
+  char *paths[3];                    /* stdin, stdout, stderr; NULL: not said */
 } Options;
 
 static bool set_number(sqlite3_stmt *row, const char *key, sqlite3_int64 *out, Fault *fault) {
@@ -94,7 +95,9 @@ static bool put_question(Wire *wire, const Options *options, int argc, sqlite3_v
     if (i > 0) continue;
     wire_put_u64(wire, (uint64_t)options->hash);
     wire_put_u64(wire, (uint64_t)options->chaos);
-    wire_put_u32(wire, options->inside != 0);
+    wire_put_u32(wire, options->inside < 0 ? CALLS_USUAL
+                       : options->inside   ? CALLS_INSIDE
+                                           : CALLS_STOP);
     wire_put_text(wire, options->paths[0] ? options->paths[0] : "/dev/null");
     wire_put_text(wire, options->paths[1] ? options->paths[1] : "");
     wire_put_text(wire, options->paths[2] ? options->paths[2] : "");
@@ -139,7 +142,7 @@ static bool record(VtConn *conn, const Options *options, int argc, sqlite3_value
 }
 
 void omni_record(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
-  Options options = {0};
+  Options options = {.inside = -1};
   Fault fault = {0};
   Text json = {0};
   VtConn *conn = vt_conn(ctx);

@@ -53,7 +53,7 @@ bool serve_record(Service *service, Fault *fault) {
   RecordOptions options = {.dir = wire_get_text(wire)};
   options.hash_every = wire_get_u64(wire);
   options.chaos = wire_get_u64(wire);
-  options.inside = wire_get_u32(wire) != 0;
+  options.calls = (RecordCalls)wire_get_u32(wire);
   const char *paths[3];
   for (int i = 0; i < 3; i++) paths[i] = wire_get_text(wire);
   char **argv = NULL;

@@ -70,6 +70,7 @@ typedef struct InsideWords {
   uint64_t leave_at; /* replay: when so many have been taken, the thread stops */
   uint64_t now;      /* record: clock_now() when the tracer last looked */
   int32_t pid, tid;  /* record: who runs */
+  uint64_t room;     /* record: so many calls may be made here before one has to be a stop */
   uint64_t shared;   /* record: some file is mapped MAP_SHARED: writes to files are outside */
   uint64_t proc_dev; /* record: st_dev of /proc */
   uint8_t fds[INSIDE_FDS];

@@ -62,5 +62,6 @@ void record_call(long nr, const uint64_t args[6], int64_t ret) {
                       .nr = (int32_t)nr,
                       .time = inside_words.now,
                       .ret = ret};
+  inside_words.room--;
   inside_words.head += size; /* last: what the tracer sees is whole */
 }

@@ -299,12 +299,28 @@ static bool make_socket(bool receive, long nr, const uint64_t args[6], int64_t *
   return *out_ret >= 0;
 }
 
-/* With a timeout of 0; nothing there is the answer only to who asked so. */
-static bool make_poll(long nr, const uint64_t args[6], int timeout_arg, int64_t *out_ret) {
-  uint64_t now[6] = {args[0], args[1], args[2], args[3], args[4], args[5]};
-  now[timeout_arg] = 0;
+/* With a timeout of 0; nothing there is the answer only to who asked so. The kernel answers into a
+** copy: to who has to wait it has not said anything yet, and others may look. */
+static bool make_poll(const uint64_t args[6], int64_t *out_ret) {
+  enum { MOST = 256 };
+  struct pollfd now[MOST], *own = (struct pollfd *)(uintptr_t)args[0];
+  const uint64_t count = args[1];
+  if (count > MOST) return false;
+  for (uint64_t i = 0; i < count; i++) {
+    now[i] = own[i];
+    *(volatile short *)&own[i].revents = now[i].revents; /* it can be written, or is the tracer's */
+  }
+  *out_ret = inside_kernel(SYS_poll, (uintptr_t)now, count, 0, 0, 0, 0);
+  if (*out_ret < 0 || (!*out_ret && (uint32_t)args[2])) return false;
+  for (uint64_t i = 0; i < count; i++) own[i].revents = now[i].revents;
+  return true;
+}
+
+/* As above; it writes nothing where there is nothing. */
+static bool make_epoll(long nr, const uint64_t args[6], int64_t *out_ret) {
+  const uint64_t now[6] = {args[0], args[1], args[2], 0, args[4], args[5]};
   *out_ret = kernel(nr, now);
-  return *out_ret > 0 || !(uint32_t)args[timeout_arg];
+  return *out_ret > 0 || !(uint32_t)args[3];
 }
 
 /* Opening a fifo or a device may wait: who does not know what it is looks first. */
@@ -390,9 +406,9 @@ static bool make(const CallRule *rule, long nr, const uint64_t args[6], int64_t 
   case RULE_SEND:
     return make_socket(rule->rule == RULE_RECEIVE, nr, args, out_ret);
   case RULE_POLL:
-    return make_poll(nr, args, 2, out_ret);
+    return make_poll(args, out_ret);
   case RULE_EPOLL:
-    return make_poll(nr, args, 3, out_ret);
+    return make_epoll(nr, args, out_ret);
   case RULE_FUTEX:
     return futex_is_quick(args) && make_plain(nr, args, out_ret);
   case RULE_FCNTL:
@@ -428,6 +444,6 @@ bool rules_make(long nr, const uint64_t args[6], int64_t *out_ret) {
   if (nr < 0 || nr >= CALL_END) return false;
   const CallRule *rule = &rules[nr];
   inside_words.made = 0;
-  return rule->rule && record_fits(bytes_of(rule, nr, args)) && make(rule, nr, args, out_ret) &&
-         error_is_clear(rule, *out_ret);
+  return rule->rule && inside_words.room && record_fits(bytes_of(rule, nr, args)) &&
+         make(rule, nr, args, out_ret) && error_is_clear(rule, *out_ret);
 }

@@ -2,7 +2,8 @@
 
     chaos.py --tool OMNI [--first SEED] [--count N] [--keep FOLDER]
 
-Each seed chooses what the program does, how it is compiled (-O0 to -O3) and the schedule. Playing it
+Each seed chooses what the program does, how it is compiled (-O0 to -O3), the schedule, and whether
+calls are logged in the process (--inside 1), which chaos does not do by itself. Playing it
 must find every event, every place where a thread was made to give way and every hash. A failure
 prints its seed; with --keep its recording stays in FOLDER.
 """
@@ -37,7 +38,8 @@ def judge(tool, folder, seed):
     """None, or what went wrong."""
     recording = folder / "rec"
     shutil.rmtree(recording, ignore_errors=True)
-    status, text = run([tool, "record", "-o", recording, "--chaos", str(seed), "--",
+    status, text = run([tool, "record", "-o", recording, "--chaos", str(seed),
+                        "--inside", str(seed % 3 % 2), "--",
                         folder / f"busy{seed % 4}", str(seed)])
     if status:
         return f"record: status {status}: {text}"

@@ -55,10 +55,14 @@ static void test_sites(void) {
 
 /* ---- recordings */
 
+enum { HASH_EVERY = 150 }; /* events; a run of fewer is not worth the player's log */
+
 static uint64_t logged; /* by the last recording, without a stop */
 
-static bool record(const char *dir, bool inside, char *const *argv, int *out_status) {
-  const RecordOptions options = {.dir = dir, .argv = argv, .inside = inside, .hash_every = 40};
+static bool record_hashed(const char *dir, RecordCalls calls, uint64_t hash_every,
+                          char *const *argv, int *out_status) {
+  const RecordOptions options = {
+      .dir = dir, .argv = argv, .calls = calls, .hash_every = hash_every};
   RecordSummary summary;
   Fault fault = {0};
   const bool ok = record_run(&options, NULL, &summary, &fault);
@@ -66,6 +70,10 @@ static bool record(const char *dir, bool inside, char *const *argv, int *out_sta
   *out_status = summary.status;
   logged = summary.inside;
   return ok;
+}
+
+static bool record(const char *dir, bool inside, char *const *argv, int *out_status) {
+  return record_hashed(dir, inside ? CALLS_INSIDE : CALLS_STOP, HASH_EVERY, argv, out_status);
 }
 
 static bool play_with(const char *dir, bool every_stop, PlayEnd *out) {
@@ -220,13 +228,14 @@ static void test_calls(const char *what, size_t least, size_t least_logged) {
   char *argv[] = {program, (char *)(uintptr_t)what, folder, NULL};
   int plain, inside;
   PlayEnd end;
-  check(record(dir_of(what, false), false, argv, &plain) &&
-            record(dir_of(what, true), true, argv, &inside) && plain == inside,
-        "a program is recorded with and without the log");
+  check(record(dir_of(what, false), false, argv, &plain) && logged == 0,
+        "a program is recorded, every call a stop");
+  check(record(dir_of(what, true), true, argv, &inside) && plain == inside, "and with the log");
   check(logged >= least_logged, "most of its calls are logged");
   check(compare(what) >= least, "and makes as many calls as are wanted");
   check(agrees_with_strace(what, argv), "strace has the same calls");
-  check(play(dir_of(what, true), &end) && end.hashes > 0, "the recording is played exactly");
+  check(play(dir_of(what, true), &end), "the recording is played exactly");
+  check(end.hashes >= end.ev / HASH_EVERY * 3 / 4, "with as many hashes as were wanted");
   check(end.inside >= least_logged * 9 / 10, "most of it without a stop");
   check(play(dir_of(what, false), &end), "and so is what was recorded without the log");
 }
@@ -275,6 +284,27 @@ static void test_death(void) {
   check(play(dir, &end), "it is played to its death");
 }
 
+/* Nobody asks for the log, and for hashes, and none of the calls is a stop by itself. */
+static void test_by_default(void) {
+  char *argv[] = {program, (char *)(uintptr_t) "dies", (char *)(uintptr_t) "300000", NULL};
+  const char *dir = dir_of("default", true);
+  int status, hashed = 0, calls = 0;
+  Reading reading;
+  const Event *event;
+  PlayEnd end;
+  Fault fault = {0};
+  check(record_hashed(dir, CALLS_USUAL, 0, argv, &status) && logged >= 290000, "calls are logged");
+  open_reading(&reading, dir);
+  while (trace_next(reading.cursor, &event, &fault) && event) {
+    if (event->kind != EVENT_SYSCALL || event->nr != call_number("lseek")) continue;
+    calls++;
+    hashed += event->has_hash;
+  }
+  close_reading(&reading);
+  check(calls == 300000 && hashed > 0, "now and then there is a hash nevertheless");
+  check(play(dir, &end), "it is played");
+}
+
 /* Until the recording has some bytes. */
 static void await_bytes(const char *dir, off_t bytes) {
   char path[700];
@@ -314,8 +344,10 @@ int main(void) {
   test_played("signals", 20);
   test_played("blocked", 0);
   test_played("threads", 0);
+  test_played("polls", 0);
   test_played("processes", 0);
   test_death();
+  test_by_default();
   test_killed_recorder();
   scratch_remove(place);
   return checks_end();

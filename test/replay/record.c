@@ -33,7 +33,7 @@ static void print_event(const Event *event) {
 }
 
 static int record_one(const char *dir, char **argv) {
-  RecordOptions options = {.dir = dir, .argv = argv, .inside = getenv("INSIDE") != NULL};
+  RecordOptions options = {.dir = dir, .argv = argv};
   RecordSummary summary;
   Fault fault = {0};
   bool ok = record_run(&options, NULL, &summary, &fault);

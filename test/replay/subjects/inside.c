@@ -2,7 +2,8 @@
 ** A program that makes many system calls, for the tests of the in-process log. The calls between
 ** two getppid() are what is compared.
 **
-**   inside files FOLDER | errors | signals | blocked | threads | dies COUNT | long | processes
+**   inside files FOLDER | errors | signals | blocked | threads | polls | processes | dies COUNT |
+**          long
 */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -193,6 +194,38 @@ static void try_threads(void) {
   printf("%ld\n", shared_sum);
 }
 
+static int polled_pipe[2];
+
+static void read_zeros(void) {
+  char byte;
+  int fd = open("/dev/zero", O_RDONLY);
+  for (int i = 0; i < 400; i++) read(fd, &byte, 1);
+  close(fd);
+}
+
+static void *be_writer(void *nothing) {
+  read_zeros();
+  write(polled_pipe[1], "x", 1);
+  return nothing;
+}
+
+/* Who polls has what the last poll told in memory, while others run. */
+static void try_polls(void) {
+  pthread_t thread;
+  struct pollfd one = {.events = POLLIN};
+  if (pipe(polled_pipe) != 0) exit(13);
+  one.fd = polled_pipe[0];
+  for (int i = 0; i < 10; i++) {
+    one.revents = 0x55;
+    pthread_create(&thread, NULL, be_writer, NULL);
+    if (poll(&one, 1, -1) != 1 || one.revents != POLLIN) exit(14);
+    if (poll(&one, 1, 5) != 1 || poll((struct pollfd *)text, 0, 0) != 0) exit(15);
+    read(polled_pipe[0], text, 1);
+    if (poll(&one, 1, 0) != 0 || one.revents != 0) exit(16);
+    pthread_join(thread, NULL);
+  }
+}
+
 static void try_processes(void) {
   int pipes[2];
   if (pipe(pipes) != 0) exit(11);
@@ -236,6 +269,8 @@ int main(int argc, char **argv) {
     try_blocked();
   else if (strcmp(what, "threads") == 0)
     try_threads();
+  else if (strcmp(what, "polls") == 0)
+    try_polls();
   else if (strcmp(what, "processes") == 0)
     try_processes();
   else if (strcmp(what, "dies") == 0 && argc > 2)
