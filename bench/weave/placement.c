@@ -23,7 +23,7 @@ typedef struct Size {
 } Size;
 
 static const Size sizes[] = {{50, 50, 1.0, 2},
-                             {100, 100, 2.0, 2},
+                             {100, 100, 2.0, 7},
                              {500, 50, 0.5, 6},
                              {1000, 50, 1.0, 6},
                              {1000, 500, 3.0, 2}};
@@ -199,7 +199,7 @@ static void print_tables(int rounds, double factor) {
       "\nPeers: a ratio is the peer's CPU time over weave's, median of the rounds; ≥ when most of "
       "its runs were stopped by the cap (CBC %g s, GLPK %g s, Gecode %g to %g s). Costs are "
       "relative to weave's answer.\n",
-      CBC_CAP * factor, GLPK_CAP * factor, 2 * factor, 6 * factor);
+      CBC_CAP * factor, GLPK_CAP * factor, 2 * factor, 7 * factor);
   print_peer_table(GOAL_MINMAX, rounds, "CBC, aggregated model, to weave's gap",
                    offsetof(Cell, cbc));
   print_peer_table(GOAL_LINEAR, rounds, "CBC, aggregated model, to weave's gap",
