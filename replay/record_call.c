@@ -162,7 +162,7 @@ bool call_entry(Recorder *recorder, RecordThread *thread, bool *out_left, Fault 
   thread->in_call = true;
   thread->entered = thread->answered = thread->rewritten = thread->has_place = false;
   thread->child = 0;
-  if (signal_is_late(thread)) return interrupt_call(thread, fault);
+  if (signal_is_due(thread)) return interrupt_call(thread, fault);
   if (info && info->class == CALL_EXEC && !keep_path(thread, fault)) return false;
   if (!choose_answer(recorder, thread, fault) || !change_registers(thread, fault)) return false;
   if (info && info->class == CALL_EXIT && !thread->answered) {
@@ -389,7 +389,11 @@ bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   thread->former = 0;
   thread->in_call = thread->rewritten = thread->answered = false;
   thread->yields = thread->nr == SYS_sched_yield;
-  event_place_called(thread);
+  if (thread->nr == SYS_rt_sigreturn && ret != -RESTART_ALWAYS) {
+    event_place(thread); /* anywhere, perhaps in a loop */
+  } else {
+    event_place_called(thread);
+  }
   signal_send_late(thread);
   return ok;
 }

@@ -329,6 +329,10 @@ bool signal_stop(Recorder *recorder, RecordThread *thread, int signal, Fault *fa
 /* The thread stands at an event of its own: signals that are late come when it goes on. */
 void signal_send_late(RecordThread *thread);
 bool signal_is_late(const RecordThread *thread);
+/* ... and would come at once, for it does not hold it back. */
+bool signal_is_due(const RecordThread *thread);
+/* ... and has been sent: nothing has run since. */
+bool signal_comes(const RecordThread *thread);
 /* An instruction of the thread has caused it. */
 bool signal_is_fault(int signal, const siginfo_t *info);
 /* It comes at the thread's next event. */

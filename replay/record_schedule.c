@@ -168,7 +168,7 @@ bool schedule_interrupted(Recorder *recorder, RecordThread *thread, Fault *fault
   bool settled = true;
   thread->interrupted = false;
   if (!asked || recorder->runner != thread) return schedule_go_on(recorder, thread, fault);
-  if (!event_is_place(thread)) {
+  if (!event_is_place(thread) && !signal_comes(thread)) {
     if (!settle(recorder, thread, &settled, fault)) return false;
     if (thread->again) return true;
   }

@@ -47,17 +47,25 @@ static bool carry_out(Recorder *recorder, RecordThread *thread, bool *out_done, 
 
 typedef enum Effect { EFFECT_NONE, EFFECT_STOP, EFFECT_DEATH, EFFECT_HANDLER } Effect;
 
-/* What the process has chosen that it does. */
-static Effect effect_of(const RecordThread *thread, int signal) {
+/* A set of signals that the kernel tells of the thread. */
+static uint64_t signals_of(const RecordThread *thread, const char *name) {
   char path[64], line[256];
-  unsigned long long caught = 0, ignored = 0;
+  const size_t length = strlen(name);
+  uint64_t set = 0;
   snprintf(path, sizeof path, "/proc/%d/status", (int)thread->tracee.tid);
   FILE *file = fopen(path, "re");
   while (file && fgets(line, sizeof line, file)) {
-    sscanf(line, "SigIgn: %llx", &ignored);
-    if (sscanf(line, "SigCgt: %llx", &caught) == 1) break;
+    if (strncmp(line, name, length) != 0 || line[length] != ':') continue;
+    set = strtoull(line + length + 1, NULL, 16);
+    break;
   }
   if (file) fclose(file);
+  return set;
+}
+
+/* What the process has chosen that it does. */
+static Effect effect_of(const RecordThread *thread, int signal) {
+  const uint64_t caught = signals_of(thread, "SigCgt"), ignored = signals_of(thread, "SigIgn");
   if (caught >> (signal - 1) & 1) return EFFECT_HANDLER;
   switch (signal) {
   case SIGSTOP:
@@ -139,10 +147,37 @@ bool signal_keep(RecordThread *thread, int signal, const siginfo_t *info, Fault 
   return true;
 }
 
+static bool has_late(const RecordThread *thread, bool must_be_sent) {
+  uint64_t mask = 0;
+  if (!thread->nlate) return false;
+  ptrace(PTRACE_GETSIGMASK, thread->tracee.tid, (void *)sizeof mask, &mask);
+  for (size_t i = 0; i < thread->nlate; i++) {
+    const LateSignal *late = &thread->late[i];
+    if (!(mask >> (late->signal - 1) & 1) && (late->sent || !must_be_sent)) return true;
+  }
+  return false;
+}
+
+bool signal_is_due(const RecordThread *thread) { return has_late(thread, false); }
+bool signal_comes(const RecordThread *thread) { return has_late(thread, true); }
+
+static void drop_late(RecordThread *thread, size_t i) {
+  memmove(&thread->late[i], &thread->late[i + 1], (--thread->nlate - i) * sizeof *thread->late);
+}
+
+/* Of the old kinds the kernel keeps one: ours would be lost, and waited for. */
+static bool is_pending(const RecordThread *thread, int signal) {
+  return signal < SIGRTMIN && signals_of(thread, "SigPnd") >> (signal - 1) & 1;
+}
+
 void signal_send_late(RecordThread *thread) {
   for (size_t i = 0; i < thread->nlate; i++) {
     LateSignal *late = &thread->late[i];
     if (late->sent) continue;
+    if (is_pending(thread, late->signal)) {
+      drop_late(thread, i--);
+      continue;
+    }
     late->sent = true;
     syscall(SYS_tgkill, thread->process->pid, thread->tracee.tid, late->signal);
   }
@@ -154,7 +189,7 @@ static bool take_late(RecordThread *thread, int signal, siginfo_t *info) {
   for (size_t i = 0; i < thread->nlate; i++) {
     if (thread->late[i].signal != signal || !thread->late[i].sent) continue;
     *info = thread->late[i].info;
-    memmove(&thread->late[i], &thread->late[i + 1], (--thread->nlate - i) * sizeof *thread->late);
+    drop_late(thread, i);
     return ptrace(PTRACE_SETSIGINFO, thread->tracee.tid, 0, info) == 0;
   }
   return false;
