@@ -9,6 +9,7 @@
 #include "test/runner/fixture.h"
 #include "test/runner/judge.h"
 #include "test/runner/run.h"
+#include "test/runner/scene.h"
 #include "test/runner/tap.h"
 
 /* A ```sql block, and the ```text block behind it when there is one. */
@@ -117,20 +118,23 @@ static void run_page(const char *path, const char *page, Mode mode, const Fixtur
 
 void markdown_run(const char *path, const FixtureOptions *options) {
   char *page = file_read(path);
-  if (!page) {
-    tap_result(false, path, "cannot be read");
-    return;
-  }
-  if (options->update) {
-    Text rewritten = {0};
+  Text why = {0}, rewritten = {0};
+  Scene scene = {0};
+  bool ok = page && scene_open(&scene, page, options->folder, &why);
+  if (!ok) {
+    tap_result(false, path, page ? text_get(&why) : "cannot be read");
+  } else if (options->update) {
     run_page(path, page, MODE_PLAIN, options, &rewritten);
-    bool ok = !rewritten.oom && file_write(path, text_get(&rewritten));
-    tap_result(ok, path, NULL);
-    text_finish(&rewritten);
   } else {
     for (int mode = MODE_PLAIN; mode <= MODE_UNTRUSTED; mode++) {
       if (options->modes & 1u << mode) run_page(path, page, (Mode)mode, options, NULL);
     }
   }
+  scene_close(&scene); /* before the page is written: the path may be relative */
+  if (ok && options->update) {
+    tap_result(!rewritten.oom && file_write(path, text_get(&rewritten)), path, NULL);
+  }
+  text_finish(&rewritten);
+  text_finish(&why);
   free(page);
 }
