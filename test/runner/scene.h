@@ -4,9 +4,9 @@
 **   -- shell: gcc -o hello $ROOT/test/omni/hello.c && $BUILD/omni.so record -o hello.omni --
 ** ./hello
 **
-** in the part of a fixture before its first case, or anywhere in a page (in a comment, say). ROOT is
-** the repository, BUILD the folder of the extensions, both absolute. Every run of a case begins in
-** an empty folder beside what was made, so `../hello.omni` above. All of it is removed at the end.
+** in the part of a fixture before its first case, or anywhere in a page (in a comment, say). ROOT
+** is the repository, BUILD the folder of the extensions, both absolute. Every run of a case begins
+** in an empty folder beside what was made, so `../hello.omni` above. All of it is removed at the end.
 ** Fixtures and pages without such a line stay in the repository's root.
 */
 #ifndef TENFOLD_TEST_RUNNER_SCENE_H

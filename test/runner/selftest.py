@@ -98,6 +98,10 @@ def results():
         for row, good in (("1|NULL", True), ("2|NULL", False)):
             status, output = run(scratch, PAGE % row, None, name="page.md")
             yield f"a page saying {row}", (status == 0) == good, output
+        for command, good in (("mkdir there && ! test -e page.md", True), ("false", False)):
+            text = f"<!--\n-- shell: {command}\n-->\n" + PAGE % "1|NULL"
+            status, output = run(scratch, text, None, name="page.md")
+            yield f"a page with a folder, made by {command}", (status == 0) == good, output
         run(scratch, PAGE % "2|NULL", None, "--update", name="page.md")
         text = (pathlib.Path(scratch) / "page.md").read_text()
         yield "a page updated", text == PAGE % "1|NULL", text
