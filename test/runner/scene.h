@@ -6,8 +6,8 @@
 **
 ** in the part of a fixture before its first case, or anywhere in a page (in a comment, say). ROOT
 ** is the repository, BUILD the folder of the extensions, both absolute. Every run of a case begins
-** in an empty folder beside what was made, so `../hello.omni` above. All of it is removed at the end.
-** Fixtures and pages without such a line stay in the repository's root.
+** in an empty folder beside what was made, so `../hello.omni` above. All of it is removed at the
+** end. Fixtures and pages without such a line stay in the repository's root.
 */
 #ifndef TENFOLD_TEST_RUNNER_SCENE_H
 #define TENFOLD_TEST_RUNNER_SCENE_H
