@@ -3,8 +3,8 @@
 ** multiplies the number of comments by the size of a pointer and allocates as many bytes as fit
 ** into an int (CVE-2023-45681).
 */
-#include <stdio.h>
 #include <stb/stb_vorbis.h>
+#include <stdio.h>
 
 int main(int argc, char **argv) {
   int error = 0;
