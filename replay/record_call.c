@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -189,9 +190,11 @@ static bool add_ranges(Recorder *recorder, RecordThread *thread, int64_t ret, Fa
   }
   if (n < 0) {
     const char *name = call_name(thread->nr);
-    return record_unsupported(
-        recorder, thread, fault, "%s(%#llx, %#llx, ...)", name ? name : "an unknown system call",
-        (unsigned long long)thread->args[0], (unsigned long long)thread->args[1]);
+    char unknown[40];
+    snprintf(unknown, sizeof unknown, "system call %ld", (long)thread->nr);
+    return record_unsupported(recorder, thread, fault, "%s(%#llx, %#llx, ...)",
+                              name ? name : unknown, (unsigned long long)thread->args[0],
+                              (unsigned long long)thread->args[1]);
   }
   for (int i = 0; i < n; i++) {
     const CallRange *range = &recorder->ranges[i];
