@@ -19,7 +19,7 @@
 #include "replay/traps.h"
 
 enum { CALL_STOP = SIGTRAP | 0x80 };
-enum { RESTART_FIRST = 512, RESTART_NO_HAND = 514, RESTART_BLOCK = 516 };
+enum { RESTART_FIRST = 512, RESTART_ALWAYS = 513, RESTART_NO_HAND = 514, RESTART_BLOCK = 516 };
 
 /* ---- running */
 
@@ -161,6 +161,7 @@ static bool call_state(PlayThread *thread, const Event *event, Fault *fault) {
     if (event->args[0] == ARCH_SET_GS) regs->gs_base = event->args[1];
   }
   if (event->nr != SYS_rt_sigreturn) return true;
+  if (!event->has_regs && event->ret == -RESTART_ALWAYS) return true; /* a signal came before */
   if (!event->has_regs) {
     return fault_set(fault, FAULT_CORRUPT, "event %llu: rt_sigreturn without registers",
                      (unsigned long long)event->ev);
@@ -242,7 +243,7 @@ bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fa
   if (!call_effect(player, thread, event, fault)) return false;
   if (!play_write(thread->space, event, fault)) return false;
   const CallInfo *info = call_info(event->nr);
-  if (info && info->class == CALL_EXIT) return true; /* it stays there */
+  if (info && info->class == CALL_EXIT && !event->ret) return true; /* it stays there */
   const int64_t again = -event->ret;
   if (again == RESTART_BLOCK || (again >= RESTART_FIRST && again <= RESTART_NO_HAND)) {
     thread->again = event->ret;

@@ -156,6 +156,13 @@ static bool interrupt_call(RecordThread *thread, Fault *fault) {
   return change_registers(thread, fault);
 }
 
+/* Signals that are due come at the end of a call, unless that may be never. Others are made, or a
+** program that gets signals faster than it makes calls would not come on. */
+static bool waits_or_leaves(const CallInfo *info, RecordThread *thread) {
+  if (!info || info->class == CALL_EXIT || info->class == CALL_EXEC) return true;
+  return call_may_block(thread->means, thread->args, read_memory, thread);
+}
+
 bool call_entry(Recorder *recorder, RecordThread *thread, bool *out_left, Fault *fault) {
   if (!read_call(recorder, thread, out_left, fault)) return false;
   if (*out_left) return true;
@@ -163,7 +170,7 @@ bool call_entry(Recorder *recorder, RecordThread *thread, bool *out_left, Fault 
   thread->in_call = true;
   thread->entered = thread->answered = thread->rewritten = thread->has_place = false;
   thread->child = 0;
-  if (signal_is_due(thread)) return interrupt_call(thread, fault);
+  if (signal_is_due(thread) && waits_or_leaves(info, thread)) return interrupt_call(thread, fault);
   if (info && info->class == CALL_EXEC && !keep_path(thread, fault)) return false;
   if (!choose_answer(recorder, thread, fault) || !change_registers(thread, fault)) return false;
   if (info && info->class == CALL_EXIT && !thread->answered) {
@@ -292,7 +299,7 @@ bool call_record(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *f
   }
   if (!add_paths(recorder, thread, fault) || !patch_code(recorder, thread, ret, fault))
     return false;
-  if (thread->nr == SYS_rt_sigreturn &&
+  if (thread->nr == SYS_rt_sigreturn && !thread->answered &&
       (!event_regs(recorder, thread, fault) || !event_xstate(recorder, thread, fault))) {
     return false;
   }

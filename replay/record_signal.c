@@ -137,7 +137,21 @@ static bool deliver_plain(Recorder *recorder, RecordThread *thread, int signal,
 
 bool signal_is_late(const RecordThread *thread) { return thread->nlate > 0; }
 
+/* The one that we have sent again, when this is it. */
+static LateSignal *find_sent(RecordThread *thread, int signal, const siginfo_t *info) {
+  if (info->si_code != SI_TKILL || info->si_pid != getpid()) return NULL;
+  for (size_t i = 0; i < thread->nlate; i++) {
+    if (thread->late[i].signal == signal && thread->late[i].sent) return &thread->late[i];
+  }
+  return NULL;
+}
+
 bool signal_keep(RecordThread *thread, int signal, const siginfo_t *info, Fault *fault) {
+  LateSignal *sent = find_sent(thread, signal, info);
+  if (sent) { /* too early: a call in the process has let it through */
+    sent->sent = false;
+    return true;
+  }
   for (size_t i = 0; i < thread->nlate; i++) { /* the kernel keeps one of the old kinds, too */
     if (signal < SIGRTMIN && thread->late[i].signal == signal) return true;
   }
@@ -185,14 +199,11 @@ void signal_send_late(RecordThread *thread) {
 
 /* Is this one that we have sent again? Then it is what it was at first. */
 static bool take_late(RecordThread *thread, int signal, siginfo_t *info) {
-  if (info->si_code != SI_TKILL || info->si_pid != getpid()) return false;
-  for (size_t i = 0; i < thread->nlate; i++) {
-    if (thread->late[i].signal != signal || !thread->late[i].sent) continue;
-    *info = thread->late[i].info;
-    drop_late(thread, i);
-    return ptrace(PTRACE_SETSIGINFO, thread->tracee.tid, 0, info) == 0;
-  }
-  return false;
+  LateSignal *sent = find_sent(thread, signal, info);
+  if (!sent) return false;
+  *info = sent->info;
+  drop_late(thread, (size_t)(sent - thread->late));
+  return ptrace(PTRACE_SETSIGINFO, thread->tracee.tid, 0, info) == 0;
 }
 
 /* ---- stops */

@@ -1,6 +1,6 @@
 """Records and replays the programs of fixtures/omni/corpus.txt, one line of output for each.
 
-    corpus.py [--tool OMNI] [--options TEXT] [--mark t|b|all] [--only NAME] [--list]
+    corpus.py [--tool OMNI] [--options TEXT] [--mark t|b|all] [--every N] [--only NAME] [--list]
 
 OMNI is what has the commands `record -o DIR -- COMMAND` and `verify DIR`. Without it the programs are
 run as they are, which tells whether the corpus itself is right. A line says `ok`, `refused` with a
@@ -200,6 +200,7 @@ def main():
     parser.add_argument("--tool")
     parser.add_argument("--mark", default="all", choices=["t", "b", "all"])
     parser.add_argument("--options", default="")
+    parser.add_argument("--every", type=int, default=1, help="one of so many programs")
     parser.add_argument("--only")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
@@ -210,6 +211,7 @@ def main():
         return 1
     lines = [line for line in read_corpus()
              if options.mark in ("all", line.mark) and options.only in (None, line.name)]
+    lines = lines[::options.every]
     if options.list:
         print("\n".join(line.name for line in lines))
         return 0

@@ -2,8 +2,8 @@
 ** A program that makes many system calls, for the tests of the in-process log. The calls between
 ** two getppid() are what is compared.
 **
-**   inside files FOLDER | errors | signals | blocked | threads | polls | processes | dies COUNT |
-**          long
+**   inside files FOLDER | errors | signals | blocked | held | threads | polls | processes |
+**          dies COUNT | long
 */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -165,6 +166,24 @@ static void try_blocked(void) {
   printf("%d\n", (int)lseek(fd, 0, SEEK_CUR));
 }
 
+/* Signals come at any instruction, and are let through by calls that are logged. */
+static void try_held(void) {
+  sigset_t all, before;
+  sigfillset(&all);
+  start_timer(SA_RESTART, 300);
+  if (open("/dev/zero", O_RDONLY) != 3) exit(17);
+  for (int i = 0; i < 20000; i++) {
+    for (int k = 0; k < 300; k++) work += (unsigned long)k;
+    sigprocmask(SIG_BLOCK, &all, &before);
+    lseek(3, 0, SEEK_CUR);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (i % 10) continue;
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED || munmap(page, 4096) != 0) exit(18);
+  }
+  printf("%d signals\n", signals > 0);
+}
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int shared_pipe[2];
 static long shared_sum;
@@ -267,6 +286,8 @@ int main(int argc, char **argv) {
     try_signals();
   else if (strcmp(what, "blocked") == 0)
     try_blocked();
+  else if (strcmp(what, "held") == 0)
+    try_held();
   else if (strcmp(what, "threads") == 0)
     try_threads();
   else if (strcmp(what, "polls") == 0)
