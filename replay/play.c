@@ -234,6 +234,11 @@ static bool pin(Player *player, Fault *fault) {
   if (player->cpu < 0 || player->cpu >= CPU_SETSIZE || !CPU_ISSET(player->cpu, before)) {
     player->cpu = sched_getcpu();
   }
+  for (int i = 0; player->options.elsewhere && i < CPU_SETSIZE; i++) {
+    if (i == player->cpu || !CPU_ISSET(i, before)) continue;
+    player->cpu = i;
+    break;
+  }
   CPU_ZERO(&one);
   CPU_SET(player->cpu, &one);
   return sched_setaffinity(0, sizeof one, &one) == 0 ||

@@ -33,6 +33,7 @@ typedef struct PlayOptions {
   int64_t checkpoint_ns; /* of playing between them, at first; 0: 50 ms */
   Stop *stop;            /* borrowed; NULL: nobody stops us. Seen within 20 ms */
   bool every_stop;       /* no calls are answered in the process itself: slower, and the same */
+  bool elsewhere;        /* not on that processor where it was recorded */
 } PlayOptions;
 
 /* The recording is borrowed. Plays up to the first instruction of the first program. */
@@ -40,9 +41,9 @@ bool player_open(Recording *recording, const PlayOptions *options, Player **out,
 /* Ends and reaps everything that is played. */
 void player_close(Player *player);
 
-/* Before anything has run, or in a state with one process that player_rewind() has gone back to and
-** from which nothing has run: every pass of the functions in what is played, in whatever process,
-** is a row of fd from now on (see probes_add(); a function's file is the number in the
+/* With one process, between two events, where nothing has been probed, counted or watched since
+** player_open() or player_rewind(): every pass of the functions in what is played, in whatever
+** process, is a row of fd from now on (see probes_add(); a function's file is the number in the
 ** recording). The whole recording is read once to find room for them. Rows count when
 ** player_run() has come to an end behind them without a fault. */
 bool player_probe(Player *player, const ProbeSpec *spec, int fd, const void *key, size_t key_size,
@@ -88,6 +89,10 @@ bool player_rows(Player *player, int set, RowState state, ProbeCounts *out, Faul
 /* Back to the last state that is kept at or before event ev, also after a fault. Probes, watches
 ** and moments are forgotten; finish their rows before. */
 bool player_rewind(Player *player, uint64_t ev, Fault *fault);
+
+/* Keeps the state as it is after the event that was applied last, when nothing has run since:
+** player_rewind() finds it until there are too many. */
+bool player_keep(Player *player, Fault *fault);
 
 /* On to this moment; back, when it is past and states are kept. FAULT_NOTFOUND: it does not come.
  */

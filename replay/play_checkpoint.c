@@ -265,6 +265,23 @@ const PlayCheckpoint *checkpoints_find(const Player *player, uint64_t ev) {
   return best;
 }
 
+bool player_keep(Player *player, Fault *fault) {
+  PlayCheckpoints *kept = &player->checkpoints;
+  const PlayCheckpoint *before = checkpoints_find(player, player->ev);
+  if (player->broken || !player->nspaces || player->moved || player->applied) {
+    return fault_set(fault, FAULT_INVALID, "player: a state is kept between two events");
+  }
+  if (before && before->ev == player->ev) return true;
+  if (kept->count > 2 && kept->count >= (size_t)player->options.checkpoints) thin(player);
+  if (!array_grow(kept->list, kept->capacity, kept->count + 1)) return fault_oom(fault);
+  PlayCheckpoint *made;
+  if (!checkpoint_make(player, &made, fault)) return false;
+  size_t at = kept->count++;
+  for (; at > 0 && kept->list[at - 1]->ev > made->ev; at--) kept->list[at] = kept->list[at - 1];
+  kept->list[at] = made;
+  return true;
+}
+
 bool player_rewind(Player *player, uint64_t ev, Fault *fault) {
   const PlayCheckpoint *best = checkpoints_find(player, ev);
   if (!best) {

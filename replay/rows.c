@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -201,6 +202,42 @@ bool rows_count(Rows *rows, uint64_t *out_count, RowState *out_state, Fault *fau
   *out_count = count;
   *out_state = (RowState)state;
   return true;
+}
+
+static bool write_at(int fd, const void *bytes, size_t size, uint64_t at, Fault *fault) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = pwrite(fd, (const char *)bytes + done, size - done, (off_t)(at + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return fault_set(fault, FAULT_IO, "row file: %s", strerror(n ? errno : ENOSPC));
+    done += (size_t)n;
+  }
+  return true;
+}
+
+/* The number of rows of a complete file. */
+static bool count_complete(Rows *rows, uint64_t *out, Fault *fault) {
+  RowState state;
+  if (!rows_count(rows, out, &state, fault)) return false;
+  return state == ROWS_COMPLETE || fault_set(fault, FAULT_CORRUPT, "row file: it is not complete");
+}
+
+bool rows_append(int fd, Rows *more, Fault *fault) {
+  Rows rows;
+  uint64_t count, added;
+  if (!rows_open(fd, &rows, fault)) return false;
+  bool ok = count_complete(&rows, &count, fault) && count_complete(more, &added, fault);
+  if (ok && (rows.layout.columns != more->layout.columns ||
+             rows.layout.returns != more->layout.returns)) {
+    ok = fault_set(fault, FAULT_CORRUPT, "row file: rows of another shape");
+  }
+  if (ok) {
+    const size_t bytes = row_bytes(&rows.layout);
+    const uint64_t end = rows.first + count * bytes, cursor = rows.base + end + added * bytes;
+    ok = write_at(fd, more->map + more->first, (size_t)added * bytes, end, fault) &&
+         write_at(fd, &cursor, sizeof cursor, ROW_PAGE + offsetof(RowLive, cursor), fault);
+  }
+  rows_close(&rows);
+  return ok;
 }
 
 uint64_t rows_digest(const Rows *rows) { return XXH3_64bits(rows->map, rows->mapped); }

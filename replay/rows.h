@@ -97,6 +97,10 @@ static inline const uint64_t *rows_at(const Rows *rows, uint64_t index) {
                                           index * rows->layout.words * sizeof(uint64_t));
 }
 
+/* Puts the rows of a complete file behind those of another, which is `fd` and complete as well.
+** FAULT_CORRUPT: their layouts differ. */
+bool rows_append(int fd, Rows *more, Fault *fault);
+
 /* Of all the bytes of a finished file, for those who keep it. About 10 GB/s. */
 uint64_t rows_digest(const Rows *rows);
 

@@ -1,14 +1,10 @@
 /*
 ** Answers about calls: see answer.h.
 */
-#define _GNU_SOURCE /* memfd_create */
 #include "extensions/omni/answer.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "extensions/omni/helper.h"
@@ -16,7 +12,7 @@
 
 enum { KEPT = 4 }; /* answers that nobody reads now */
 
-static void answer_free(CallsAnswer *answer) {
+void answer_free(CallsAnswer *answer) {
   if (!answer) return;
   if (answer->has_rows) rows_close(&answer->rows);
   free(answer->returned);
@@ -46,87 +42,6 @@ static void forget_old(OmniState *state, int keep) {
 
 void answers_close(OmniState *state) { forget_old(state, 0); }
 
-/* ---- asking ------------------------------------------------------------------------------------
- */
-
-static void put_question(Wire *wire, const Ask *ask) {
-  wire_begin(wire, WIRE_CALLS);
-  wire_put_text(wire, ask->dir);
-  wire_put_u32(wire, (uint32_t)ask->nnames);
-  for (int i = 0; i < ask->nnames; i++) {
-    wire_put_u32(wire, ask->names[i].is_pattern);
-    wire_put_text(wire, ask->names[i].text);
-  }
-  wire_put_text(wire, ask->module);
-  wire_put_u64(wire, ask->columns);
-  wire_put_u32(wire, ask->returns);
-  wire_put_u64(wire, ask->limit);
-  wire_put_u64(wire, ask->last);
-  wire_put_u32(wire, (uint32_t)ask->ntests);
-  for (int i = 0; i < ask->ntests; i++) {
-    wire_put_u32(wire, ask->tests[i].column);
-    wire_put_u64(wire, (uint64_t)ask->tests[i].low);
-    wire_put_u64(wire, (uint64_t)ask->tests[i].high);
-  }
-}
-
-static bool add_sites(CallsAnswer *answer, size_t *capacity, Wire *wire, Fault *fault) {
-  const uint32_t n = wire_get_u32(wire);
-  for (uint32_t i = 0; i < n && !wire->failed; i++) {
-    if (!array_grow(answer->sites, *capacity, answer->nsites + 1)) return fault_oom(fault);
-    CallSite *site = &answer->sites[answer->nsites++];
-    site->name = arena_strdup(&answer->arena, wire_get_text(wire));
-    site->module = arena_strdup(&answer->arena, wire_get_text(wire));
-    site->addr = wire_get_u64(wire);
-    site->key = wire_get_u64(wire);
-    if (!site->name || !site->module) return fault_oom(fault);
-  }
-  return wire_end(wire, fault);
-}
-
-static bool hear_answer(CallsAnswer *answer, Helper *helper, VtPoll *poll, Fault *fault) {
-  size_t capacity = 0;
-  for (;;) {
-    if (!helper_hear(helper, poll, -1, fault)) return false;
-    if (helper->wire.kind == WIRE_DONE) return true;
-    if (helper->wire.kind != WIRE_ROWS) {
-      return fault_set(fault, FAULT_CORRUPT, "the helper answers with a message of kind %d",
-                       helper->wire.kind);
-    }
-    if (!add_sites(answer, &capacity, &helper->wire, fault)) return false;
-  }
-}
-
-/* The rows must be what was asked for: the helper is not trusted with that. */
-static bool open_rows(CallsAnswer *answer, const Ask *ask, int fd, Fault *fault) {
-  RowState state;
-  if (answer->nsites == 0) return true; /* there are no such functions: nothing was played */
-  answer->has_rows = rows_open(fd, &answer->rows, fault);
-  if (!answer->has_rows) return false;
-  const RowLayout *layout = &answer->rows.layout; /* made by row_layout() */
-  if (layout->columns != ask->columns || layout->returns != ask->returns) {
-    return fault_set(fault, FAULT_CORRUPT, "the helper's rows are of another shape");
-  }
-  if (!rows_count(&answer->rows, &answer->nrows, &state, fault)) return false;
-  if (state == ROWS_COMPLETE || state == ROWS_LIMITED) return true;
-  return fault_set(fault, FAULT_CORRUPT, "the helper's rows are not complete");
-}
-
-static bool replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
-                   const Ask *ask, Fault *fault) {
-  Helper *helper = NULL;
-  int fd = memfd_create("omni rows", MFD_CLOEXEC);
-  if (fd < 0) return fault_set(fault, FAULT_IO, "rows: %s", strerror(errno));
-  bool ok = helper_start(conn, poll, &helper, fault);
-  if (ok) put_question(&helper->wire, ask);
-  ok = ok && helper_ask(helper, fd, fault) && hear_answer(answer, helper, poll, fault) &&
-       open_rows(answer, ask, fd, fault) && (!ask->returns || answer_pair(answer, poll, fault));
-  helper_end(helper);
-  if (ok) store_save(source, answer, fd);
-  close(fd);
-  return ok;
-}
-
 /* ---- the same again ----------------------------------------------------------------------------
  */
 
@@ -135,7 +50,7 @@ static bool make_key(const OmniSource *source, const Ask *ask, Text *out, Fault 
   if (!wire) return fault_oom(fault);
   Ask anywhere = *ask; /* the folder may be moved */
   anywhere.dir = "";
-  put_question(wire, &anywhere);
+  answer_question(wire, &anywhere);
   const bool fits = !wire->failed;
   const uint64_t id = recording_id(source->recording);
   text_addn(out, (const char *)&id, sizeof id);
@@ -176,7 +91,7 @@ bool answer_get(VtConn *conn, VtPoll *poll, const OmniSource *source, const Ask 
   if (ok) {
     ok = !ask->returns || answer_pair(answer, poll, fault);
   } else if (!fault->code) {
-    ok = replay(answer, conn, poll, source, ask, fault);
+    ok = answer_replay(answer, conn, poll, source, ask, fault);
   }
   if (!ok) {
     answer_free(answer);

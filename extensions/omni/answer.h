@@ -8,6 +8,8 @@
 #include "base/arena.h"
 #include "extensions/omni/ask.h"
 #include "extensions/omni/omni.h"
+#include "extensions/omni/wire.h"
+#include "replay/rows.h"
 
 typedef struct CallSite {
   const char *name, *module;
@@ -35,6 +37,12 @@ bool answer_get(VtConn *conn, VtPoll *poll, const OmniSource *source, const Ask 
                 CallsAnswer **out, Fault *fault);
 void answer_release(CallsAnswer *answer);
 void answers_close(OmniState *state);
+
+/* answer_replay.c: the question as a message; its answer by replay, which is kept on disk, too. */
+void answer_question(Wire *wire, const Ask *ask);
+bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
+                   const Ask *ask, Fault *fault);
+void answer_free(CallsAnswer *answer);
 
 /* calls_pair.c: which return belongs to which entry. */
 bool answer_pair(CallsAnswer *answer, VtPoll *poll, Fault *fault);

@@ -89,7 +89,23 @@ static const VtError eval_errors[] = {
      "there is a comma in the expression", "ask the table of the same name"},
     {0}};
 
+static const VtArgument workers_arguments[] = {
+    {"n", "INTEGER", "none", "1 or 2; 0, as it is at first: as many as there are processors"}, {0}};
+
+static const VtError workers_errors[] = {{"0, 1 or 2 workers, not x", "n", "one of these"}, {0}};
+
 static const VtFunction functions[] = {
+    {.name = "omni_workers",
+     .args = "[n]",
+     .nargs = 0,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "How many processes this connection lets play one recording at the same time, for "
+            "questions about calls; returns it.",
+     .arguments = workers_arguments,
+     .errors = workers_errors,
+     .scalar = omni_workers},
     {.name = "omni_eval",
      .args = "moment, expr [, dir]",
      .nargs = 2,

@@ -70,7 +70,8 @@ static bool is_same(const Moment *a, const Moment *b) {
 }
 
 static bool open_player(Played *played, Stop *stop, Fault *fault) {
-  const PlayOptions options = {.hashes = true, .stop = stop, .checkpoints = STATES};
+  const PlayOptions options = {
+      .hashes = true, .stop = stop, .checkpoints = STATES, .elsewhere = true};
   return played->player || player_open(played->recording, &options, &played->player, fault);
 }
 
@@ -96,6 +97,18 @@ bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Faul
   if (player_view(played->player, moment->tid, out, fault)) return true;
   give_up(played, fault);
   return false;
+}
+
+bool played_after(Played *played, Stop *stop, uint64_t ev, Fault *fault) {
+  PlayEnd end = {0};
+  played->somewhere = false;
+  const bool ok = open_player(played, stop, fault) && player_rewind(played->player, ev, fault) &&
+                  player_run(played->player, ev, &end, fault) &&
+                  (end.kind == PLAY_REACHED ||
+                   fault_set(fault, FAULT_NOTFOUND, "there is no event %" PRIu64, ev)) &&
+                  player_keep(played->player, fault);
+  if (!ok) give_up(played, fault);
+  return ok;
 }
 
 /* ---- stacks ------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ bool played_code(Played *played, Fault *fault);
 /* Stands at the moment; one of tid 0 is where the event's thread stands after it (tid becomes
 ** that). FAULT_NOTFOUND: there is no such moment. */
 bool played_goto(Played *played, Stop *stop, Moment *moment, PlayView *out, Fault *fault);
+/* Stands after the event, in a state that is kept, where nothing is probed. */
+bool played_after(Played *played, Stop *stop, uint64_t ev, Fault *fault);
 /* Ends the player, if any: before another one plays. */
 void played_stop(Played *played);
 void played_close(Played *played);

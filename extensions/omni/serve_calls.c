@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "extensions/omni/ask.h"
+#include "extensions/omni/epoch.h"
 #include "extensions/omni/serve.h"
 #include "extensions/omni/sites.h"
 #include "replay/play.h"
@@ -26,6 +27,7 @@ static bool read_ask(Wire *wire, Ask *ask, Fault *fault) {
   ask->columns = wire_get_u64(wire);
   ask->returns = wire_get_u32(wire) != 0;
   ask->limit = wire_get_u64(wire);
+  ask->first = wire_get_u64(wire);
   ask->last = wire_get_u64(wire);
   const uint32_t ntests = wire_get_u32(wire);
   for (uint32_t i = 0; i < ntests && i < ASK_TESTS; i++) {
@@ -88,49 +90,87 @@ static bool send_sites(Service *service, const Sites *sites, Fault *fault) {
   return true;
 }
 
-static bool play(const Ask *ask, Recording *recording, const Sites *sites, int fd, Stop *stop,
-                 ProbeCounts *out_counts, PlayEnd *out_end, Fault *fault) {
-  const PlayOptions options = {.hashes = true, .stop = stop};
+/* What has come of the probes. */
+typedef struct Outcome {
+  ProbeCounts counts;
+  PlayEnd end;
+} Outcome;
+
+static bool probe(Player *player, const Ask *ask, const Sites *sites, int fd, Outcome *out,
+                  Fault *fault) {
   ProbeSpec spec = {.columns = ask->columns,
                     .returns = ask->returns,
                     .limit = ask->limit,
                     .functions = sites->functions,
                     .nfunctions = sites->count};
-  Player *player = NULL;
   int set = 0;
   add_tests(ask, &spec);
-  bool ok = player_open(recording, &options, &player, fault) &&
-            player_probe(player, &spec, fd, NULL, 0, &set, fault) &&
-            player_run(player, ask->last, out_end, fault) &&
-            player_rows(player, set, out_end->kind == PLAY_LIMIT ? ROWS_LIMITED : ROWS_COMPLETE,
-                        out_counts, fault);
-  player_close(player);
-  if (ok && out_counts->refused) {
-    return fault_set(fault, FAULT_UNSUPPORTED, "%llu of %zu functions cannot be probed",
-                     (unsigned long long)out_counts->refused, sites->count);
+  if (!player_probe(player, &spec, fd, NULL, 0, &set, fault) ||
+      !player_run(player, ask->last, &out->end, fault) ||
+      !player_rows(player, set, out->end.kind == PLAY_LIMIT ? ROWS_LIMITED : ROWS_COMPLETE,
+                   &out->counts, fault)) {
+    return false;
   }
+  if (!out->counts.refused) return true;
+  return fault_set(fault, FAULT_UNSUPPORTED, "%llu of %zu functions cannot be probed",
+                   (unsigned long long)out->counts.refused, sites->count);
+}
+
+/* All of it, by a player that comes and goes. */
+static bool play(Service *service, const Ask *ask, const Sites *sites, int fd, Outcome *out,
+                 Fault *fault) {
+  const PlayOptions options = {.hashes = true, .stop = &service->stop};
+  Player *player = NULL;
+  played_stop(&service->played);
+  const bool ok = player_open(service->played.recording, &options, &player, fault) &&
+                  probe(player, ask, sites, fd, out, fault);
+  player_close(player);
   return ok;
 }
 
-static bool answer(Service *service, const Ask *ask, int fd, Fault *fault) {
+/* From a state on, which is kept for the next time. */
+static bool play_on(Service *service, const Ask *ask, const Sites *sites, int fd, Outcome *out,
+                    Fault *fault) {
+  Played *played = &service->played;
+  Fault ignored = {0};
+  if (!played_after(played, &service->stop, ask->first, fault)) return false;
+  const bool ok = probe(played->player, ask, sites, fd, out, fault);
+  if (!player_rewind(played->player, ask->first, &ignored)) played_stop(played);
+  return ok;
+}
+
+static bool send_done(Service *service, const Outcome *outcome, Fault *fault) {
+  wire_begin(&service->wire, WIRE_DONE);
+  wire_put_u64(&service->wire, outcome->counts.native);
+  wire_put_u64(&service->wire, outcome->counts.int3);
+  wire_put_u64(&service->wire, outcome->end.ev);
+  return wire_send(WIRE_SOCKET, &service->wire, -1, fault);
+}
+
+/* *first becomes the event where the second half begins, or 0. */
+static bool choose_middle(Service *service, uint64_t last, uint64_t *first, Fault *fault) {
+  if (!epoch_middle(service->played.recording, last, first, fault)) return false;
+  wire_begin(&service->wire, WIRE_NEWS);
+  wire_put_u64(&service->wire, *first);
+  return wire_send(WIRE_SOCKET, &service->wire, -1, fault);
+}
+
+static bool answer(Service *service, Ask *ask, int fd, Fault *fault) {
   Played *played = &service->played;
   Sites sites = {0};
-  ProbeCounts counts = {0};
-  PlayEnd end = {0};
-  if (!played_open(played, ask->dir, fault) || !played_code(played, fault)) return false;
-  played_stop(played);
-  bool ok = sites_find(ask, &played->code, &sites, fault);
+  Outcome outcome = {0};
+  if (!played_open(played, ask->dir, fault)) return false;
+  if (ask->first == ASK_MIDDLE) {
+    if (!choose_middle(service, ask->last, &ask->first, fault)) return false;
+    if (!ask->first) return send_done(service, &outcome, fault);
+  }
+  bool ok = played_code(played, fault) && sites_find(ask, &played->code, &sites, fault);
   if (ok && sites.count) {
-    ok = play(ask, played->recording, &sites, fd, &service->stop, &counts, &end, fault) &&
+    ok = (ask->first ? play_on : play)(service, ask, &sites, fd, &outcome, fault) &&
          send_sites(service, &sites, fault);
   }
   sites_finish(&sites);
-  if (!ok) return false;
-  wire_begin(&service->wire, WIRE_DONE);
-  wire_put_u64(&service->wire, counts.native);
-  wire_put_u64(&service->wire, counts.int3);
-  wire_put_u64(&service->wire, end.ev);
-  return wire_send(WIRE_SOCKET, &service->wire, -1, fault);
+  return ok && send_done(service, &outcome, fault);
 }
 
 /* The texts of the question are in the message, which the answer takes the place of. */

@@ -1,0 +1,77 @@
+"""What two workers gain: a question about calls in a recording of some seconds, asked first and again.
+
+Each question is answered by replay; nothing that was kept on disk is used. `first` is the first one
+of a connection, for which the second worker has to play to the middle; `again` are later ones, about
+other calls. Usage: run.py BUILD"""
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAM = r"""
+#include <stdio.h>
+#include <stdlib.h>
+static volatile unsigned long sum;
+__attribute__((noinline)) static void step(long n, long work) {
+  for (long i = 0; i < work; i++) sum += (unsigned long)n;
+}
+int main(int argc, char **argv) {
+  const long calls = atol(argv[1]), work = atol(argv[2]), every = atol(argv[3]);
+  for (long n = 0; n < calls; n++) {
+    step(n, work);
+    if (n % every == 0) {
+      printf("%ld\n", n);
+      fflush(stdout);
+    }
+  }
+  return argc < 0;
+}
+"""
+
+ROUNDS, AGAIN = 5, 3
+
+
+def ask(library, recording, workers):
+    """Seconds of the first question of a connection, and the median of the next."""
+    db = sqlite3.connect(":memory:")
+    db.enable_load_extension(True)
+    db.load_extension(library)
+    db.execute("SELECT omni_workers(?), omni_use(?)", [workers, recording])
+    times = []
+    for i in range(1 + AGAIN):
+        shutil.rmtree(recording + "/answers", ignore_errors=True)
+        begun = time.perf_counter()
+        db.execute("SELECT count(*), sum(a0) FROM omni_calls WHERE func = 'step' AND a0 >= ?", [i]).fetchone()
+        times.append(time.perf_counter() - begun)
+    db.close()
+    return times[0], statistics.median(times[1:])
+
+
+def main():
+    library = os.path.join(os.path.abspath(sys.argv[1]), "omni.so")
+    with tempfile.TemporaryDirectory(prefix="halves-") as folder:
+        program = folder + "/subject"
+        with open(program + ".c", "w") as file:
+            file.write(PROGRAM)
+        subprocess.run(["gcc", "-O1", "-o", program, program + ".c"], check=True)
+        print(f"{'program':24} {'':8} {'one':>8} {'two':>8} {'ratio':>6}")
+        for name, words in (("computes, 1e6 calls", ["1000000", "3000", "20000"]),
+                            ("makes system calls, 1e5", ["100000", "3000", "1"])):
+            recording = program + ".omni"
+            shutil.rmtree(recording, ignore_errors=True)
+            subprocess.run([library, "record", "-o", recording, "--", program, *words], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            found = {1: [], 2: []}
+            for _ in range(ROUNDS):
+                for workers in found:
+                    found[workers].append(ask(library, recording, workers))
+            for i, when in enumerate(("first", "again")):
+                one, two = (statistics.median(times[i] for times in found[w]) for w in (1, 2))
+                print(f"{name:24} {when:8} {one:7.2f}s {two:7.2f}s {one / two:5.2f}x")
+
+
+main()

@@ -1,0 +1,256 @@
+/*
+** Answers about calls by replay: one helper plays all of it, or two a half each (epoch.h).
+*/
+#define _GNU_SOURCE /* memfd_create, CPU_COUNT */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "extensions/omni/answer.h"
+#include "extensions/omni/epoch.h"
+#include "extensions/omni/functions.h"
+#include "extensions/omni/helper.h"
+#include "extensions/omni/store.h"
+
+/* ---- asking ------------------------------------------------------------------------------------
+ */
+
+void answer_question(Wire *wire, const Ask *ask) {
+  wire_begin(wire, WIRE_CALLS);
+  wire_put_text(wire, ask->dir);
+  wire_put_u32(wire, (uint32_t)ask->nnames);
+  for (int i = 0; i < ask->nnames; i++) {
+    wire_put_u32(wire, ask->names[i].is_pattern);
+    wire_put_text(wire, ask->names[i].text);
+  }
+  wire_put_text(wire, ask->module);
+  wire_put_u64(wire, ask->columns);
+  wire_put_u32(wire, ask->returns);
+  wire_put_u64(wire, ask->limit);
+  wire_put_u64(wire, ask->first);
+  wire_put_u64(wire, ask->last);
+  wire_put_u32(wire, (uint32_t)ask->ntests);
+  for (int i = 0; i < ask->ntests; i++) {
+    wire_put_u32(wire, ask->tests[i].column);
+    wire_put_u64(wire, (uint64_t)ask->tests[i].low);
+    wire_put_u64(wire, (uint64_t)ask->tests[i].high);
+  }
+}
+
+static bool add_sites(CallsAnswer *answer, size_t *capacity, Wire *wire, Fault *fault) {
+  const uint32_t n = wire_get_u32(wire);
+  for (uint32_t i = 0; i < n && !wire->failed; i++) {
+    if (!array_grow(answer->sites, *capacity, answer->nsites + 1)) return fault_oom(fault);
+    CallSite *site = &answer->sites[answer->nsites++];
+    site->name = arena_strdup(&answer->arena, wire_get_text(wire));
+    site->module = arena_strdup(&answer->arena, wire_get_text(wire));
+    site->addr = wire_get_u64(wire);
+    site->key = wire_get_u64(wire);
+    if (!site->name || !site->module) return fault_oom(fault);
+  }
+  return wire_end(wire, fault);
+}
+
+static bool hear_answer(CallsAnswer *answer, Helper *helper, VtPoll *poll, Fault *fault) {
+  size_t capacity = 0;
+  for (;;) {
+    if (!helper_hear(helper, poll, -1, fault)) return false;
+    if (helper->wire.kind == WIRE_DONE) return true;
+    if (helper->wire.kind != WIRE_ROWS) {
+      return fault_set(fault, FAULT_CORRUPT, "the helper answers with a message of kind %d",
+                       helper->wire.kind);
+    }
+    if (!add_sites(answer, &capacity, &helper->wire, fault)) return false;
+  }
+}
+
+/* The rows must be what was asked for: the helper is not trusted with that. */
+static bool open_rows(CallsAnswer *answer, const Ask *ask, int fd, Fault *fault) {
+  RowState state;
+  if (answer->nsites == 0) return true; /* there are no such functions: nothing was played */
+  answer->has_rows = rows_open(fd, &answer->rows, fault);
+  if (!answer->has_rows) return false;
+  const RowLayout *layout = &answer->rows.layout; /* made by row_layout() */
+  if (layout->columns != ask->columns || layout->returns != ask->returns) {
+    return fault_set(fault, FAULT_CORRUPT, "the helper's rows are of another shape");
+  }
+  if (!rows_count(&answer->rows, &answer->nrows, &state, fault)) return false;
+  if (state == ROWS_COMPLETE || state == ROWS_LIMITED) return true;
+  return fault_set(fault, FAULT_CORRUPT, "the helper's rows are not complete");
+}
+
+static bool open_file(int *out, Fault *fault) {
+  *out = memfd_create("omni rows", MFD_CLOEXEC);
+  return *out >= 0 || fault_set(fault, FAULT_IO, "rows: %s", strerror(errno));
+}
+
+/* ---- by one ------------------------------------------------------------------------------------
+ */
+
+/* Asks a helper that comes and goes. */
+static bool ask_one(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
+                    Fault *fault) {
+  Helper *helper = NULL;
+  bool ok = helper_start(conn, poll, &helper, fault);
+  if (ok) answer_question(&helper->wire, ask);
+  ok = ok && helper_ask(helper, fd, fault) && hear_answer(answer, helper, poll, fault) &&
+       open_rows(answer, ask, fd, fault);
+  helper_end(helper);
+  return ok;
+}
+
+/* ---- by two ------------------------------------------------------------------------------------
+ */
+
+/* How long the recorded run took, in ns; 0: not known. */
+static uint64_t length_of(const OmniSource *source) {
+  TraceCursor *cursor;
+  Fault ignored = {0};
+  uint64_t first, last, time = 0;
+  const Event *event = NULL;
+  if (!trace_open(source->recording, &cursor, &ignored)) return 0;
+  if (trace_range(source->recording, &first, &last, &ignored) &&
+      trace_seek(cursor, last, &ignored) && trace_next(cursor, &event, &ignored) && event) {
+    time = event->time;
+  }
+  trace_close(cursor);
+  return time;
+}
+
+/* What the host can tell at once; the helper looks closer. */
+static bool is_worth(VtConn *conn, const OmniSource *source, const Ask *ask) {
+  const OmniState *state = vt_state(conn);
+  cpu_set_t processors;
+  if (state->workers == 1 || ask->limit || state->whole_stamp == source->stamp) return false;
+  if (state->workers == 2) return true;
+  return sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1 &&
+         length_of(source) > EPOCH_LEAST_NS;
+}
+
+static bool hear_middle(Helper *helper, VtPoll *poll, uint64_t *out, Fault *fault) {
+  if (!helper_hear(helper, poll, -1, fault)) return false;
+  if (helper->wire.kind != WIRE_NEWS) {
+    return fault_set(fault, FAULT_CORRUPT, "the helper answers with a message of kind %d",
+                     helper->wire.kind);
+  }
+  *out = wire_get_u64(&helper->wire);
+  return wire_end(&helper->wire, fault);
+}
+
+static bool has_same_sites(const CallsAnswer *a, const CallsAnswer *b, Fault *fault) {
+  bool same = a->nsites == b->nsites;
+  for (size_t i = 0; same && i < a->nsites; i++) same = a->sites[i].key == b->sites[i].key;
+  return same || fault_set(fault, FAULT_CORRUPT, "two helpers found different functions");
+}
+
+/* The rows of the second half go behind those of the first. */
+static bool join(CallsAnswer *first, CallsAnswer *second, const Ask *ask, int fd, Fault *fault) {
+  if (!has_same_sites(first, second, fault)) return false;
+  if (!first->has_rows) return true;
+  if (!rows_append(fd, &second->rows, fault)) return false;
+  rows_close(&first->rows);
+  first->has_rows = false;
+  return open_rows(first, ask, fd, fault);
+}
+
+/* The question is with the one who begins in the middle. */
+static bool ask_both(CallsAnswer *answer, CallsAnswer *second, Helper *staying, VtConn *conn,
+                     VtPoll *poll, const Ask *ask, int fd, int more, bool *out_done, Fault *fault) {
+  uint64_t middle = 0;
+  if (!hear_middle(staying, poll, &middle, fault)) return false;
+  if (!middle) {
+    ((OmniState *)vt_state(conn))->whole_stamp = ((OmniState *)vt_state(conn))->staying_stamp;
+    return hear_answer(second, staying, poll, fault);
+  }
+  Ask *half = malloc(sizeof *half);
+  if (!half) return fault_oom(fault);
+  *half = *ask;
+  half->last = middle;
+  *out_done = ask_one(answer, conn, poll, half, fd, fault) &&
+              hear_answer(second, staying, poll, fault) && open_rows(second, ask, more, fault) &&
+              join(answer, second, ask, fd, fault);
+  free(half);
+  return *out_done;
+}
+
+/* Two halves at once: *out_done, or there is a reason against it. */
+static bool ask_two(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
+                    const Ask *ask, int fd, bool *out_done, Fault *fault) {
+  CallsAnswer *second = calloc(1, sizeof *second);
+  Ask *half = malloc(sizeof *half);
+  Helper *staying;
+  int more = -1;
+  bool ok = (second && half) || fault_oom(fault);
+  if (ok) *half = *ask;
+  if (ok) half->first = ASK_MIDDLE;
+  ok = ok && open_file(&more, fault) && helper_staying(conn, poll, source, &staying, fault);
+  if (ok) answer_question(&staying->wire, half);
+  ok = ok && helper_ask(staying, more, fault) &&
+       ask_both(answer, second, staying, conn, poll, ask, fd, more, out_done, fault);
+  if (!ok) helper_forget(vt_state(conn));
+  if (more >= 0) close(more);
+  answer_free(second);
+  free(half);
+  return ok;
+}
+
+/* What came of the attempt. */
+static void forget_sites(CallsAnswer *answer) {
+  if (answer->has_rows) rows_close(&answer->rows);
+  free(answer->sites);
+  answer->has_rows = false;
+  answer->sites = NULL;
+  answer->nsites = answer->nrows = 0;
+}
+
+/* Whether one helper may do what two could not. */
+static bool is_reason(const Fault *fault) {
+  return fault->code == FAULT_UNSUPPORTED || fault->code == FAULT_NOMEM ||
+         fault->code == FAULT_IO || fault->code == FAULT_NOTFOUND;
+}
+
+static bool ask_all(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
+                    const Ask *ask, int fd, Fault *fault) {
+  bool done = false;
+  if (is_worth(conn, source, ask)) {
+    Fault why = {0};
+    if (!ask_two(answer, conn, poll, source, ask, fd, &done, &why) && !is_reason(&why)) {
+      return fault_set(fault, why.code, "%s", why.text);
+    }
+  }
+  if (done) return true;
+  forget_sites(answer);
+  return ask_one(answer, conn, poll, ask, fd, fault);
+}
+
+bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
+                   const Ask *ask, Fault *fault) {
+  int fd;
+  if (!open_file(&fd, fault)) return false;
+  const bool ok = ask_all(answer, conn, poll, source, ask, fd, fault) &&
+                  (!ask->returns || answer_pair(answer, poll, fault));
+  if (ok) store_save(source, answer, fd);
+  close(fd);
+  return ok;
+}
+
+/* ---- how many ----------------------------------------------------------------------------------
+ */
+
+void omni_workers(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  OmniState *state = vt_state(vt_conn(ctx));
+  if (argc == 1) {
+    const sqlite3_int64 count = sqlite3_value_int64(argv[0]);
+    if (sqlite3_value_type(argv[0]) != SQLITE_INTEGER || count < 0 || count > 2) {
+      const char *text = (const char *)sqlite3_value_text(argv[0]);
+      func_fail(ctx, SQLITE_ERROR, "0, 1 or 2 workers, not %s", text ? text : "NULL");
+      return;
+    }
+    state->workers = (int)count;
+  }
+  sqlite3_result_int(ctx, state->workers);
+}
