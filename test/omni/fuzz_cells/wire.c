@@ -1,0 +1,2 @@
+/* Likewise. */
+#include "extensions/omni/wire.c"
