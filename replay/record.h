@@ -33,7 +33,7 @@ typedef struct RecordOptions {
   const char *dir;     /* made; must not exist or be empty */
   char *const *argv;   /* looked up in PATH */
   char *const *env;    /* NULL: as ours */
-  uint64_t hash_every; /* events between hashes; 0: by a share of the time (about 5 %) */
+  uint64_t hash_every; /* events between hashes; 0: by a share of the time (about 3 %) */
   uint64_t chaos;      /* seed of a hostile schedule; 0: none */
   int preempt_ms;      /* how long a thread may run while others wait; 0: 10 */
   RecordCalls calls;

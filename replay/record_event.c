@@ -13,7 +13,7 @@
 #include "base/array.h"
 #include "replay/record_inner.h"
 
-enum { BATCH = 64, HASH_SHARE = 20 }; /* iovecs in a call; one part of so many of the time */
+enum { BATCH = 64, HASH_SHARE = 33 }; /* iovecs in a call; one part of so many of the time */
 
 void event_place(RecordThread *thread) {
   thread->has_place = thread->tracee.has_regs;
