@@ -126,8 +126,9 @@ typedef struct PlayCheckpoint PlayCheckpoint;
 typedef struct PlayCheckpoints {
   PlayCheckpoint **list;
   size_t count, capacity;
-  int64_t made, cost, interval_ns; /* when the last one was made, or gone back to; how long it took
-                                   */
+  int64_t made;        /* when the last one was made, or gone back to */
+  int64_t cost;        /* how long that took */
+  int64_t interval_ns; /* between two, at least */
 } PlayCheckpoints;
 
 struct Player {

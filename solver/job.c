@@ -85,11 +85,12 @@ static bool ask(Job *job, bool *out_holds, double **out_levels) {
   return judge->ask(judge->ctx, job->trial_values, job->skip, out_holds, *out_levels, job->fault);
 }
 
-/* Is job->trial_values an answer, with the numbers that the model gives? */
+/* Where rounding decides, is job->trial_values an answer, with the numbers that the model gives? */
 static bool judge_agrees(Job *job) {
   const Model *model = job->model;
   double *levels = NULL;
   bool holds = false;
+  if (!job->options.judge || !model_in_doubt(model, job->trial_values, job->skip)) return true;
   holds = ask(job, &holds, &levels) && holds;
   for (size_t l = 0; holds && l < model->ngoals && !job->options.first_answer; l++) {
     double own = model_level_value(model, l, job->trial_values);
@@ -134,8 +135,7 @@ double job_value(const Job *job, const double *columns, const double *values) {
 static bool bless(Job *job, const double *columns, double least) {
   if (!net_expand(&job->net, columns, job->trial_values, job->fault)) return false;
   if (!model_holds(job->model, job->trial_values, job->skip)) return false;
-  if (job->options.judge && model_in_doubt(job->model, job->trial_values, job->skip) &&
-      !judge_agrees(job)) { /* where rounding decides, the model's own opinion is none */
+  if (!judge_agrees(job)) {
     avoid_ties(&job->net, columns);
     return false;
   }

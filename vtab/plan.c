@@ -28,8 +28,7 @@ typedef struct Draft {
   int missing;              /* a required argument that is absent, or -1 */
 } Draft;
 
-/* ---- which terms ------------------------------------------------------------------------------
- */
+/* ---- which terms ----------------------------------------------------------------------------- */
 
 static int column_of(const VtTab *tab, int col) { return col < 0 ? tab->rowid_col : col; }
 
@@ -125,8 +124,7 @@ static int take_terms(Draft *draft) {
   return SQLITE_OK;
 }
 
-/* ---- order, limit ------------------------------------------------------------------------------
- */
+/* ---- order, limit ---------------------------------------------------------------------------- */
 
 static bool order_matches(const Draft *draft, bool backwards) {
   const VtTable *table = draft->tab->desc;
@@ -171,8 +169,7 @@ static void take_limit(Draft *draft) {
   info->aConstraintUsage[offset].argvIndex = draft->plan.nterms + 2;
 }
 
-/* ---- cost --------------------------------------------------------------------------------------
- */
+/* ---- cost ------------------------------------------------------------------------------------ */
 
 static double term_rows(const Draft *draft, const VtTerm *term, double rows, double all) {
   const VtColumn *column = &draft->tab->cols[term->col];
@@ -205,8 +202,7 @@ static void set_cost(Draft *draft) {
   if (one) info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static bool is_word(const char *name) {
   if (!isalpha((unsigned char)*name) && *name != '_') return false;
@@ -274,8 +270,7 @@ int vt_best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
   return set_index(&draft);
 }
 
-/* ---- and back -----------------------------------------------------------------------------------
- */
+/* ---- and back -------------------------------------------------------------------------------- */
 
 /* After the name at the start of `text`, or NULL when another name stands there. */
 static const char *skip_name(const char *text, const char *name) {
@@ -354,8 +349,7 @@ bool vt_plan_read(const VtTab *tab, const char *text, VtPlan *plan) {
   return read_tail(text, plan);
 }
 
-/* ---- for seek() ---------------------------------------------------------------------------------
- */
+/* ---- for seek() ------------------------------------------------------------------------------ */
 
 const VtTerm *vt_term(const VtPlan *plan, int col, VtOp op) {
   for (int i = 0; i < plan->nterms; i++) {

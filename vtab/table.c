@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* ---- connect -----------------------------------------------------------------------------------
- */
+/* ---- connect --------------------------------------------------------------------------------- */
 
 static void add_type(Text *sql, const char *type) {
   /* A type decided at run time may come from a user: only what cannot end the column. */
@@ -162,8 +161,7 @@ static int module_rename(sqlite3_vtab *base, const char *name) {
   return tab->desc->rename ? tab->desc->rename(tab, name) : SQLITE_OK;
 }
 
-/* ---- given arguments, readable as columns -------------------------------------------------------
- */
+/* ---- given arguments, readable as columns ---------------------------------------------------- */
 
 /* Numbers are kept in place: a join that calls a table a million times shall not malloc for them.
  */

@@ -34,8 +34,7 @@ typedef struct VtTab VtTab;
 typedef struct VtCursor VtCursor;
 typedef struct VtBinding VtBinding;
 
-/* ---- columns ----------------------------------------------------------------------------------
- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 typedef enum VtColumnFlag {
   VT_OUT = 0,        /* produced, never pushed down */
@@ -65,8 +64,7 @@ typedef struct VtColumn {
   const char *doc;  /* one line; for an argument with a default, say it */
 } VtColumn;
 
-/* ---- plans ------------------------------------------------------------------------------------
- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 typedef enum VtOp {
   VT_OP_EQ,
@@ -119,8 +117,7 @@ bool vt_int_range(const VtPlan *plan, int col, sqlite3_int64 *lo, sqlite3_int64 
 ** sort after all texts. `text` is NUL-terminated at `length`. */
 bool vt_text_matches(VtOp op, sqlite3_value *value, const char *text, size_t length);
 
-/* ---- tables -----------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* A table in a connection. Authors embed it as the first member; `table_size` says how large. */
 struct VtTab {

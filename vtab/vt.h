@@ -53,8 +53,7 @@ typedef struct VtError {
 #include "vtab/poll.h"
 #include "vtab/table.h"
 
-/* ---- the extension ----------------------------------------------------------------------------
- */
+/* ---- the extension --------------------------------------------------------------------------- */
 
 /* Everything in it is static and constant; it outlives every connection. The kit adds the functions
 ** NAME_version() and NAME_debug() by itself. */
@@ -95,8 +94,7 @@ int vt_load(sqlite3 *db, char **err, const sqlite3_api_routines *api, const VtEx
 ** message is in `fault`. */
 bool vt_check(const VtExtension *extension, Fault *fault);
 
-/* ---- the connection ---------------------------------------------------------------------------
- */
+/* ---- the connection -------------------------------------------------------------------------- */
 
 sqlite3 *vt_db(const VtConn *conn);
 void *vt_state(const VtConn *conn);
@@ -118,8 +116,7 @@ const VtFunction *vt_common_functions(int *count);
 void vt_internal_enter(VtConn *conn);
 void vt_internal_leave(VtConn *conn);
 
-/* ---- errors -----------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* The SQLite result code of an engine's fault: the one place where it is decided. */
 int vt_fault_code(const Fault *fault);

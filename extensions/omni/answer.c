@@ -14,9 +14,8 @@ enum { KEPT = 4 }; /* answers that nobody reads now */
 
 void answer_free(CallsAnswer *answer) {
   if (!answer) return;
-  if (answer->has_rows) rows_close(&answer->rows);
+  answer_clear(answer);
   free(answer->returned);
-  free(answer->sites);
   text_finish(&answer->question);
   arena_finish(&answer->arena);
   free(answer);
@@ -42,8 +41,7 @@ static void forget_old(OmniState *state, int keep) {
 
 void answers_close(OmniState *state) { forget_old(state, 0); }
 
-/* ---- the same again ----------------------------------------------------------------------------
- */
+/* ---- the same again -------------------------------------------------------------------------- */
 
 static bool make_key(const OmniSource *source, const Ask *ask, Text *out, Fault *fault) {
   Wire *wire = malloc(sizeof *wire);

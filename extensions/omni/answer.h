@@ -5,6 +5,8 @@
 #ifndef TENFOLD_EXTENSIONS_OMNI_ANSWER_H
 #define TENFOLD_EXTENSIONS_OMNI_ANSWER_H
 
+#include <stdlib.h>
+
 #include "base/arena.h"
 #include "extensions/omni/ask.h"
 #include "extensions/omni/omni.h"
@@ -43,6 +45,14 @@ void answer_question(Wire *wire, const Ask *ask);
 bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
                    const Ask *ask, Fault *fault);
 void answer_free(CallsAnswer *answer);
+/* Drops rows and sites, for another try. */
+static inline void answer_clear(CallsAnswer *answer) {
+  if (answer->has_rows) rows_close(&answer->rows);
+  free(answer->sites);
+  answer->has_rows = false;
+  answer->sites = NULL;
+  answer->nsites = answer->nrows = 0;
+}
 
 /* calls_pair.c: which return belongs to which entry. */
 bool answer_pair(CallsAnswer *answer, VtPoll *poll, Fault *fault);

@@ -16,8 +16,7 @@
 #include "extensions/omni/helper.h"
 #include "extensions/omni/store.h"
 
-/* ---- asking ------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 void answer_question(Wire *wire, const Ask *ask) {
   wire_begin(wire, WIRE_CALLS);
@@ -88,8 +87,7 @@ static bool open_file(int *out, Fault *fault) {
   return *out >= 0 || fault_set(fault, FAULT_IO, "rows: %s", strerror(errno));
 }
 
-/* ---- by one ------------------------------------------------------------------------------------
- */
+/* ---- by one ---------------------------------------------------------------------------------- */
 
 /* Asks a helper that comes and goes. */
 static bool ask_one(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
@@ -103,8 +101,7 @@ static bool ask_one(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *
   return ok;
 }
 
-/* ---- by two ------------------------------------------------------------------------------------
- */
+/* ---- by two ---------------------------------------------------------------------------------- */
 
 /* How long the recorded run took, in ns; 0: not known. */
 static uint64_t length_of(const OmniSource *source) {
@@ -163,7 +160,8 @@ static bool ask_both(CallsAnswer *answer, CallsAnswer *second, Helper *staying, 
   uint64_t middle = 0;
   if (!hear_middle(staying, poll, &middle, fault)) return false;
   if (!middle) {
-    ((OmniState *)vt_state(conn))->whole_stamp = ((OmniState *)vt_state(conn))->staying_stamp;
+    OmniState *state = vt_state(conn);
+    state->whole_stamp = state->staying_stamp;
     return hear_answer(second, staying, poll, fault);
   }
   Ask *half = malloc(sizeof *half);
@@ -198,15 +196,6 @@ static bool ask_two(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniS
   return ok;
 }
 
-/* What came of the attempt. */
-static void forget_sites(CallsAnswer *answer) {
-  if (answer->has_rows) rows_close(&answer->rows);
-  free(answer->sites);
-  answer->has_rows = false;
-  answer->sites = NULL;
-  answer->nsites = answer->nrows = 0;
-}
-
 /* Whether one helper may do what two could not. */
 static bool is_reason(const Fault *fault) {
   return fault->code == FAULT_UNSUPPORTED || fault->code == FAULT_NOMEM ||
@@ -223,7 +212,7 @@ static bool ask_all(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniS
     }
   }
   if (done) return true;
-  forget_sites(answer);
+  answer_clear(answer);
   return ask_one(answer, conn, poll, ask, fd, fault);
 }
 
@@ -238,8 +227,7 @@ bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSo
   return ok;
 }
 
-/* ---- how many ----------------------------------------------------------------------------------
- */
+/* ---- how many -------------------------------------------------------------------------------- */
 
 void omni_workers(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   OmniState *state = vt_state(vt_conn(ctx));

@@ -85,8 +85,7 @@ typedef struct CallsCursor {
   const uint64_t *row;
 } CallsCursor;
 
-/* ---- the question ------------------------------------------------------------------------------
- */
+/* ---- the question ---------------------------------------------------------------------------- */
 
 /* The value may be gone when the next one of a list is fetched. */
 static int add_name(VtCursor *cur, Ask *ask, sqlite3_value *value, bool is_pattern) {
@@ -160,8 +159,7 @@ static void ask_columns(const CallsCursor *cur, const VtPlan *plan, Ask *ask) {
   }
 }
 
-/* ---- the scan ----------------------------------------------------------------------------------
- */
+/* ---- the scan -------------------------------------------------------------------------------- */
 
 static bool in_list(const VtTerm *term, const char *text, int *rc) {
   bool started = false, found = false;
@@ -268,8 +266,7 @@ static void call_done(VtCursor *base) {
   cur->source = NULL;
 }
 
-/* ---- columns -----------------------------------------------------------------------------------
- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static void result_moment(const CallsCursor *cur, const CallSite *site, sqlite3_context *ctx) {
   char text[96];

@@ -17,8 +17,7 @@
 
 enum { PENDING = 1 << 18, CELL_LARGEST = 1 << 30 };
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put(CellWriter *writer, CellKind kind, const void *bytes, size_t size) {
   text_addc(&writer->pending, (char)kind);
@@ -82,8 +81,7 @@ bool cells_finish(CellWriter *writer, Fault *fault) {
   return fault_set(fault, FAULT_IO, "rows cannot be written: %s", strerror(writer->failure));
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 void cells_open(CellReader *reader, int fd, int width, uint64_t rows) {
   struct stat st;

@@ -35,8 +35,7 @@ static sqlite3_int64 row_id(VtCursor *base) {
   .cursor_size = sizeof(ListingCursor), .step = listing_step, .column = listing_column,            \
   .rowid = row_id, .done = listing_done
 
-/* ---- omni_globals ------------------------------------------------------------------------------
- */
+/* ---- omni_globals ---------------------------------------------------------------------------- */
 
 static const VtColumn global_columns[] = {
     [GLOBAL_NAME] = {"name", "TEXT", VT_EQ | VT_GLOB, 2, "its name"},
@@ -66,8 +65,7 @@ const VtTable omni_globals_table = {
     LISTED,
 };
 
-/* ---- omni_types --------------------------------------------------------------------------------
- */
+/* ---- omni_types ------------------------------------------------------------------------------ */
 
 static const VtColumn type_columns[] = {
     [TYPE_COL_NAME] = {"name", "TEXT", VT_EQ | VT_GLOB, 2,
@@ -99,8 +97,7 @@ const VtTable omni_types_table = {
     LISTED,
 };
 
-/* ---- omni_params -------------------------------------------------------------------------------
- */
+/* ---- omni_params ----------------------------------------------------------------------------- */
 
 static const VtColumn param_columns[] = {
     [PARAM_FUNC] = {"func", "TEXT", VT_EQ | VT_GLOB, 5, "the function, as its source calls it"},
@@ -127,8 +124,7 @@ const VtTable omni_params_table = {
     LISTED,
 };
 
-/* ---- omni_lines --------------------------------------------------------------------------------
- */
+/* ---- omni_lines ------------------------------------------------------------------------------ */
 
 static const VtColumn line_columns[] = {
     [LINE_FILE] = {"file", "TEXT", VT_EQ | VT_GLOB, 500, "source file, with its folder"},

@@ -31,8 +31,7 @@ static const char *const kind_names[] = {"unknown", "inherited", "file", "pipe",
 
 const char *open_kind_name(OpenKind kind) { return kind_names[kind]; }
 
-/* ---- tables ------------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static FileTable *table_create(Descriptors *all) {
   FileTable *table = calloc(1, sizeof *table);
@@ -121,8 +120,7 @@ static void drop(FileTable *table, uint64_t first, uint64_t last) {
   }
 }
 
-/* ---- processes ---------------------------------------------------------------------------------
- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static FileTable *table_copy(Descriptors *all, const FileTable *from) {
   FileTable *copy = table_create(all);
@@ -159,8 +157,7 @@ static void replace_image(Descriptors *all, int32_t pid) {
   }
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void opened(Descriptors *all, const Event *event, uint64_t flags) {
   OpenFile *file = file_create(all, OPEN_FILE);
@@ -358,8 +355,7 @@ bool descriptors_apply(Descriptors *all, const Event *event) {
   return !all->oom;
 }
 
-/* ---- positions ---------------------------------------------------------------------------------
- */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 int64_t open_file_advance(OpenFile *file, bool writes, uint64_t size) {
   uint64_t *at = file->has_position ? &file->position : &file->passed[writes];

@@ -17,8 +17,7 @@
 ** more than "an address". */
 enum { ADDRESSES = 1 << 16 };
 
-/* ---- what counts -------------------------------------------------------------------------------
- */
+/* ---- what counts ----------------------------------------------------------------------------- */
 
 /* Decided by the scheduler, by the size of heaps that threads share, or by the clock alone. */
 static bool is_noise(int nr) {
@@ -115,8 +114,7 @@ static bool counts(const Event *event) {
   }
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool find_thread(DiffRun *run, int32_t tid, size_t *out, Fault *fault) {
   size_t i = run->nturns ? run->turns[run->nturns - 1].thread : 0;
@@ -168,8 +166,7 @@ void diff_finish(DiffRun *run) {
   *run = (DiffRun){0};
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 bool diff_thread(const DiffRun *a, const DiffRun *b, size_t thread, Diff *out) {
   static const DiffThread none = {0};
@@ -220,8 +217,7 @@ bool diff_schedule(const DiffRun *a, const DiffRun *b, Diff *out) {
   return false;
 }
 
-/* ---- telling -----------------------------------------------------------------------------------
- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 static void tell_bytes(const Event *event, ChunkKind kind, Text *out) {
   for (int i = 0; i < event->nchunks; i++) {

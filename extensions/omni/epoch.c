@@ -8,7 +8,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
-#include "base/array.h"
+#include "replay/syscalls.h"
 
 static const uint64_t event_ns = 10000;     /* a stop */
 static const uint64_t waiting_ns = 1000000; /* of a call that may have waited, at most */
@@ -19,23 +19,21 @@ typedef struct Walk {
   int processes;
 } Walk;
 
-/* Calls that are made to wait. */
+/* There is no memory to look at, so it errs on the side of yes. */
+static size_t read_nothing(void *ctx, uint64_t addr, void *out, size_t size) {
+  (void)ctx, (void)addr, (void)out, (void)size;
+  return 0;
+}
+
 static bool waits(const Event *event) {
-  static const int calls[] = {
-      SYS_poll,          SYS_select,          SYS_pause,      SYS_nanosleep, SYS_accept,
-      SYS_recvfrom,      SYS_recvmsg,         SYS_wait4,      SYS_futex,     SYS_rt_sigtimedwait,
-      SYS_rt_sigsuspend, SYS_clock_nanosleep, SYS_epoll_wait, SYS_waitid,    SYS_pselect6,
-      SYS_ppoll,         SYS_epoll_pwait,     SYS_accept4};
-  for (size_t i = 0; event->kind == EVENT_SYSCALL && i < countof(calls); i++) {
-    if (event->nr == calls[i]) return true;
-  }
-  return false;
+  return event->kind == EVENT_SYSCALL && call_may_block(event->nr, event->args, read_nothing, NULL);
 }
 
 static bool forks(const Event *event) {
-  return event->kind == EVENT_SYSCALL && event->ret > 0 &&
-         (event->nr == SYS_fork || event->nr == SYS_vfork ||
-          (event->nr == SYS_clone && !(event->args[0] & CLONE_THREAD)));
+  if (event->kind != EVENT_SYSCALL || event->ret <= 0) return false;
+  const CallInfo *info = call_info(event->nr);
+  bool thread = event->nr == SYS_clone && event->args[0] & CLONE_THREAD;
+  return info && info->class == CALL_SPAWN && !thread;
 }
 
 /* *out is NULL behind the last one. */

@@ -11,8 +11,7 @@
 
 #include "base/array.h"
 
-/* ---- what a frame knows ------------------------------------------------------------------------
- */
+/* ---- what a frame knows ---------------------------------------------------------------------- */
 
 static bool read_memory(void *ctx, uint64_t addr, void *out, size_t size) {
   const FrameSource *frame = ctx;
@@ -98,8 +97,7 @@ static bool thread_storage(void *ctx, uint64_t offset, uint64_t *out) {
   return true;
 }
 
-/* ---- making them -------------------------------------------------------------------------------
- */
+/* ---- making them ----------------------------------------------------------------------------- */
 
 /* Is it about to run the first instruction of its function? */
 static bool is_entered(const ValueSource *source) {
@@ -156,8 +154,7 @@ void frames_finish(FrameSources *sources) {
   free(sources->others);
 }
 
-/* ---- all modules -------------------------------------------------------------------------------
- */
+/* ---- all modules ----------------------------------------------------------------------------- */
 
 static bool add_other(FrameSources *sources, size_t *capacity, CodeFile *code, uint64_t bias,
                       Fault *fault) {

@@ -10,8 +10,7 @@
 
 enum { TURN_MS = 20, HELLO_MS = 10000, STOPPING_MS = 60 };
 
-/* ---- coming ------------------------------------------------------------------------------------
- */
+/* ---- coming ---------------------------------------------------------------------------------- */
 
 /* Frees those that were let go and have ended. */
 static void collect(OmniState *state, bool wait) {
@@ -77,8 +76,7 @@ bool helper_start(VtConn *conn, VtPoll *poll, Helper **out, Fault *fault) {
   return false;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static bool unexpected(Fault *fault) {
   return fault_set(fault, FAULT_IO, "the helper process has gone before it answered");
@@ -139,8 +137,7 @@ bool helper_answer(Helper *helper, VtPoll *poll, Fault *fault) {
                    helper->wire.kind);
 }
 
-/* ---- leaving -----------------------------------------------------------------------------------
- */
+/* ---- leaving --------------------------------------------------------------------------------- */
 
 void helper_end(Helper *helper) {
   if (!helper) return;
@@ -153,8 +150,7 @@ void helpers_finish(OmniState *state) {
   collect(state, true);
 }
 
-/* ---- staying -----------------------------------------------------------------------------------
- */
+/* ---- staying --------------------------------------------------------------------------------- */
 
 void helper_forget(OmniState *state) {
   helper_end(state->staying);

@@ -9,8 +9,7 @@
 #include "extensions/omni/functions.h"
 #include "extensions/omni/helper.h"
 
-/* ---- functions ---------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static void use(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   OmniState *state = vt_state(vt_conn(ctx));
@@ -150,8 +149,7 @@ static const VtFunction functions[] = {
      .scalar = use},
 };
 
-/* ---- the extension -----------------------------------------------------------------------------
- */
+/* ---- the extension --------------------------------------------------------------------------- */
 
 static const VtTable *const tables[] = {
     &omni_meta_table,     &omni_recordings_table, &omni_events_table,  &omni_chunks_table,

@@ -68,8 +68,7 @@ typedef struct IoCursor {
   int64_t off;
 } IoCursor;
 
-/* ---- transfers of a call -----------------------------------------------------------------------
- */
+/* ---- transfers of a call --------------------------------------------------------------------- */
 
 /* sendmmsg and recvmmsg answer with a length for each message, at the end of its mmsghdr. */
 static uint64_t message_bytes(const Event *event) {
@@ -126,8 +125,7 @@ static int transfers_of(const Event *event, Transfer out[2]) {
   }
 }
 
-/* ---- scan --------------------------------------------------------------------------------------
- */
+/* ---- scan ------------------------------------------------------------------------------------ */
 
 static bool row_wanted(const IoCursor *cur, const Transfer *transfer) {
   const Event *event = cur->base.event;
@@ -189,8 +187,7 @@ static int io_seek(VtCursor *base, const VtPlan *plan) {
 
 static void io_done(VtCursor *base) { descriptors_finish(&((IoCursor *)base)->all); }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static int data_column(IoCursor *cur, sqlite3_context *ctx) {
   Payload payload = {0};
@@ -259,8 +256,7 @@ const VtTable omni_io_table = {
     .close = omni_scan_close,
 };
 
-/* ---- omni_stdout, omni_stderr ------------------------------------------------------------------
- */
+/* ---- omni_stdout, omni_stderr ---------------------------------------------------------------- */
 
 enum { OUTPUT_OFF = SCAN_NCOL, OUTPUT_SIZE, OUTPUT_DATA, OUTPUT_TRACE, OUTPUT_NCOL };
 

@@ -40,8 +40,7 @@ typedef struct Start {
 
 extern char **environ;
 
-/* ---- the helper, before it is one --------------------------------------------------------------
- */
+/* ---- the helper, before it is one ------------------------------------------------------------ */
 
 /*
 ** The stacks below are memory used before, by others who never returned: the address sanitizer has
@@ -79,8 +78,7 @@ REUSED_STACK static int become_helper(void *arg) {
   _exit(127);
 }
 
-/* ---- the keeper --------------------------------------------------------------------------------
- */
+/* ---- the keeper ------------------------------------------------------------------------------ */
 
 /* libc's wrappers write errno, which is the host thread's. */
 REUSED_STACK static long raw(long nr, long a, long b, long c, long d) {
@@ -129,8 +127,7 @@ REUSED_STACK static int run_keeper(void *arg) {
   keep(pidfd, kept, helper);
 }
 
-/* ---- the host ----------------------------------------------------------------------------------
- */
+/* ---- the host -------------------------------------------------------------------------------- */
 
 static bool start_keeper(Start *start, Keeper *out, Fault *fault) {
   /* No handler of the host may run in the keeper or in the helper before it is one. */

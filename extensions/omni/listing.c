@@ -13,8 +13,7 @@
 
 #include "base/array.h"
 
-/* ---- the question ------------------------------------------------------------------------------
- */
+/* ---- the question ---------------------------------------------------------------------------- */
 
 int listing_begin(ListingCursor *cur, const VtPlan *plan, int trace_column, WireKind kind) {
   VtTab *tab = cur->base.tab;
@@ -102,8 +101,7 @@ bool listing_put_last(ListingCursor *cur, const VtPlan *plan, int ev) {
   return true;
 }
 
-/* ---- the answer --------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static int stand(ListingCursor *cur) {
   Fault fault = {0};

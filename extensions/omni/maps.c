@@ -43,8 +43,7 @@ typedef struct MapsCursor {
   size_t space, at; /* the row */
 } MapsCursor;
 
-/* ---- spaces over time --------------------------------------------------------------------------
- */
+/* ---- spaces over time ------------------------------------------------------------------------ */
 
 static ProcessSpace *space_get(MapsCursor *cur, int32_t pid, bool make) {
   const int64_t *index = map_get(&cur->by_pid, &pid, sizeof pid);
@@ -216,8 +215,7 @@ static void maps_done(VtCursor *base) {
   cur->nmodules = cur->module_capacity = 0;
 }
 
-/* ---- omni_maps ---------------------------------------------------------------------------------
- */
+/* ---- omni_maps ------------------------------------------------------------------------------- */
 
 enum {
   RANGE_PID,
@@ -320,8 +318,7 @@ const VtTable omni_maps_table = {
     .close = omni_scan_close,
 };
 
-/* ---- omni_modules ------------------------------------------------------------------------------
- */
+/* ---- omni_modules ---------------------------------------------------------------------------- */
 
 enum {
   MODULE_PID,

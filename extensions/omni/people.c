@@ -39,8 +39,7 @@ typedef struct PeopleCursor {
   size_t at;
 } PeopleCursor;
 
-/* ---- the pass ----------------------------------------------------------------------------------
- */
+/* ---- the pass -------------------------------------------------------------------------------- */
 
 static Process *process_add(PeopleCursor *cur, const Event *event, int32_t pid, int32_t parent) {
   int64_t *index = map_put(&cur->process_by, &pid, sizeof pid, 0, NULL);
@@ -168,8 +167,7 @@ static void people_done(VtCursor *base) {
   cur->nthreads = cur->thread_capacity = cur->nprocesses = cur->process_capacity = 0;
 }
 
-/* ---- omni_threads ------------------------------------------------------------------------------
- */
+/* ---- omni_threads ---------------------------------------------------------------------------- */
 
 enum {
   THREAD_PID,
@@ -242,8 +240,7 @@ const VtTable omni_threads_table = {
     .close = omni_scan_close,
 };
 
-/* ---- omni_processes ----------------------------------------------------------------------------
- */
+/* ---- omni_processes -------------------------------------------------------------------------- */
 
 enum {
   PROCESS_PID,

@@ -36,8 +36,7 @@ static int ask_range(ListingCursor *cur, const VtPlan *plan, int range, int ev) 
   return SQLITE_OK;
 }
 
-/* ---- omni_lines_hit ----------------------------------------------------------------------------
- */
+/* ---- omni_lines_hit -------------------------------------------------------------------------- */
 
 static const VtColumn line_columns[] = {
     [PASS_SEQ] = {"seq", "INTEGER", VT_OUT, 0, "orders the rows of one query as they happened"},
@@ -102,8 +101,7 @@ const VtTable omni_lines_hit_table = {
     .done = listing_done,
 };
 
-/* ---- omnitable ---------------------------------------------------------------------------------
- */
+/* ---- omnitable ------------------------------------------------------------------------------- */
 
 #define REGISTER(name)                                                                             \
   { name, "INTEGER", VT_OUT, 0, "register, before the instruction runs" }

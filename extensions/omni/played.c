@@ -11,8 +11,7 @@
 
 enum { STATES = 16 }; /* that a player keeps, to go back to */
 
-/* ---- the recording -----------------------------------------------------------------------------
- */
+/* ---- the recording --------------------------------------------------------------------------- */
 
 void played_stop(Played *played) {
   player_close(played->player);
@@ -47,8 +46,7 @@ bool played_code(Played *played, Fault *fault) {
   return played->has_code;
 }
 
-/* ---- moments -----------------------------------------------------------------------------------
- */
+/* ---- moments --------------------------------------------------------------------------------- */
 
 /* The thread of an event. */
 static bool find_thread(Played *played, Moment *moment, Fault *fault) {
@@ -111,8 +109,7 @@ bool played_after(Played *played, Stop *stop, uint64_t ev, Fault *fault) {
   return ok;
 }
 
-/* ---- stacks ------------------------------------------------------------------------------------
- */
+/* ---- stacks ---------------------------------------------------------------------------------- */
 
 bool played_maps(Played *played, const PlayView *view, Fault *fault) {
   if (!played_code(played, fault)) return false;

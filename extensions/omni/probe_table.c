@@ -67,8 +67,7 @@ typedef struct ProbeCursor {
   CellReader cells;
 } ProbeCursor;
 
-/* ---- CREATE VIRTUAL TABLE ----------------------------------------------------------------------
- */
+/* ---- CREATE VIRTUAL TABLE -------------------------------------------------------------------- */
 
 /* An SQL string without its quotes; anything else as it is. NULL: no memory. */
 static char *unquote(Arena *arena, const char *text) {
@@ -165,8 +164,7 @@ static int probe_connect(VtTab *base, const VtCreate *create) {
   return rc;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static uint64_t word_of(const ProbeCursor *cur, RowColumn column) {
   return cur->row[cur->answer->rows.layout.word[column]];
@@ -226,8 +224,7 @@ static void probe_done(VtCursor *base) {
   cur->source = NULL;
 }
 
-/* ---- expressions -------------------------------------------------------------------------------
- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 /* The question: the expressions, and moments from where the cursor stands. */
 static bool put_question(ProbeCursor *cur, Wire *wire, Fault *fault) {
@@ -297,8 +294,7 @@ static bool reach(ProbeCursor *cur, Fault *fault) {
   return more || fault_set(fault, FAULT_CORRUPT, "an answer that ends too early");
 }
 
-/* ---- columns -----------------------------------------------------------------------------------
- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static void result_moment(const ProbeCursor *cur, sqlite3_context *ctx) {
   const CallSite *site = &cur->answer->sites[row_site(cur->row[0])];

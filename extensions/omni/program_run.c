@@ -14,8 +14,7 @@
 #include "extensions/omni/omni.h"
 #include "extensions/omni/program.h"
 
-/* ---- record ------------------------------------------------------------------------------------
- */
+/* ---- record ---------------------------------------------------------------------------------- */
 
 enum { KILLED_BY = 128 }; /* a shell's status for a program that a signal ended */
 
@@ -100,8 +99,7 @@ int program_record(int argc, char **argv) {
                                      : WEXITSTATUS(summary.status);
 }
 
-/* ---- verify ------------------------------------------------------------------------------------
- */
+/* ---- verify ---------------------------------------------------------------------------------- */
 
 int program_verify(int argc, char **argv) {
   if (argc != 2) return program_usage(argv[0], "one DIR is wanted");

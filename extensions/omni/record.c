@@ -12,8 +12,7 @@
 #include "extensions/omni/helper.h"
 #include "replay/record.h"
 
-/* ---- options -----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 typedef struct Options {
   sqlite3_int64 chaos, hash, inside; /* inside < 0: not said */
@@ -76,8 +75,7 @@ static void options_finish(Options *options) {
   for (int i = 0; i < 3; i++) free(options->paths[i]);
 }
 
-/* ---- omni_record -------------------------------------------------------------------------------
- */
+/* ---- omni_record ----------------------------------------------------------------------------- */
 
 static bool put_question(Wire *wire, const Options *options, int argc, sqlite3_value **argv,
                          Fault *fault) {
@@ -162,8 +160,7 @@ void omni_record(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   text_finish(&json);
 }
 
-/* ---- omni_verify -------------------------------------------------------------------------------
- */
+/* ---- omni_verify ----------------------------------------------------------------------------- */
 
 static bool verify(VtConn *conn, const char *dir, Text *json, Fault *fault) {
   Helper *helper = NULL;

@@ -7,8 +7,7 @@
 
 enum { EVENTS_PER_POLL = 256 };
 
-/* ---- opening and walking ----------------------------------------------------------------------
- */
+/* ---- opening and walking --------------------------------------------------------------------- */
 
 static void forget(OmniCursor *cur) {
   trace_close(cur->trace);
@@ -52,8 +51,7 @@ int omni_scan_next(OmniCursor *cur, const Event **out) {
   return trace_next(cur->trace, out, &fault) ? SQLITE_OK : vt_fault(cur->base.tab, &fault);
 }
 
-/* ---- a scan ------------------------------------------------------------------------------------
- */
+/* ---- a scan ---------------------------------------------------------------------------------- */
 
 static bool wanted(OmniCursor *cur, const Event *event) {
   if (!(cur->kinds >> event->kind & 1)) return false;
@@ -114,8 +112,7 @@ sqlite3_int64 omni_scan_rowid(VtCursor *base) {
 
 void omni_scan_close(VtCursor *base) { forget((OmniCursor *)base); }
 
-/* ---- results -----------------------------------------------------------------------------------
- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 void omni_result_text(sqlite3_context *ctx, const char *text) {
   if (text) sqlite3_result_text(ctx, text, -1, SQLITE_STATIC);

@@ -23,8 +23,7 @@ static bool host_wants_end(void *ctx) {
   return n >= 0; /* 0: it has gone */
 }
 
-/* ---- questions that are answered with cells ----------------------------------------------------
- */
+/* ---- questions that are answered with cells -------------------------------------------------- */
 
 static const struct {
   WireKind kind;
@@ -111,8 +110,7 @@ bool serve_fits(const ServeTerms *terms, int col, const char *text) {
   return true;
 }
 
-/* ---- all questions -----------------------------------------------------------------------------
- */
+/* ---- all questions --------------------------------------------------------------------------- */
 
 static bool serve(Service *service, Fault *fault) {
   switch (service->wire.kind) {

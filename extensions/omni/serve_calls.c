@@ -12,8 +12,7 @@
 #include "extensions/omni/sites.h"
 #include "replay/play.h"
 
-/* ---- the question ------------------------------------------------------------------------------
- */
+/* ---- the question ---------------------------------------------------------------------------- */
 
 static bool read_ask(Wire *wire, Ask *ask, Fault *fault) {
   *ask = (Ask){.dir = wire_get_text(wire)};
@@ -68,8 +67,7 @@ static void add_tests(const Ask *ask, ProbeSpec *spec) {
   }
 }
 
-/* ---- the answer --------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static bool send_sites(Service *service, const Sites *sites, Fault *fault) {
   enum { AT_ONCE = 8 }; /* names and paths are shorter than 4 KiB each */

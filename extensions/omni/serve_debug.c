@@ -60,8 +60,7 @@ static void put_declared(CellWriter *out, const char *file, uint32_t line) {
     cell_null(out);
 }
 
-/* ---- every module ------------------------------------------------------------------------------
- */
+/* ---- every module ---------------------------------------------------------------------------- */
 
 static void place(Debug *debug) {
   const CodeFile *file = debug->file;
@@ -101,8 +100,7 @@ static bool serve_modules(Service *service, CellWriter *out, int module_column, 
   return ok;
 }
 
-/* ---- globals -----------------------------------------------------------------------------------
- */
+/* ---- globals --------------------------------------------------------------------------------- */
 
 static bool nothing(void *ctx, uint64_t addr, void *out, size_t size) {
   (void)ctx, (void)addr, (void)out, (void)size;
@@ -145,8 +143,7 @@ bool serve_globals(Service *service, CellWriter *out, Fault *fault) {
   return serve_modules(service, out, GLOBAL_MODULE, put_globals, fault);
 }
 
-/* ---- types -------------------------------------------------------------------------------------
- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static const char *kind_name(const DwarfType *type) {
   switch (type->kind) {
@@ -261,8 +258,7 @@ bool serve_types(Service *service, CellWriter *out, Fault *fault) {
   return serve_modules(service, out, TYPE_COL_MODULE, put_types, fault);
 }
 
-/* ---- parameters --------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static bool put_parameters_of(Debug *debug, Dwarf *dwarf, size_t i, Fault *fault) {
   DwarfFunction function;
@@ -309,8 +305,7 @@ bool serve_parameters(Service *service, CellWriter *out, Fault *fault) {
   return serve_modules(service, out, PARAM_MODULE, put_parameters, fault);
 }
 
-/* ---- lines -------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static bool put_lines(Debug *debug, Dwarf *dwarf, Fault *fault) {
   size_t count;

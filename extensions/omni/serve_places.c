@@ -28,8 +28,7 @@ static const char *base_name(const char *path) {
   return slash ? slash + 1 : path;
 }
 
-/* ---- lines -------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static bool wants_line(const Asked *asked, const CodeFile *file, const DwarfLine *line) {
   if (!line->is_stmt || line->line < asked->low || line->line > asked->high) return false;
@@ -129,8 +128,7 @@ bool serve_passes(Service *service, CellWriter *out, Fault *fault) {
   return serve_kind(service, &lines, 0, out, fault);
 }
 
-/* ---- instructions ------------------------------------------------------------------------------
- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 /* In the order of the columns; rsp and the arguments' registers have names of their own. */
 static const RowColumn registers[OMNI_REGISTERS] = {

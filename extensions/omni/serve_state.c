@@ -17,8 +17,7 @@ bool serve_stand(Service *service, Moment *out_moment, PlayView *out, Fault *fau
          played_goto(&service->played, &service->stop, out_moment, out, fault);
 }
 
-/* ---- registers ---------------------------------------------------------------------------------
- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 bool serve_registers(Service *service, CellWriter *out, Fault *fault) {
   static const struct {
@@ -54,8 +53,7 @@ bool serve_registers(Service *service, CellWriter *out, Fault *fault) {
   return true;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* As many bytes as there are. */
 static size_t read_some(Played *played, const PlayView *view, uint64_t addr, uint8_t *out,
@@ -98,8 +96,7 @@ bool serve_memory(Service *service, CellWriter *out, Fault *fault) {
   return true;
 }
 
-/* ---- stack -------------------------------------------------------------------------------------
- */
+/* ---- stack ----------------------------------------------------------------------------------- */
 
 enum { FRAMES = 10000 };
 

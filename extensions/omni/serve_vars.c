@@ -10,8 +10,7 @@
 
 enum { MOST_FRAMES = 1000, BEYOND = 16 }; /* frames further out that values may hang on */
 
-/* ---- cells of a value --------------------------------------------------------------------------
- */
+/* ---- cells of a value ------------------------------------------------------------------------ */
 
 void serve_put_scalar(CellWriter *out, const Scalar *scalar) {
   switch (scalar->kind) {
@@ -61,8 +60,7 @@ static bool put_value(CellWriter *out, const Value *value, Arena *arena, Fault *
   return ok;
 }
 
-/* ---- variables ---------------------------------------------------------------------------------
- */
+/* ---- variables ------------------------------------------------------------------------------- */
 
 typedef struct Listing {
   CellWriter *out;
@@ -126,8 +124,7 @@ bool serve_variables(Service *service, CellWriter *out, Fault *fault) {
   return ok;
 }
 
-/* ---- expressions -------------------------------------------------------------------------------
- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 /* One row for each of the expressions in the text, which commas part. */
 static bool put_expressions(CellWriter *out, const ExprScope *scope, const char *text,

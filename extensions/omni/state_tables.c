@@ -31,8 +31,7 @@ static int seek_moment(VtCursor *base, const VtPlan *plan, int moment, WireKind 
   return listing_put_moment(cur, plan, moment) ? listing_ask(cur, 0) : SQLITE_ERROR;
 }
 
-/* ---- omni_regs ---------------------------------------------------------------------------------
- */
+/* ---- omni_regs ------------------------------------------------------------------------------- */
 
 enum { REG_NAME, REG_VALUE, REG_MOMENT, REG_TRACE, REG_NCOL };
 
@@ -65,8 +64,7 @@ const VtTable omni_regs_table = {
     .done = listing_done,
 };
 
-/* ---- omni_mem ----------------------------------------------------------------------------------
- */
+/* ---- omni_mem -------------------------------------------------------------------------------- */
 
 enum { MEM_AT, MEM_SIZE, MEM_DATA, MEM_VALUE, MEM_MOMENT, MEM_ADDR, MEM_LEN, MEM_TRACE, MEM_NCOL };
 enum { MEM_MOST = 16 << 20 };
@@ -118,8 +116,7 @@ const VtTable omni_mem_table = {
     .done = listing_done,
 };
 
-/* ---- omni_stack --------------------------------------------------------------------------------
- */
+/* ---- omni_stack ------------------------------------------------------------------------------ */
 
 enum {
   STACK_DEPTH,

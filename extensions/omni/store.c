@@ -45,8 +45,7 @@ static int open_folder(const OmniSource *source, bool make) {
   return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* ---- loading -----------------------------------------------------------------------------------
- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* A file that only this user can have written. -1: there is none. */
 static int open_own(int folder, const char *name, uint64_t *out_size) {
@@ -157,17 +156,11 @@ bool store_load(const OmniSource *source, const Ask *ask, CallsAnswer *answer, F
   const bool ok = load_sites(folder, answer, &head, fault) &&
                   (!head.nsites || load_rows(folder, ask, answer, &head));
   close(folder);
-  if (ok) return true;
-  if (answer->has_rows) rows_close(&answer->rows);
-  free(answer->sites);
-  answer->has_rows = false;
-  answer->sites = NULL;
-  answer->nsites = answer->nrows = 0;
-  return false;
+  if (!ok) answer_clear(answer);
+  return ok;
 }
 
-/* ---- saving ------------------------------------------------------------------------------------
- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static bool copy_rows(int from, int to, uint64_t size) {
   while (size > 0) {

@@ -58,8 +58,7 @@ typedef struct CallCursor {
   sqlite3_int64 nr_low, nr_high, ret_low, ret_high;
 } CallCursor;
 
-/* ---- which calls -------------------------------------------------------------------------------
- */
+/* ---- which calls ----------------------------------------------------------------------------- */
 
 static int one_of(const VtTerm *term, const char *name, bool *out) {
   int rc = SQLITE_OK;
@@ -118,8 +117,7 @@ static int call_seek(VtCursor *base, const VtPlan *plan) {
   return omni_scan_seek(base, plan, CALL_TRACE);
 }
 
-/* ---- columns -----------------------------------------------------------------------------------
- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static void path_column(sqlite3_context *ctx, const Event *event, int number) {
   int at = 0;

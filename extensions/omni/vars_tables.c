@@ -35,8 +35,7 @@ static const VtError var_errors[] = {
         "read\" ...); NULL: it is"                                                                 \
   }
 
-/* ---- omni_vars ---------------------------------------------------------------------------------
- */
+/* ---- omni_vars ------------------------------------------------------------------------------- */
 
 enum {
   VAR_DEPTH,
@@ -102,8 +101,7 @@ const VtTable omni_vars_table = {
     .done = listing_done,
 };
 
-/* ---- omni_eval as a table ----------------------------------------------------------------------
- */
+/* ---- omni_eval as a table -------------------------------------------------------------------- */
 
 enum {
   EVAL_N,
@@ -173,8 +171,7 @@ const VtTable omni_eval_table = {
     .done = listing_done,
 };
 
-/* ---- omni_eval as a function -------------------------------------------------------------------
- */
+/* ---- omni_eval as a function ----------------------------------------------------------------- */
 
 static bool put_question(Wire *wire, const OmniSource *source, const char *moment, const char *text,
                          Fault *fault) {

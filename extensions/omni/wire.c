@@ -13,8 +13,7 @@
 
 enum { WIRE_MAGIC = 0x494E4D4F };
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 void wire_begin(Wire *wire, WireKind kind) {
   wire->kind = kind;
@@ -46,8 +45,7 @@ void wire_put_bytes(Wire *wire, const void *bytes, size_t size) {
 
 void wire_put_text(Wire *wire, const char *text) { wire_put_bytes(wire, text, strlen(text) + 1); }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static const uint8_t *get(Wire *wire, size_t size) {
   if (wire->failed || size > wire->size - wire->at) {
@@ -91,8 +89,7 @@ bool wire_end(const Wire *wire, Fault *fault) {
   return fault_set(fault, FAULT_CORRUPT, "a message of kind %d that makes no sense", wire->kind);
 }
 
-/* ---- the socket --------------------------------------------------------------------------------
- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 typedef union Control {
   char bytes[CMSG_SPACE(sizeof(int))];

@@ -10,8 +10,7 @@
 #include "extensions/omni/listing.h"
 #include "extensions/omni/writes.h"
 
-/* ---- omni_writes -------------------------------------------------------------------------------
- */
+/* ---- omni_writes ----------------------------------------------------------------------------- */
 
 enum { WRITES_LARGEST = 1 << 16 };
 
@@ -109,8 +108,7 @@ const VtTable omni_writes_table = {
     .done = listing_done,
 };
 
-/* ---- omni_folded -------------------------------------------------------------------------------
- */
+/* ---- omni_folded ----------------------------------------------------------------------------- */
 
 static const VtColumn folded_columns[] = {
     [FOLDED_SEQ] = {"seq", "INTEGER", VT_OUT, 0, "orders the rows as they happened"},

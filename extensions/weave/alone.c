@@ -18,16 +18,20 @@ static bool is_constant(const SqlExpr *expr) {
          expr->kind == SQL_EXPR_REAL || expr->kind == SQL_EXPR_STRING;
 }
 
-bool alone_possible(Block *block) {
+/* The column of the relation that the leaf is, or -1. */
+static int column_of(Block *block, const SqlExpr *leaf) {
   int at;
+  bool column = leaf->kind == SQL_EXPR_COLUMN && leaf->bound && block_feed(block, leaf, &at);
+  return column ? at + 1 : -1;
+}
+
+bool alone_possible(Block *block) {
   if (block->nfeeds != 1 || block->feeds[0].kind != FEED_VIEW || block->nconditions > 0 ||
       block->violation) {
     return false;
   }
   for (int i = 0; i < block->nleaves; i++) {
-    const SqlExpr *leaf = block->leaves[i];
-    bool column = leaf->kind == SQL_EXPR_COLUMN && leaf->bound && block_feed(block, leaf, &at);
-    if (!column && !is_constant(leaf)) return false;
+    if (column_of(block, block->leaves[i]) < 0 && !is_constant(block->leaves[i])) return false;
   }
   return true;
 }
@@ -51,12 +55,8 @@ static bool read_constant(Compiler *compiler, const SqlExpr *expr, Value *out) {
 }
 
 static bool find_leaf(Block *block, const SqlExpr *leaf, LeafOrigin *out) {
-  int at;
-  *out = (LeafOrigin){.column = -1};
-  if (is_constant(leaf)) return read_constant(block->compiler, leaf, &out->constant);
-  block_feed(block, leaf, &at);
-  out->column = at + 1;
-  return true;
+  *out = (LeafOrigin){.column = column_of(block, leaf)};
+  return out->column >= 0 || read_constant(block->compiler, leaf, &out->constant);
 }
 
 static bool add_tuple(Block *block, const LeafOrigin *origins, size_t row) {

@@ -5,10 +5,12 @@ of one process with threads and signals, and of one that has children when half 
 itself says what the rows must be. Usage: halves.py OMNI.SO"""
 import contextlib
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
+
+import shared
+from shared import check, connect
 
 PROGRAM = r"""
 #include <pthread.h>
@@ -69,21 +71,8 @@ QUESTIONS = (
     "SELECT seq, moment FROM omni_calls WHERE func = 'printf' AND ev > 100",
 )
 
-failures = compared = 0
-
-
-def check(right, text):
-    global failures, compared
-    compared += 1
-    if not right:
-        failures += 1
-        print("# not so: " + text)
-
-
-def connect(library, recording, workers):
-    db = sqlite3.connect(":memory:")
-    db.enable_load_extension(True)
-    db.load_extension(library)
+def connect_to(library, recording, workers):
+    db = connect(library)
     db.execute("SELECT omni_workers(?)", [workers])
     db.execute("SELECT omni_use(?)", [recording])
     return db
@@ -110,11 +99,11 @@ def left_behind():
 
 
 def compare(library, recording, alone):
-    one, two = connect(library, recording, 1), connect(library, recording, 2)
+    one, two = connect_to(library, recording, 1), connect_to(library, recording, 2)
     for question in QUESTIONS:
         whole = ask(one, recording, question)
         first = ask(two, recording, question)
-        with contextlib.closing(connect(library, recording, 2)) as db:
+        with contextlib.closing(connect_to(library, recording, 2)) as db:
             ask(db, recording, QUESTIONS[-1])  # so that the state in the middle is there
             again = ask(db, recording, question)
         check(first == whole, f"{question}: {len(whole)} rows, in halves {len(first)}")
@@ -138,16 +127,14 @@ def main():
         subprocess.run(["gcc", "-O1", "-pthread", "-o", program, program + ".c"], check=True)
         for words in ([], ["more"]):
             recording = f"{program}{len(words)}.omni"
-            db = sqlite3.connect(":memory:")
-            db.enable_load_extension(True)
-            db.load_extension(library)
+            db = connect(library)
             db.execute("SELECT omni_record(?, ?" + ", ?" * len(words) + ", json('{\"stdout\": \"/dev/null\"}'))",
                        [recording, program, *words])
             db.close()
             compare(library, recording, not words)
         check(not left_behind(), f"left behind: {left_behind()}")
-    print(f"# {compared} answers compared, {failures} not the same")
-    sys.exit(failures > 0)
+    print(f"# {shared.compared} answers compared, {shared.failures} not the same")
+    sys.exit(shared.failures > 0)
 
 
 main()

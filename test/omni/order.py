@@ -10,6 +10,9 @@ import subprocess
 import sys
 import tempfile
 
+import shared
+from shared import check, connect
+
 PROGRAM = r"""
 #include <pthread.h>
 #include <stdio.h>
@@ -45,24 +48,6 @@ int main(int argc, char **argv) {
   return 0;
 }
 """
-
-failures = compared = 0
-
-
-def check(right, text):
-    global failures, compared
-    compared += 1
-    if not right:
-        failures += 1
-        print("# not so: " + text)
-
-
-def connect(library):
-    db = sqlite3.connect(":memory:")
-    db.enable_load_extension(True)
-    db.load_extension(library)
-    return db
-
 
 def orders(chance):
     numbers = list(range(4000))
@@ -109,8 +94,8 @@ def main():
                 rdi, = db.execute("SELECT value FROM omni_regs(?) WHERE name = 'rdi'", [moments[9]]).fetchone()
                 check(rdi == 9, f"after that, {rdi}")
                 db.close()
-    print(f"# {compared} values compared, {failures} not the same")
-    sys.exit(failures > 0 or compared < 300)
+    print(f"# {shared.compared} values compared, {shared.failures} not the same")
+    sys.exit(shared.failures > 0 or shared.compared < 300)
 
 
 main()

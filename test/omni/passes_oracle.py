@@ -5,10 +5,12 @@ watchpoints. Usage: passes_oracle.py OMNI.SO"""
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
+
+import shared
+from shared import check, connect
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -97,19 +99,6 @@ while gdb.selected_inferior().pid:
         before = now
 """
 
-failures = 0
-compared = 0
-
-
-def check(right, text):
-    global failures, compared
-    compared += 1
-    if not right:
-        failures += 1
-        if failures < 30:
-            print("# not so: " + text)
-
-
 def gdb_says(program, script, word):
     with open("script.py", "w") as file:
         file.write(script)
@@ -119,9 +108,7 @@ def gdb_says(program, script, word):
 
 
 def record(library, program):
-    db = sqlite3.connect(":memory:")
-    db.enable_load_extension(True)
-    db.load_extension(library)
+    db = connect(library)
     db.execute("SELECT omni_record(?, ?, json('{\"stdout\": \"/dev/null\"}'))", [program + ".omni", program])
     db.execute("SELECT omni_use(?)", [program + ".omni"])
     return db
@@ -198,8 +185,8 @@ def main():
             compare_writes(db, program)
             db.close()
         os.chdir("/")
-    print(f"# {compared} values compared, {failures} not the same")
-    sys.exit(failures > 0 or compared < 1000)
+    print(f"# {shared.compared} values compared, {shared.failures} not the same")
+    sys.exit(shared.failures > 0 or shared.compared < 1000)
 
 
 main()

@@ -5,10 +5,12 @@ that addresses of code and data are the same. Usage: state_oracle.py OMNI.SO"""
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
+
+import shared
+from shared import check, connect
 
 PROGRAM = r"""
 #include <pthread.h>
@@ -74,23 +76,6 @@ while gdb.selected_inferior().pid:
     hit()
     gdb.execute("continue")
 """
-
-failures = 0
-
-
-def check(right, text):
-    global failures
-    if not right:
-        failures += 1
-        print("# not so: " + text)
-
-
-def connect(library):
-    db = sqlite3.connect(":memory:")
-    db.enable_load_extension(True)
-    db.load_extension(library)
-    return db
-
 
 def gdb_says(program, script):
     text = subprocess.run(["gdb", "-nx", "-batch", "-x", script, program], check=True, text=True,
@@ -167,8 +152,8 @@ def main():
             compared += compare_functions(db, program)
             db.close()
         os.chdir("/")
-    print(f"# {compared} values compared, {failures} not the same")
-    sys.exit(failures > 0 or compared < 1000)
+    print(f"# {compared} values compared, {shared.failures} not the same")
+    sys.exit(shared.failures > 0 or compared < 1000)
 
 
 main()

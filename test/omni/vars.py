@@ -7,11 +7,12 @@ pointers are the same, but for those to the stack, which begins elsewhere. Usage
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from decimal import Decimal
+
+from shared import connect
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIBRARY = ["snprintf", "printf", "calloc"]
@@ -64,13 +65,6 @@ while True:
 """
 
 compared = failures = beyond = 0
-
-
-def connect(library):
-    db = sqlite3.connect(":memory:")
-    db.enable_load_extension(True)
-    db.load_extension(library)
-    return db
 
 
 def gdb_says(program, script, functions):

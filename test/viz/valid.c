@@ -152,8 +152,7 @@ static const char *check_xml(const char *text) {
   return r.wrong;
 }
 
-/* ---- random rows -------------------------------------------------------------------------------
- */
+/* ---- random rows ----------------------------------------------------------------------------- */
 
 static unsigned long long seed = 1;
 

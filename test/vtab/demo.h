@@ -260,8 +260,7 @@ static const VtTable bare_table = {
     .column = bare_column,
 };
 
-/* ---- demo_slow(ms): one row, after long work in seek() ----------------------------------------
- */
+/* ---- demo_slow(ms): one row, after long work in seek() --------------------------------------- */
 
 static const VtColumn slow_cols[] = {
     {"state", "TEXT", VT_OUT, 0, "done"},
