@@ -1,8 +1,6 @@
 /*
 ** The tuples that the query of a block gives (enumerate_query.c), each under its guard.
 */
-#include <string.h>
-
 #include "extensions/weave/block.h"
 
 bool enumerate_add(Block *block, const Guard *guard, uint32_t **out_rows, Value **out_leaves) {
@@ -53,7 +51,7 @@ static bool add_tuple(Block *block, sqlite3_stmt *query, int first_leaf, bool st
   if (stand_in) guard = (Guard){0};
   if (guard_is_never(&guard) && !stand_in) return true;
   if (!enumerate_add(block, &guard, &out_rows, &leaves)) return false;
-  memcpy(out_rows, rows, (size_t)block->nfeeds * sizeof *rows);
+  for (int f = 0; f < block->nfeeds; f++) out_rows[f] = rows[f]; /* there may be no feed */
   for (int i = 0; i < block->nleaves; i++) {
     Value value = query_value(query, first_leaf + i);
     if (!value_copy(&compiler->arena, &value, &leaves[i])) return fault_oom(compiler->fault);
