@@ -288,9 +288,11 @@ bool record_run(const RecordOptions *options, Stop *stop, RecordSummary *out, Fa
   finish(&recorder);
   tracee_ticks(0, NULL);
   if (pinned) sched_setaffinity(0, sizeof before, &before);
-  if (!writer_flush(recorder.writer, &own)) ok = false;
-  writer_size(recorder.writer, &out->events, &out->raw, &out->stored);
-  bool closed = writer_close(recorder.writer, ok, &own);
+  WriterSize size;
+  bool closed = writer_close(recorder.writer, ok, &size, &own);
+  out->events = size.events;
+  out->raw = size.raw;
+  out->stored = size.stored;
   out->ns = clock_now() - began;
   return (ok && closed) || fault_set(fault, own.code, "%s", own.text);
 }

@@ -160,7 +160,8 @@ typedef struct TraceWriter TraceWriter;
 /* Makes DIR, which must not exist or be empty. FAULT_IO names what the system refused. */
 bool writer_create(const char *dir, TraceWriter **out, Fault *fault);
 /* Appends. event->ev == 0: numbered by the writer. Blocks are compressed and written when they are
-** full, and at writer_flush(). */
+** full, and at writer_flush(), by a thread of the writer's: an error may come with a later event, or
+** at the end. */
 bool writer_add(TraceWriter *writer, Event *event, Fault *fault);
 bool writer_flush(TraceWriter *writer, Fault *fault);
 /* Appends events in the layout below, whose times are clock_now()'s; they get their ordinals here.
@@ -175,12 +176,13 @@ bool writer_file(TraceWriter *writer, const char *fd_path, const char *path, uin
 ** same number, whatever it contains, and has the contents it had when it was first asked for. */
 bool writer_shared_file(TraceWriter *writer, const char *fd_path, const char *path,
                         uint32_t *out_file, Fault *fault);
-/* Events and bytes (before compression, on disk) so far; any pointer may be NULL. */
-void writer_size(const TraceWriter *writer, uint64_t *out_events, uint64_t *out_raw,
-                 uint64_t *out_stored);
-/* Flushes, says whether the recording is whole (see recording_is_cut()) and frees; also after a
-** failure. */
-bool writer_close(TraceWriter *writer, bool complete, Fault *fault);
+typedef struct WriterSize {
+  uint64_t events, raw, stored; /* raw, stored: bytes before compression, and on disk */
+} WriterSize;
+
+/* Writes what is left, says whether the recording is whole (see recording_is_cut()) and frees; also
+** after a failure. `out` may be NULL. */
+bool writer_close(TraceWriter *writer, bool complete, WriterSize *out, Fault *fault);
 
 /* ---- layout of DIR/events (little endian)
 **

@@ -1,7 +1,5 @@
 /*
-** The recorder's side of a recording: see trace.h. Events gather in a block in memory; a full block
-** is compressed and written by one write(), so that a killed recorder leaves at most one torn
-** block.
+** The recorder's side of a recording: see trace.h. Events gather in a block in memory.
 */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -11,86 +9,25 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
-#include <zstd.h>
 
 #include "base/array.h"
 #include "base/stop.h"
-#include "replay/trace_format.h"
+#include "replay/trace_pack.h"
 
 struct TraceWriter {
   char *dir;
-  int dir_fd, fd;
+  int dir_fd;
   FileStore *files;
-  uint8_t *block; /* events of the block in the making */
-  size_t length, capacity;
-  uint8_t *packed; /* header and compressed payload */
-  size_t packed_capacity;
-  uint64_t first_ev, events, raw, stored;
-  uint32_t in_block;
+  EventBlock block; /* in the making */
+  Packer *packer;
+  uint64_t events, raw;
   int64_t started;
-  ZSTD_CCtx *zstd;
-  bool failed; /* the disk refused: what follows would leave a hole */
 };
 
-uint64_t block_hash(const BlockHead *head, const void *payload) {
-  BlockHead clean = *head;
-  clean.hash = 0;
-  uint64_t h = XXH3_64bits(&clean, sizeof clean);
-  return head->stored ? XXH3_64bits_withSeed(payload, head->stored, h) : h;
-}
-
-static bool write_all(TraceWriter *writer, const void *bytes, size_t size, Fault *fault) {
-  const char *next = bytes;
-  for (size_t left = size; left;) {
-    ssize_t n = write(writer->fd, next, left);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      writer->failed = true;
-      return fault_set(fault, FAULT_IO, "recording \"%s\": events cannot be written: %s",
-                       writer->dir, n < 0 ? strerror(errno) : "the disk is full");
-    }
-    next += n;
-    left -= (size_t)n;
-  }
-  writer->stored += size;
-  return true;
-}
-
-/* ---- blocks */
-
-static bool write_block(TraceWriter *writer, uint32_t codec, const void *payload, size_t size,
-                        Fault *fault) {
-  BlockHead *head = (BlockHead *)writer->packed;
-  *head = (BlockHead){.magic = BLOCK_MAGIC,
-                      .codec = codec,
-                      .raw = (uint32_t)writer->length,
-                      .stored = (uint32_t)size,
-                      .first_ev = writer->first_ev,
-                      .events = writer->in_block};
-  if (payload && size) memmove(writer->packed + sizeof *head, payload, size);
-  head->hash = block_hash(head, writer->packed + sizeof *head);
-  return write_all(writer, writer->packed, sizeof *head + size, fault);
-}
-
 bool writer_flush(TraceWriter *writer, Fault *fault) {
-  if (writer->failed) return fault_set(fault, FAULT_IO, "recording: an earlier write failed");
-  if (!writer->in_block) return true;
-  size_t bound = ZSTD_compressBound(writer->length);
-  if (!array_grow(writer->packed, writer->packed_capacity, sizeof(BlockHead) + bound)) {
-    return fault_oom(fault);
-  }
-  uint8_t *payload = writer->packed + sizeof(BlockHead);
-  size_t n = ZSTD_compressCCtx(writer->zstd, payload, bound, writer->block, writer->length, 1);
-  bool packed = !ZSTD_isError(n) && n < writer->length;
-  if (!(packed ? write_block(writer, CODEC_ZSTD, payload, n, fault)
-               : write_block(writer, CODEC_RAW, writer->block, writer->length, fault))) {
-    return false;
-  }
-  writer->raw += writer->length;
-  writer->length = 0;
-  writer->in_block = 0;
-  return true;
+  if (!writer->block.events) return true;
+  writer->raw += writer->block.length;
+  return packer_take(writer->packer, &writer->block, fault);
 }
 
 /* ---- events */
@@ -104,9 +41,9 @@ static int count_args(const Event *event) {
 }
 
 static void put(TraceWriter *writer, const void *bytes, size_t size) {
-  if (size) memcpy(writer->block + writer->length, bytes, size);
-  writer->length += size;
-  while (writer->length % 8) writer->block[writer->length++] = 0;
+  if (size) memcpy(writer->block.bytes + writer->block.length, bytes, size);
+  writer->block.length += size;
+  while (writer->block.length % 8) writer->block.bytes[writer->block.length++] = 0;
 }
 
 static void put_chunks(TraceWriter *writer, const Event *event) {
@@ -138,19 +75,24 @@ static bool event_size(const Event *event, size_t *out, Fault *fault) {
   return true;
 }
 
-bool writer_add(TraceWriter *writer, Event *event, Fault *fault) {
-  size_t size = 0;
-  if (!event_size(event, &size, fault)) return false;
-  if (writer->in_block && writer->length + size > BLOCK_FILL && !writer_flush(writer, fault)) {
+/* For an event of so many bytes, which becomes the last one. */
+static bool make_room(TraceWriter *writer, size_t size, uint64_t ev, Fault *fault) {
+  EventBlock *block = &writer->block;
+  if (block->events && block->length + size > BLOCK_FILL && !writer_flush(writer, fault)) {
     return false;
   }
-  if (!array_grow(writer->block, writer->capacity, writer->length + size)) return fault_oom(fault);
-  if (!event->ev) {
-    event->ev = writer->events + 1;
-    event->time = (uint64_t)(clock_now() - writer->started);
-  }
-  writer->events = event->ev;
-  if (!writer->in_block++) writer->first_ev = event->ev;
+  if (!array_extend(block->bytes, block->capacity, block->length + size)) return fault_oom(fault);
+  if (!block->events++) block->first_ev = ev;
+  writer->events = ev;
+  return true;
+}
+
+bool writer_add(TraceWriter *writer, Event *event, Fault *fault) {
+  size_t size = 0;
+  const uint64_t ev = event->ev ? event->ev : writer->events + 1;
+  if (!event_size(event, &size, fault) || !make_room(writer, size, ev, fault)) return false;
+  if (!event->ev) event->time = (uint64_t)(clock_now() - writer->started);
+  event->ev = ev;
   EventHead head = {.size = (uint32_t)size,
                     .kind = (uint8_t)event->kind,
                     .nargs = (uint8_t)count_args(event),
@@ -168,7 +110,7 @@ bool writer_add(TraceWriter *writer, Event *event, Fault *fault) {
   if (event->has_regs) put(writer, &event->regs, sizeof event->regs);
   if (event->has_hash) put(writer, &event->hash, 8);
   put_chunks(writer, event);
-  return writer->length < BLOCK_FILL || writer_flush(writer, fault);
+  return writer->block.length < BLOCK_FILL || writer_flush(writer, fault);
 }
 
 bool writer_add_raw(TraceWriter *writer, const void *bytes, size_t size, uint64_t *out_count,
@@ -181,20 +123,13 @@ bool writer_add_raw(TraceWriter *writer, const void *bytes, size_t size, uint64_
       return fault_set(fault, FAULT_CORRUPT,
                        "recording: an event that makes no sense is not written");
     }
-    if (writer->in_block && writer->length + head.size > BLOCK_FILL &&
-        !writer_flush(writer, fault)) {
-      return false;
-    }
-    if (!array_grow(writer->block, writer->capacity, writer->length + head.size)) {
-      return fault_oom(fault);
-    }
-    head.ev = ++writer->events;
+    if (!make_room(writer, head.size, writer->events + 1, fault)) return false;
+    head.ev = writer->events;
     head.time = head.time > (uint64_t)writer->started ? head.time - (uint64_t)writer->started : 0;
-    if (!writer->in_block++) writer->first_ev = head.ev;
     put(writer, &head, sizeof head);
     put(writer, from + sizeof head, head.size - sizeof head);
   }
-  return writer->length < BLOCK_FILL || writer_flush(writer, fault);
+  return writer->block.length < BLOCK_FILL || writer_flush(writer, fault);
 }
 
 static bool add_file(TraceWriter *writer, const char *fd_path, const char *path, bool shared,
@@ -223,16 +158,9 @@ bool writer_shared_file(TraceWriter *writer, const char *fd_path, const char *pa
   return add_file(writer, fd_path, path, true, out_file, fault);
 }
 
-void writer_size(const TraceWriter *writer, uint64_t *out_events, uint64_t *out_raw,
-                 uint64_t *out_stored) {
-  if (out_events) *out_events = writer->events;
-  if (out_raw) *out_raw = writer->raw + writer->length;
-  if (out_stored) *out_stored = writer->stored;
-}
-
 /* ---- beginning and end */
 
-static bool open_dir(TraceWriter *writer, Fault *fault) {
+static bool open_dir(TraceWriter *writer, int *out_fd, Fault *fault) {
   if (mkdir(writer->dir, 0777) != 0 && errno != EEXIST) {
     return fault_set(fault, FAULT_IO, "recording \"%s\": the folder cannot be made: %s",
                      writer->dir, strerror(errno));
@@ -241,49 +169,50 @@ static bool open_dir(TraceWriter *writer, Fault *fault) {
   if (writer->dir_fd < 0) {
     return fault_set(fault, FAULT_IO, "recording \"%s\": %s", writer->dir, strerror(errno));
   }
-  writer->fd = openat(writer->dir_fd, "events", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (writer->fd < 0 && errno == EEXIST) {
+  *out_fd = openat(writer->dir_fd, "events", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (*out_fd < 0 && errno == EEXIST) {
     return fault_set(fault, FAULT_BUSY, "recording \"%s\": there is one already", writer->dir);
   }
-  if (writer->fd < 0 || mkdirat(writer->dir_fd, "files", 0777) != 0) {
-    return fault_set(fault, FAULT_IO, "recording \"%s\": nothing can be made in it: %s",
-                     writer->dir, strerror(errno));
+  if (*out_fd < 0 || mkdirat(writer->dir_fd, "files", 0777) != 0) {
+    fault_set(fault, FAULT_IO, "recording \"%s\": nothing can be made in it: %s", writer->dir,
+              strerror(errno));
+    if (*out_fd >= 0) close(*out_fd);
+    return false;
   }
   return true;
 }
 
-static bool start_writing(TraceWriter *writer, Fault *fault) {
+static bool start_writing(TraceWriter *writer, int fd, Fault *fault) {
   FileHead head = {.magic = TRACE_MAGIC, .version = TRACE_VERSION};
   if (getrandom(&head.id, sizeof head.id, 0) != (ssize_t)sizeof head.id) {
+    close(fd);
     return fault_set(fault, FAULT_IO, "recording: no random number: %s", strerror(errno));
   }
-  writer->zstd = ZSTD_createCCtx();
+  if (!packer_create(fd, writer->dir, &head, &writer->packer, fault)) return false;
   int files = openat(writer->dir_fd, "files", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   writer->files = files >= 0 ? file_store_create(files) : NULL;
   if (files >= 0 && !writer->files) close(files);
-  if (!writer->zstd || !writer->files) return fault_oom(fault);
-  return write_all(writer, &head, sizeof head, fault);
+  return writer->files || fault_oom(fault);
 }
 
 static void writer_destroy(TraceWriter *writer) {
-  if (writer->fd >= 0) close(writer->fd);
+  packer_destroy(writer->packer);
   if (writer->dir_fd >= 0) close(writer->dir_fd);
   file_store_destroy(writer->files);
-  ZSTD_freeCCtx(writer->zstd);
-  free(writer->block);
-  free(writer->packed);
+  free(writer->block.bytes);
   free(writer->dir);
   free(writer);
 }
 
 bool writer_create(const char *dir, TraceWriter **out, Fault *fault) {
   TraceWriter *writer = calloc(1, sizeof *writer);
+  int fd = -1;
   if (!writer) return fault_oom(fault);
-  writer->fd = writer->dir_fd = -1;
+  writer->dir_fd = -1;
   writer->started = clock_now();
   writer->dir = strdup(dir);
-  bool ok =
-      writer->dir ? open_dir(writer, fault) && start_writing(writer, fault) : fault_oom(fault);
+  bool ok = writer->dir ? open_dir(writer, &fd, fault) && start_writing(writer, fd, fault)
+                        : fault_oom(fault);
   if (!ok) {
     writer_destroy(writer);
     return false;
@@ -292,14 +221,11 @@ bool writer_create(const char *dir, TraceWriter **out, Fault *fault) {
   return true;
 }
 
-bool writer_close(TraceWriter *writer, bool complete, Fault *fault) {
+bool writer_close(TraceWriter *writer, bool complete, WriterSize *out, Fault *fault) {
   if (!writer) return true;
-  bool ok = !writer->failed && writer_flush(writer, fault);
-  if (ok && complete) {
-    ok = array_grow(writer->packed, writer->packed_capacity, sizeof(BlockHead))
-             ? write_block(writer, CODEC_END, NULL, 0, fault)
-             : fault_oom(fault);
-  }
+  bool ok = writer_flush(writer, fault);
+  ok = packer_finish(writer->packer, ok && complete, fault) && ok;
+  if (out) *out = (WriterSize){writer->events, writer->raw, packer_stored(writer->packer)};
   writer_destroy(writer);
   return ok;
 }

@@ -98,7 +98,7 @@ static inline void forge_call(Forge *forge, int32_t tid, int nr, int64_t ret, in
 static inline Recording *forge_done(Forge *forge) {
   Fault fault = {0};
   Recording *recording;
-  forge_must(writer_close(forge->writer, true, &fault), &fault);
+  forge_must(writer_close(forge->writer, true, NULL, &fault), &fault);
   forge_must(recording_open(forge->path, &recording, &fault), &fault);
   return recording;
 }

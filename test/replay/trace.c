@@ -69,7 +69,7 @@ static void write_events(const char *dir, bool complete) {
     check(writer_add(writer, &event, &fault));
     assert(event.ev == (uint64_t)i + 1);
   }
-  check(writer_close(writer, complete, &fault));
+  check(writer_close(writer, complete, NULL, &fault));
 }
 
 /* Reads from ev on to the end; how many there were. */
@@ -202,7 +202,7 @@ static void test_files(const char *dir, const char *source) {
   assert(third != first);
   assert(!writer_file(writer, "/nowhere", "/nowhere", &third, &fault) && fault.code == FAULT_IO);
   fault_clear(&fault);
-  check(writer_close(writer, true, &fault));
+  check(writer_close(writer, true, NULL, &fault));
   char path[1024];
   snprintf(path, sizeof path, "%s/files/%u", dir, first);
   size_t size;

@@ -140,7 +140,7 @@ static void forge(const char *dir) {
     add_beginning();
     add_calls();
     add_processes();
-    ok = writer_close(writer, true, &fault);
+    ok = writer_close(writer, true, NULL, &fault);
   }
   if (ok) return;
   fprintf(stderr, "forge: %s\n", fault.text);
