@@ -69,6 +69,20 @@ static bool apply_end(Player *player, const Event *event, Fault *fault) {
   return true;
 }
 
+/* Does the thread run, to come to this event? */
+static bool event_runs(const Event *event) {
+  switch (event->kind) {
+  case EVENT_SYSCALL:
+  case EVENT_ENTER:
+  case EVENT_TRAP:
+  case EVENT_SIGNAL:
+  case EVENT_SWITCH:
+    return true;
+  default:
+    return false;
+  }
+}
+
 static bool apply_thread(Player *player, const Event *event, Fault *fault) {
   PlayThread *thread = child_find(player, event->tid);
   if (!thread) return play_diverged(player, event, fault, "there is no such thread");
@@ -207,8 +221,11 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
 
 bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault) {
   if (!run(player, until, false, fault)) return false;
-  static const PlayEndKind kinds[] = {
-      [PAUSE_LIMIT] = PLAY_LIMIT, [PAUSE_MOMENT] = PLAY_MOMENT, [PAUSE_WRITE] = PLAY_WRITE};
+  static const PlayEndKind kinds[] = {[PAUSE_LIMIT] = PLAY_LIMIT,
+                                      [PAUSE_MOMENT] = PLAY_MOMENT,
+                                      [PAUSE_WRITE] = PLAY_WRITE,
+                                      [PAUSE_BREAK] = PLAY_BREAK,
+                                      [PAUSE_STEP] = PLAY_STEP};
   *out = (PlayEnd){.kind = player->pause         ? kinds[player->pause]
                            : player->ev >= until ? PLAY_REACHED
                                                  : PLAY_END,
@@ -244,6 +261,27 @@ static bool pin(Player *player, Fault *fault) {
   return sched_setaffinity(0, sizeof one, &one) == 0 ||
          fault_set(fault, FAULT_IO, "player: processor %d: %s", player->cpu, strerror(errno));
 }
+
+bool player_turn(Player *player, const Event **out, bool *out_runs, Fault *fault) {
+  if (player->broken) return fault_set(fault, FAULT_INVALID, "player: it has failed before");
+  if (!player->event && !trace_next(player->cursor, &player->event, fault)) return false;
+  *out = player->applied ? NULL : player->event;
+  const PlayThread *thread = *out ? child_find(player, (*out)->tid) : NULL;
+  *out_runs = thread && thread->stand == STAND_READY && event_runs(*out);
+  return true;
+}
+
+bool player_step(Player *player, PlayEnd *out, Fault *fault) {
+  if (player->breaks.count) return fault_set(fault, FAULT_INVALID, "player: a step among breaks");
+  player->single = true;
+  const bool ok = player_run(player, player->ev + 1, out, fault);
+  player->single = false;
+  return ok;
+}
+
+uint64_t player_event(const Player *player) { return player->ev; }
+
+/* ---- beginning and end */
 
 bool player_open(Recording *recording, const PlayOptions *options, Player **out, Fault *fault) {
   Player *player = calloc(1, sizeof *player);
@@ -292,6 +330,14 @@ bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault) {
                     .tracee = &thread->tracee,
                     .maps = &thread->space->maps};
   return true;
+}
+
+size_t player_threads(const Player *player, int32_t pid, int32_t *out, size_t most) {
+  size_t count = 0;
+  for (size_t i = 0; i < player->nthreads && count < most; i++) {
+    if (player->threads[i]->space->pid == pid) out[count++] = player->threads[i]->tid;
+  }
+  return count;
 }
 
 bool player_read(Player *player, const PlayView *view, uint64_t addr, void *out, size_t size,

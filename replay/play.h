@@ -54,7 +54,9 @@ typedef enum PlayEndKind {
   PLAY_REACHED, /* event `until` has been applied */
   PLAY_LIMIT,   /* probe set `set` has all the rows it wants */
   PLAY_MOMENT,  /* moment number `moment` of player_moments() */
-  PLAY_WRITE    /* memory that is watched has been written */
+  PLAY_WRITE,   /* memory that is watched has been written */
+  PLAY_BREAK,   /* player_breaks(): a thread is about to run the instruction there */
+  PLAY_STEP     /* player_step(): an instruction has run */
 } PlayEndKind;
 
 /* After event ev, thread tid is about to run the instruction at addr for the hit-th time; with a
@@ -83,6 +85,24 @@ typedef struct PlayEnd {
 ** call goes on where it stopped; likewise after PLAY_MOMENT and PLAY_WRITE. */
 bool player_run(Player *player, uint64_t until, PlayEnd *out, Fault *fault);
 
+/* Whenever a thread of the process is about to run one of these instructions, what is played stops
+** (PLAY_BREAK, it is the thread of player_turn()); where nothing is mapped now, as soon as there
+** is. Takes the place of the list before, and is forgotten by player_rewind(). Cost of a stop: 20
+** us. FAULT_UNSUPPORTED: an instruction there cannot be moved. */
+bool player_breaks(Player *player, int32_t pid, const uint64_t *list, size_t count, Fault *fault);
+
+/* The next event, NULL behind the last, and whether its thread has still to run to it. Valid until
+** something is played. */
+bool player_turn(Player *player, const Event **out, bool *out_runs, Fault *fault);
+
+/* The thread whose turn it is runs one instruction (PLAY_STEP), or the next event is applied
+** (PLAY_REACHED), with the instruction that leads to it. Repeated string instructions take a step
+** for each repetition. About 25 us. There must be no breaks. */
+bool player_step(Player *player, PlayEnd *out, Fault *fault);
+
+/* The last event that has been applied. */
+uint64_t player_event(const Player *player);
+
 /* Finishes the row file of a set, which gets no more rows: nothing runs afterwards. */
 bool player_rows(Player *player, int set, RowState state, ProbeCounts *out, Fault *fault);
 
@@ -109,12 +129,18 @@ typedef struct PlayView {
 /* The thread `tid`, or with 0 the one of the event that was applied last. FAULT_NOTFOUND. */
 bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault);
 
+/* The threads of the process that have not ended, at most `most`: how many. */
+size_t player_threads(const Player *player, int32_t pid, int32_t *out, size_t most);
+
 /* From now on every write to these bytes (64 KiB at most) of the thread's process, and of what is
 ** forked from it, is a stop: PLAY_WRITE. Watches must not share a page. What the kernel writes is
 ** told when its event has been applied, and only where it changed something. Other processes that
 ** write by way of shared memory are not seen; a new program ends the watch. */
 bool player_watch(Player *player, const PlayView *view, uint64_t addr, size_t size, int *out_watch,
                   Fault *fault);
+
+/* Nothing is watched any more. */
+bool player_unwatch(Player *player, Fault *fault);
 
 typedef struct PlayWrite {
   int watch;

@@ -76,6 +76,7 @@ typedef struct PlaySpace {
   bool probes_borrowed;
   MapList patched; /* executable mappings that probes know of */
   bool new_code;   /* there may be others */
+  bool breaks_due; /* the player's breaks may be missing */
   struct PlayWatch *watches;
   size_t nwatches, watches_capacity;
   InsidePatches inside; /* calls that are answered in the process */
@@ -102,7 +103,9 @@ typedef enum PlayPause {
   PAUSE_LIMIT,
   PAUSE_MOMENT,
   PAUSE_POINT,
-  PAUSE_WRITE
+  PAUSE_WRITE,
+  PAUSE_BREAK,
+  PAUSE_STEP
 } PlayPause;
 
 typedef struct PlayMoment {
@@ -119,6 +122,13 @@ typedef struct PlayMoments {
   size_t reached; /* the index of the last one */
   Moment stands;  /* where the player stands within an interval; hit 0: not known */
 } PlayMoments;
+
+/* Instructions of a process at which it stops. */
+typedef struct PlayBreaks {
+  int32_t pid;
+  uint64_t *list;
+  size_t count, capacity;
+} PlayBreaks;
 
 typedef struct PlayCheckpoint PlayCheckpoint;
 
@@ -158,6 +168,8 @@ struct Player {
   int nsets; /* of probes */
   PlayPlaces places;
   PlayMoments moments;
+  PlayBreaks breaks;
+  bool single; /* threads run one instruction at a time */
   PlayCheckpoints checkpoints;
   PlayWrite write; /* the last */
   int nwatches;
@@ -354,6 +366,15 @@ bool watch_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
 bool watch_again(PlayThread *thread, Fault *fault);
 bool watch_copy(const PlaySpace *from, PlaySpace *to, Fault *fault);
 void watch_finish(PlaySpace *space);
+
+/* ---- play_break.c */
+
+/* Before a thread runs: the breaks of its process that are missing, or, for one instruction, none
+** of our code where it stands. */
+bool break_ready(Player *player, PlayThread *thread, Fault *fault);
+/* One instruction, up to its stop. */
+bool break_single(PlayThread *thread, Fault *fault);
+void break_close(Player *player);
 
 /* ---- play_bodies.c */
 

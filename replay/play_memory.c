@@ -280,7 +280,7 @@ static bool forget(PlayThread *thread, const Event *event, uint64_t brk, Fault *
 bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
   if (event->ret < 0 && event->ret > -4096) return true;
   const uint64_t brk = thread->space->maps.brk;
-  thread->space->new_code = true;
+  thread->space->new_code = thread->space->breaks_due = true;
   thread->space->new_calls |= event->nr == SYS_mmap && event->args[2] & PROT_EXEC;
   return make_room(thread, event, fault) && make_again(player, thread, event, fault) &&
          pool_call(thread->space, event, fault) && forget(thread, event, brk, fault) &&

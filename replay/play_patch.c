@@ -61,13 +61,14 @@ void patch_forget(PlaySpace *space) {
   if (space->probes) probes_unmap(space->probes, 0, UINT64_MAX);
   maps_finish(&space->patched);
   watch_finish(space);
-  space->new_code = true;
+  space->new_code = space->breaks_due = true;
 }
 
 /* ---- life */
 
 bool patch_fork(PlaySpace *from, PlaySpace *to, Fault *fault) {
   to->new_code = from->new_code;
+  to->breaks_due = true;
   if (!from->probes) return true;
   to->probes_borrowed = true;
   return maps_copy(&from->patched, &to->patched, fault) && watch_copy(from, to, fault) &&
@@ -92,10 +93,12 @@ void patch_reset(Player *player) {
   player->nkept = 0;
   player->nsets = player->nwatches = 0;
   player->places.ngiven = 0;
+  player->breaks.count = 0;
 }
 
 void patch_close(Player *player) {
   patch_reset(player);
+  break_close(player);
   free(player->kept);
   free(player->places.taken);
   free(player->places.given);
@@ -133,6 +136,10 @@ bool patch_stop(Player *player, PlayThread *thread, bool *out_go, Fault *fault) 
     return moments_reached(player, thread, fault);
   case PROBE_POINT:
     player->pause = PAUSE_POINT;
+    return true;
+  case PROBE_BREAK:
+    *out_go = thread->space->pid != player->breaks.pid || !player->breaks.count;
+    if (!*out_go) player->pause = PAUSE_BREAK;
     return true;
   case PROBE_WRITE:
     watch_written(player, thread);

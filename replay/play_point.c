@@ -74,6 +74,39 @@ static bool run_there(Player *player, PlayThread *thread, const Event *event, Fa
   return true;
 }
 
+/* What the code of probes compares. */
+static bool is_like(const PlayThread *thread, const Event *event) {
+  enum { FLAGS = 0x8d5 };
+  const struct user_regs_struct *now = &thread->tracee.regs, *then = &event->regs;
+  return now->rip == then->rip && now->rsp == then->rsp && now->rbp == then->rbp &&
+         now->rax == then->rax && now->rbx == then->rbx && now->rcx == then->rcx &&
+         now->rdx == then->rdx && now->rsi == then->rsi && now->rdi == then->rdi &&
+         now->r8 == then->r8 && now->r9 == then->r9 && now->r10 == then->r10 &&
+         now->r11 == then->r11 && now->r12 == then->r12 && now->r13 == then->r13 &&
+         now->r14 == then->r14 && now->r15 == then->r15 &&
+         ((now->eflags ^ then->eflags) & FLAGS) == 0;
+}
+
+/* The thread goes one instruction at a time: is it there already? */
+static bool single_switch(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
+  bool there = false;
+  char expected[64];
+  if (!patch_ready(player, thread, fault) ||
+      !probes_leave(thread->space->probes, &thread->tracee, fault)) {
+    return false;
+  }
+  if (thread->searching &&
+      !probes_clear(thread->space->probes, &thread->tracee, event->regs.rip, fault)) {
+    return false;
+  }
+  thread->searching = false;
+  if (is_like(thread, event) && !is_there(player, thread, event, &there, fault)) return false;
+  if (there) return true;
+  if (!step_run(player, thread, fault)) return false;
+  snprintf(expected, sizeof expected, "the place 0x%" PRIx64, (uint64_t)event->regs.rip);
+  return step_parted(player, thread, event, expected, fault);
+}
+
 bool step_switch(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
   ProbePoint point;
   CodeRange body;
@@ -83,6 +116,7 @@ bool step_switch(Player *player, PlayThread *thread, const Event *event, Fault *
   if (thread->stand != STAND_READY) {
     return step_parted(player, thread, event, "a place of its own", fault);
   }
+  if (player->single) return single_switch(player, thread, event, fault);
   const uint64_t at = event->regs.rip;
   if (!thread->searching) {
     if (!patch_ready(player, thread, fault) ||
@@ -94,6 +128,7 @@ bool step_switch(Player *player, PlayThread *thread, const Event *event, Fault *
   }
   if (!run_there(player, thread, event, fault)) return false;
   thread->searching = false;
+  thread->space->breaks_due = true;
   return probes_leave(thread->space->probes, &thread->tracee, fault) &&
          probes_clear(thread->space->probes, &thread->tracee, at, fault);
 }

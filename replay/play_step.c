@@ -57,17 +57,26 @@ static bool meet_fault(PlayThread *thread, int signal, bool *out, Fault *fault) 
   return *out = true;
 }
 
+/* One instruction has run. */
+static bool is_stepped(const Tracee *tracee) {
+  siginfo_t info;
+  return tracee->status == (SIGTRAP << 8 | 0x7f) &&
+         ptrace(PTRACE_GETSIGINFO, tracee->tid, NULL, &info) == 0 && info.si_code == TRAP_TRACE;
+}
+
 bool step_run(Player *player, PlayThread *thread, Fault *fault) {
   Tracee *tracee = &thread->tracee;
   if (!rewind_call(thread, fault) || !patch_code(player, thread, fault) ||
-      !patch_enter(player, thread, fault)) {
+      !break_ready(player, thread, fault) || !patch_enter(player, thread, fault)) {
     return false;
   }
   thread->fresh = false;
   player->moved = true;
   for (unsigned turn = 1;; turn++) {
     bool met, go;
-    if (!tracee_resume(tracee, PTRACE_SYSEMU, 0, fault) || !tracee_wait(tracee, fault)) {
+    if (player->single
+            ? !break_single(thread, fault)
+            : !tracee_resume(tracee, PTRACE_SYSEMU, 0, fault) || !tracee_wait(tracee, fault)) {
       return false;
     }
     if (!WIFSTOPPED(tracee->status)) {
@@ -80,6 +89,10 @@ bool step_run(Player *player, PlayThread *thread, Fault *fault) {
       return reply_stopped(player, thread, fault) && tracee_regs(tracee, fault);
     }
     if (!go && !reply_faulted(thread, &go, fault)) return false;
+    if (player->single && (go || is_stepped(tracee))) {
+      player->pause = PAUSE_STEP;
+      return false;
+    }
     if (!go && !meet_fault(thread, WSTOPSIG(tracee->status), &met, fault)) return false;
     if (!go && met) return tracee_regs(tracee, fault);
     if (turn % 64 == 0 && stop_now(player->options.stop)) {

@@ -39,6 +39,21 @@ bool player_watch(Player *player, const PlayView *view, uint64_t addr, size_t si
   return true;
 }
 
+bool player_unwatch(Player *player, Fault *fault) {
+  for (size_t i = 0; i < player->nspaces; i++) {
+    PlaySpace *space = player->spaces[i];
+    for (size_t k = 0; k < space->nwatches; k++) {
+      const int armed = space->watches[k].armed;
+      if (armed >= 0 && !probes_unwatch(space->probes, &space->leader->tracee, armed, fault)) {
+        return false;
+      }
+    }
+    watch_finish(space);
+  }
+  player->nwatches = 0;
+  return true;
+}
+
 const PlayWrite *player_write(const Player *player) { return &player->write; }
 
 /* ---- what is written */

@@ -403,13 +403,14 @@ bool probes_point(Probes *probes, Tracee *tracee, const ProbePoint *point, CodeR
   return ok;
 }
 
-bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
+static bool clear(Probes *probes, Tracee *tracee, uint64_t addr, bool breaks, Fault *fault) {
   Patch *patch = patch_at(probes, addr);
   size_t kept = 0;
   if (!patch) return true;
   for (size_t i = 0; i < patch->nactions; i++) {
     Action *action = &patch->actions[i];
-    if (action->at == addr && action->kind >= ACTION_COUNT) {
+    if (action->at == addr && action->kind >= ACTION_COUNT &&
+        (action->kind == ACTION_BREAK) == breaks) {
       free(action->point);
     } else {
       patch->actions[kept++] = *action;
@@ -418,4 +419,23 @@ bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
   patch->nactions = kept;
   patch->dirty = true;
   return kept > 0 ? plan_commit(probes, tracee, fault) : patch_unplant(probes, patch, fault);
+}
+
+bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
+  return clear(probes, tracee, addr, false, fault);
+}
+
+/* ---- breaks */
+
+bool probes_break(Probes *probes, Tracee *tracee, uint64_t addr, CodeRange body, Fault *fault) {
+  const Action action = {.kind = ACTION_BREAK, .at = addr, .keep_flags = true};
+  const Patch *patch = patch_at(probes, addr);
+  for (size_t i = 0; patch && i < patch->nactions; i++) {
+    if (patch->actions[i].kind == ACTION_BREAK && patch->actions[i].at == addr) return true;
+  }
+  return plan_single(probes, tracee, addr, body, &action, fault);
+}
+
+bool probes_unbreak(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
+  return clear(probes, tracee, addr, true, fault);
 }

@@ -125,6 +125,10 @@ bool probes_point(Probes *probes, Tracee *tracee, const ProbePoint *point, CodeR
 /* Take back what probes_count() and probes_point() did at addr. */
 bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
 
+/* Stop (PROBE_BREAK) whenever a thread is about to run the instruction at addr; once is enough. */
+bool probes_break(Probes *probes, Tracee *tracee, uint64_t addr, CodeRange body, Fault *fault);
+bool probes_unbreak(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
+
 /* From now on every write of the program to addr[0..size) is a stop (PROBE_WRITE), told by
 ** probes_write() once it has happened. The pages are made read-only: a write to them costs about
 ** 60 us, also beside the range. What is written in the program's name (results of system calls) is
@@ -155,6 +159,7 @@ typedef enum ProbeStop {
   PROBE_LIMIT,   /* a set has all the rows it wants: `set` */
   PROBE_REACHED, /* probes_count(): rip is still ours, to go on from; see probes_leave() */
   PROBE_POINT,   /* probes_point(): likewise */
+  PROBE_BREAK,   /* probes_break(): likewise */
   PROBE_WRITE    /* probes_watch(): the write has been made */
 } ProbeStop;
 

@@ -211,6 +211,10 @@ static bool emit_action(Probes *probes, Patch *patch, Asm *code, const Action *a
   case ACTION_POINT:
     places = stub_point(code, probes->low, action);
     break;
+  case ACTION_BREAK:
+    asm_byte(code, 0xcc);
+    places.stop = (uint32_t)code->size;
+    break;
   default:
     stub_rows(code, probes->low, &probes->sets[action->set].rows, action);
     break;

@@ -164,7 +164,9 @@ static bool on_trap(Probes *probes, Tracee *tracee, ProbeStop *out, Fault *fault
   for (size_t i = 0; patch && i < patch->nsteps; i++) {
     const Step *step = &patch->steps[i];
     if (step->kind != STEP_STOP || patch->code + step->offset != rip) continue;
-    *out = step->action == ACTION_COUNT ? PROBE_REACHED : PROBE_POINT;
+    *out = step->action == ACTION_COUNT   ? PROBE_REACHED
+           : step->action == ACTION_POINT ? PROBE_POINT
+                                          : PROBE_BREAK;
     return true;
   }
   return probes_leave(probes, tracee, fault);

@@ -12,7 +12,8 @@ typedef enum ActionKind {
   ACTION_RETURN,
   ACTION_TAIL,
   ACTION_COUNT,
-  ACTION_POINT
+  ACTION_POINT,
+  ACTION_BREAK
 } ActionKind;
 
 /* What is done at an instruction. */

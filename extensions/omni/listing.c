@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "extensions/omni/moment.h"
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
@@ -30,35 +31,13 @@ int listing_begin(ListingCursor *cur, const VtPlan *plan, int trace_column, Wire
   return SQLITE_OK;
 }
 
-static bool read_number(const char **text, int base, uint64_t *out) {
-  char *end;
-  if (**text < '0' || **text > '9') return false;
-  errno = 0;
-  *out = strtoull(*text, &end, base);
-  *text = end;
-  return errno == 0;
-}
-
 bool moment_read(const char *text, Wire *wire, Fault *fault) {
-  uint64_t numbers[4] = {0}; /* ev, tid, addr, hit */
-  const char *at = text;
-  int n = 0;
-  bool ok = read_number(&at, 10, &numbers[n++]);
-  while (ok && *at == ':' && n < 4) {
-    at++;
-    ok = read_number(&at, n == 2 ? 0 : 10, &numbers[n]);
-    n++;
-  }
-  if (!ok || *at || n == 3 || numbers[1] > INT32_MAX || (n == 4 && !numbers[1])) {
-    return fault_set(fault, FAULT_INVALID,
-                     "a moment is ev:tid:addr:hit, as omni_calls has them, or ev, or ev:tid, "
-                     "not '%.60s'",
-                     text);
-  }
-  wire_put_u64(wire, numbers[0]);
-  wire_put_u32(wire, (uint32_t)numbers[1]);
-  wire_put_u64(wire, numbers[2]);
-  wire_put_u64(wire, numbers[3]);
+  Moment moment;
+  if (!moment_parse(text, &moment, fault)) return false;
+  wire_put_u64(wire, moment.ev);
+  wire_put_u32(wire, (uint32_t)moment.tid);
+  wire_put_u64(wire, moment.addr);
+  wire_put_u64(wire, moment.hit);
   return true;
 }
 

@@ -109,6 +109,21 @@ bool played_after(Played *played, Stop *stop, uint64_t ev, Fault *fault) {
   return ok;
 }
 
+/* ---- memory --------------------------------------------------------------------------------- */
+
+size_t played_read(Played *played, const PlayView *view, uint64_t addr, uint8_t *out, size_t size) {
+  Fault ignored = {0};
+  if (player_read(played->player, view, addr, out, size, &ignored)) return size;
+  size_t done = 0;
+  while (done < size) {
+    size_t part = PAGE - (addr + done) % PAGE;
+    if (part > size - done) part = size - done;
+    if (!player_read(played->player, view, addr + done, out + done, part, &ignored)) break;
+    done += part;
+  }
+  return done;
+}
+
 /* ---- stacks ---------------------------------------------------------------------------------- */
 
 bool played_maps(Played *played, const PlayView *view, Fault *fault) {

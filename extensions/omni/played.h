@@ -36,6 +36,9 @@ bool played_after(Played *played, Stop *stop, uint64_t ev, Fault *fault);
 void played_stop(Played *played);
 void played_close(Played *played);
 
+/* As many of the bytes as there are: how many. */
+size_t played_read(Played *played, const PlayView *view, uint64_t addr, uint8_t *out, size_t size);
+
 /* played->stacks know what is mapped there. */
 bool played_maps(Played *played, const PlayView *view, Fault *fault);
 /* The stack of the thread: frames out to `most`, innermost first, malloc'ed. */

@@ -22,5 +22,6 @@ int program_record(int argc, char **argv);
 int program_verify(int argc, char **argv);
 int program_info(int argc, char **argv);
 int program_shell(int argc, char **argv);
+int program_gdb(int argc, char **argv); /* shell DIR --gdb MOMENT [ARGUMENT...] */
 
 #endif

@@ -86,8 +86,7 @@ static int run_shell(char **argv, int nargs, const char *load, const char *use) 
   return failed;
 }
 
-int program_shell(int argc, char **argv) {
-  if (argc < 2) return program_usage(argv[0], "a DIR is wanted");
+static int sqlite_shell(int argc, char **argv) {
   Fault fault = {0};
   Recording *recording;
   if (!recording_open(argv[1], &recording, &fault)) return program_fail(argv[0], &fault);
@@ -105,4 +104,10 @@ int program_shell(int argc, char **argv) {
   text_finish(&load);
   text_finish(&use);
   return program_fail(argv[0], &fault);
+}
+
+int program_shell(int argc, char **argv) {
+  if (argc < 2) return program_usage(argv[0], "a DIR is wanted");
+  const bool gdb = argc > 2 && strcmp(argv[2], "--gdb") == 0;
+  return gdb ? program_gdb(argc, argv) : sqlite_shell(argc, argv);
 }

@@ -55,21 +55,6 @@ bool serve_registers(Service *service, CellWriter *out, Fault *fault) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* As many bytes as there are. */
-static size_t read_some(Played *played, const PlayView *view, uint64_t addr, uint8_t *out,
-                        size_t size) {
-  Fault ignored = {0};
-  if (player_read(played->player, view, addr, out, size, &ignored)) return size;
-  size_t done = 0;
-  while (done < size) {
-    size_t part = PAGE - (addr + done) % PAGE;
-    if (part > size - done) part = size - done;
-    if (!player_read(played->player, view, addr + done, out + done, part, &ignored)) break;
-    done += part;
-  }
-  return done;
-}
-
 bool serve_memory(Service *service, CellWriter *out, Fault *fault) {
   Moment moment;
   PlayView view;
@@ -78,7 +63,7 @@ bool serve_memory(Service *service, CellWriter *out, Fault *fault) {
   if (!wire_end(&service->wire, fault)) return false;
   uint8_t *bytes = malloc(size + 1);
   if (!bytes) return fault_oom(fault);
-  size_t done = read_some(&service->played, &view, addr, bytes, size);
+  size_t done = played_read(&service->played, &view, addr, bytes, size);
   if (done) {
     uint64_t value = 0;
     memcpy(&value, bytes, done < sizeof value ? done : sizeof value);
