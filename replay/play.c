@@ -264,8 +264,12 @@ static bool pin(Player *player, Fault *fault) {
 
 bool player_turn(Player *player, const Event **out, bool *out_runs, Fault *fault) {
   if (player->broken) return fault_set(fault, FAULT_INVALID, "player: it has failed before");
+  if (player->applied) { /* and all is told of it */
+    player->applied = player->moved = false;
+    player->event = NULL;
+  }
   if (!player->event && !trace_next(player->cursor, &player->event, fault)) return false;
-  *out = player->applied ? NULL : player->event;
+  *out = player->event;
   const PlayThread *thread = *out ? child_find(player, (*out)->tid) : NULL;
   *out_runs = thread && thread->stand == STAND_READY && event_runs(*out);
   return true;

@@ -100,6 +100,13 @@ bool player_turn(Player *player, const Event **out, bool *out_runs, Fault *fault
 ** for each repetition. About 25 us. There must be no breaks. */
 bool player_step(Player *player, PlayEnd *out, Fault *fault);
 
+/* The instructions ahead of the one at addr, by address, the nearest first, at most `most`: how
+** many. None when the function around it is not known. */
+size_t player_ahead(Player *player, int32_t tid, uint64_t addr, uint64_t *out, size_t most);
+
+/* The last event at or before ev whose state is kept: player_rewind() goes there. False: none. */
+bool player_kept(const Player *player, uint64_t ev, uint64_t *out);
+
 /* The last event that has been applied. */
 uint64_t player_event(const Player *player);
 
@@ -133,9 +140,10 @@ bool player_view(Player *player, int32_t tid, PlayView *out, Fault *fault);
 size_t player_threads(const Player *player, int32_t pid, int32_t *out, size_t most);
 
 /* From now on every write to these bytes (64 KiB at most) of the thread's process, and of what is
-** forked from it, is a stop: PLAY_WRITE. Watches must not share a page. What the kernel writes is
-** told when its event has been applied, and only where it changed something. Other processes that
-** write by way of shared memory are not seen; a new program ends the watch. */
+** forked from it, is a stop: PLAY_WRITE; where nothing is mapped now, as soon as there is. Watches
+** must not share a page. What the kernel writes is told when its event has been applied, and only
+** where it changed something. Other processes that write by way of shared memory are not seen; a
+** new program ends the watch. */
 bool player_watch(Player *player, const PlayView *view, uint64_t addr, size_t size, int *out_watch,
                   Fault *fault);
 

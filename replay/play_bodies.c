@@ -3,10 +3,15 @@
 */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "replay/cfi.h"
 #include "replay/play_inner.h"
+#include "replay/probe_code.h"
+
+enum { BODY_MOST = 1 << 20 };
 
 /* A file without, or one that makes no sense, has no functions: that only costs time. */
 static void look(Player *player, uint32_t number) {
@@ -39,6 +44,33 @@ bool bodies_find(Player *player, const PlaySpace *space, uint64_t addr, CodeRang
   }
   *out = (CodeRange){addr - (at - body->lo), addr + (body->hi - at)};
   return true;
+}
+
+size_t player_ahead(Player *player, int32_t tid, uint64_t addr, uint64_t *out, size_t most) {
+  PlayView view;
+  CodeRange body;
+  Insn insn;
+  Fault ignored = {0};
+  size_t count = 0;
+  const PlayThread *thread = child_find(player, tid);
+  if (!thread || !most || !bodies_find(player, thread->space, addr, &body, &ignored) ||
+      body.hi - body.lo > BODY_MOST || !player_view(player, tid, &view, &ignored)) {
+    return 0;
+  }
+  uint8_t *code = malloc(body.hi - body.lo + 1);
+  uint64_t at = body.lo;
+  if (!code || !player_read(player, &view, body.lo, code, body.hi - body.lo, &ignored)) {
+    free(code);
+    return 0;
+  }
+  while (at < addr && insn_decode(code + (at - body.lo), body.hi - at, at, &insn)) {
+    memmove(out + 1, out, (most - 1) * sizeof *out);
+    out[0] = at;
+    count += count < most;
+    at += insn.length;
+  }
+  free(code);
+  return at == addr ? count : 0;
 }
 
 void bodies_close(PlayFile *file) {

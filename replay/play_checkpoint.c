@@ -265,6 +265,12 @@ const PlayCheckpoint *checkpoints_find(const Player *player, uint64_t ev) {
   return best;
 }
 
+bool player_kept(const Player *player, uint64_t ev, uint64_t *out) {
+  const PlayCheckpoint *best = checkpoints_find(player, ev);
+  if (best) *out = best->ev;
+  return best != NULL;
+}
+
 bool player_keep(Player *player, Fault *fault) {
   PlayCheckpoints *kept = &player->checkpoints;
   const PlayCheckpoint *before = checkpoints_find(player, player->ev);

@@ -36,7 +36,8 @@ static bool is_past(const Player *player, const Moment *moment, uint64_t *out_pa
 
 bool player_moments(Player *player, const Moment *list, size_t count, Fault *fault) {
   PlayMoments *moments = &player->moments;
-  if (moments->begin < moments->end) {
+  for (size_t i = moments->begin; i < moments->end; i++) {
+    if (moments->list[i].reached) continue;
     return fault_set(fault, FAULT_INVALID, "player: moments are being waited for");
   }
   PlayMoments made = {.stands = moments->stands};

@@ -24,8 +24,10 @@ bool player_watch(Player *player, const PlayView *view, uint64_t addr, size_t si
     return fault_set(fault, FAULT_INVALID, "watch: %zu bytes at 0x%llx, at most %d can be watched",
                      size, (unsigned long long)addr, (int)WATCH_MOST);
   }
-  if (!patch_ready(player, thread, fault) ||
-      !probes_watch(space->probes, &thread->tracee, addr, size, &watch.armed, fault)) {
+  if (!patch_ready(player, thread, fault)) return false;
+  const MapRange *range = maps_find(&space->maps, addr);
+  watch.armed = -1;
+  if (range && !probes_watch(space->probes, &thread->tracee, addr, size, &watch.armed, fault)) {
     return false;
   }
   watch.last = malloc(size);

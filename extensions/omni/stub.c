@@ -43,13 +43,12 @@ void stub_add_hex(Text *out, const void *bytes, size_t size) {
   }
 }
 
-static void add_thread(const Stub *stub, Text *out, int32_t tid) {
+void stub_add_thread(const Stub *stub, Text *out, int32_t tid) {
   if (stub->multiprocess) text_addf(out, "p%x.", (unsigned)stub->pid);
   text_addf(out, "%x", (unsigned)tid);
 }
 
-/* "pPID.TID" or "TID"; 0 and -1: any. */
-static int32_t read_thread(const char **text) {
+int32_t stub_read_thread(const char **text) {
   if (**text == 'p') {
     ++*text;
     stub_hex(text);
@@ -67,16 +66,20 @@ static bool view(Stub *stub, PlayView *out) {
   return player_view(stub->played.player, stub->tid, out, &ignored);
 }
 
-static bool is_thread(Stub *stub, int32_t tid) {
+bool stub_is_thread(Stub *stub, int32_t tid) {
   Fault ignored = {0};
   PlayView seen;
   return tid > 0 && player_view(stub->played.player, tid, &seen, &ignored) && seen.pid == stub->pid;
 }
 
-static void say_stopped(Stub *stub) {
-  text_add(&stub->answer, "T05thread:");
-  add_thread(stub, &stub->answer, stub->tid);
-  text_addc(&stub->answer, ';');
+void stub_say(Stub *stub, const char *line) {
+  Text text = {0};
+  text_addc(&text, 'O');
+  stub_add_hex(&text, "omni: ", 6);
+  stub_add_hex(&text, line, strlen(line));
+  stub_add_hex(&text, "\n", 1);
+  if (!text.oom) stub_link_send(&stub->link, text.data, text.length);
+  text_finish(&text);
 }
 
 static void list_threads(Stub *stub) {
@@ -85,7 +88,7 @@ static void list_threads(Stub *stub) {
   text_add(&stub->answer, count ? "m" : "l");
   for (size_t i = 0; i < count; i++) {
     if (i) text_addc(&stub->answer, ',');
-    add_thread(stub, &stub->answer, list[i]);
+    stub_add_thread(stub, &stub->answer, list[i]);
   }
 }
 
@@ -179,7 +182,8 @@ static void read_document(Stub *stub, const char *rest) {
 static void ask_supported(Stub *stub, const char *rest) {
   stub->multiprocess = strstr(rest, "multiprocess+") != NULL;
   text_addf(&stub->answer,
-            "PacketSize=%x;QStartNoAckMode+;multiprocess+;vContSupported+;"
+            "PacketSize=%x;QStartNoAckMode+;multiprocess+;vContSupported+;swbreak+;hwbreak+;"
+            "ReverseStep+;ReverseContinue+;QPassSignals+;"
             "qXfer:features:read+;qXfer:exec-file:read+;qXfer:auxv:read+",
             (unsigned)STUB_PACKET);
 }
@@ -187,7 +191,7 @@ static void ask_supported(Stub *stub, const char *rest) {
 static void ask_thread(Stub *stub, const char *rest) {
   if (*rest) return; /* another question that begins so */
   text_add(&stub->answer, "QC");
-  add_thread(stub, &stub->answer, stub->tid);
+  stub_add_thread(stub, &stub->answer, stub->tid);
 }
 
 static void ask_first(Stub *stub, const char *rest) {
@@ -214,12 +218,18 @@ static void start_no_acks(Stub *stub, const char *rest) {
 /* `monitor moment`: what it is called in SQL. */
 static void monitor(Stub *stub, const char *rest) {
   static const char word[] = "6d6f6d656e74"; /* moment */
-  char text[160];
-  if (strcmp(rest, word) == 0) {
-    snprintf(text, sizeof text, "%" PRIu64 ":%d:0x%" PRIx64 ":%" PRIu64 "\n", stub->at.ev,
-             (int)stub->at.tid, stub->at.addr, stub->at.hit);
-  } else {
+  char text[FAULT_TEXT + 80];
+  Moment moment;
+  Fault fault = {0};
+  if (strcmp(rest, word) != 0) {
     snprintf(text, sizeof text, "there is: monitor moment (what it is called in SQL)\n");
+  } else if (!walk_moment(stub->walk, &moment, &fault)) {
+    snprintf(text, sizeof text, "%s\n", fault.text);
+  } else if (moment.hit) {
+    snprintf(text, sizeof text, "%" PRIu64 ":%d:0x%" PRIx64 ":%" PRIu64 "\n", moment.ev,
+             (int)moment.tid, moment.addr, moment.hit);
+  } else {
+    snprintf(text, sizeof text, "%" PRIu64 ":%d\n", moment.ev, (int)moment.tid);
   }
   stub_add_hex(&stub->answer, text, strlen(text));
 }
@@ -228,9 +238,17 @@ static const struct {
   const char *name;
   void (*serve)(Stub *stub, const char *rest);
 } questions[] = {
-    {"qSupported", ask_supported},      {"qXfer:", read_document}, {"qfThreadInfo", ask_first},
-    {"qsThreadInfo", ask_more},         {"qC", ask_thread},        {"qAttached", ask_attached},
-    {"QStartNoAckMode", start_no_acks}, {"qRcmd,", monitor},       {"vFile:", stub_file},
+    {"qSupported", ask_supported},
+    {"qXfer:", read_document},
+    {"qfThreadInfo", ask_first},
+    {"qsThreadInfo", ask_more},
+    {"qC", ask_thread},
+    {"qAttached", ask_attached},
+    {"QStartNoAckMode", start_no_acks},
+    {"qRcmd,", monitor},
+    {"QPassSignals", stub_pass_signals},
+    {"vCont", stub_resume},
+    {"vFile:", stub_file},
 };
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -239,20 +257,22 @@ static const struct {
 static void choose_thread(Stub *stub, const char *rest) {
   const char *text = rest + 1;
   if (!*rest) return stub_refuse(stub);
-  const int32_t tid = read_thread(&text);
-  if (tid && !is_thread(stub, tid)) return stub_refuse(stub);
+  const int32_t tid = stub_read_thread(&text);
+  if (tid && !stub_is_thread(stub, tid)) return stub_refuse(stub);
   if (tid && *rest == 'g') stub->tid = tid;
+  if (tid && *rest == 'c') stub->step_tid = tid;
   text_add(&stub->answer, "OK");
 }
 
 static void ask_alive(Stub *stub, const char *rest) {
-  if (!is_thread(stub, read_thread(&rest))) return stub_refuse(stub);
+  if (!stub_is_thread(stub, stub_read_thread(&rest))) return stub_refuse(stub);
   text_add(&stub->answer, "OK");
 }
 
 static void ask_why(Stub *stub, const char *rest) {
   (void)rest;
-  say_stopped(stub);
+  const WalkStop stop = {.kind = WALK_STEPPED};
+  stub_say_stopped(stub, &stop);
 }
 
 /* What would change the program. */
@@ -265,9 +285,11 @@ static const struct {
   char letter;
   void (*serve)(Stub *stub, const char *rest);
 } requests[] = {
-    {'?', ask_why},       {'g', all_registers}, {'p', one_register}, {'m', memory},
-    {'H', choose_thread}, {'T', ask_alive},     {'G', refuse},       {'P', refuse},
-    {'M', refuse},        {'X', refuse},        {'c', refuse},       {'s', refuse},
+    {'?', ask_why},       {'g', all_registers}, {'p', one_register},   {'m', memory},
+    {'H', choose_thread}, {'T', ask_alive},     {'G', refuse},         {'P', refuse},
+    {'M', refuse},        {'X', refuse},        {'c', stub_continue},  {'s', stub_step},
+    {'C', stub_continue}, {'S', stub_step},     {'b', stub_backwards}, {'Z', stub_insert},
+    {'z', stub_remove},
 };
 
 /* False: gdb leaves. */
@@ -291,7 +313,7 @@ static bool serve(Stub *stub) {
     stub_link_send(&stub->link, text_get(&stub->answer), stub->answer.length);
   }
   if (strcmp(packet, "QStartNoAckMode") == 0) stub->link.no_acks = true;
-  return !leaves;
+  return !leaves && !stub->ended;
 }
 
 static bool is_stopped(void *ctx) { return stub_link_stops(ctx); }
@@ -304,8 +326,9 @@ static bool open_stub(Stub *stub, const char *dir, const Moment *moment, Fault *
     return false;
   }
   stub->pid = seen.pid;
-  stub->tid = seen.tid;
-  return stub_program_read(stub->played.recording, seen.pid, stub->at.ev, &stub->program, fault);
+  stub->tid = stub->step_tid = seen.tid;
+  return walk_open(stub->played.recording, stub->played.player, &stub->at, &stub->walk, fault) &&
+         stub_program_read(stub->played.recording, seen.pid, stub->at.ev, &stub->program, fault);
 }
 
 bool stub_run(const char *dir, const Moment *moment, int in, int out, Fault *fault) {
@@ -320,6 +343,7 @@ bool stub_run(const char *dir, const Moment *moment, int in, int out, Fault *fau
   while (ok && stub_link_receive(&stub->link) && serve(stub)) continue;
   stub_files_close(stub);
   stub_program_finish(&stub->program);
+  walk_close(stub->walk);
   played_close(&stub->played);
   stub_link_finish(&stub->link);
   text_finish(&stub->answer);

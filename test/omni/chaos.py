@@ -1,9 +1,10 @@
 """Records busy.c under a hostile schedule, again and again, and plays each recording.
 
-    chaos.py --tool OMNI [--first SEED] [--count N] [--keep FOLDER]
+    chaos.py --tool OMNI [--first SEED] [--count N] [--keep FOLDER] [--calm]
 
 Each seed chooses what the program does, how it is compiled (-O0 to -O3), the schedule, and whether
-calls are logged in the process (--inside 1), which chaos does not do by itself. Playing it
+calls are logged in the process (--inside 1), which chaos does not do by itself. With --calm there is
+no schedule but the usual one, and calls are logged in the process. Playing it
 must find every event, every place where a thread was made to give way and every hash. A failure
 prints its seed; with --keep its recording stays in FOLDER.
 """
@@ -34,12 +35,12 @@ def compile_all(folder):
                        check=True)
 
 
-def judge(tool, folder, seed):
+def judge(tool, folder, seed, calm):
     """None, or what went wrong."""
     recording = folder / "rec"
     shutil.rmtree(recording, ignore_errors=True)
-    status, text = run([tool, "record", "-o", recording, "--chaos", str(seed),
-                        "--inside", str(seed % 3 % 2), "--",
+    schedule = ["--inside", "1"] if calm else ["--chaos", str(seed), "--inside", str(seed % 3 % 2)]
+    status, text = run([tool, "record", "-o", recording, *schedule, "--",
                         folder / f"busy{seed % 4}", str(seed)])
     if status:
         return f"record: status {status}: {text}"
@@ -53,6 +54,7 @@ def main():
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--calm", action="store_true")
     options = parser.parse_args()
     tool = os.path.abspath(options.tool)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -60,7 +62,7 @@ def main():
     try:
         compile_all(folder)
         for seed in range(options.first, options.first + options.count):
-            wrong = judge(tool, folder, seed)
+            wrong = judge(tool, folder, seed, options.calm)
             if not wrong:
                 continue
             failed += 1
