@@ -336,6 +336,13 @@ static const VtError call_errors[] = {
     {"event n, thread t: x", "the replay does not do what was recorded", "see omni_verify()"},
     {"f of x is not called: it chooses one of several when the program starts (an ifunc) ...",
      "memcpy and its like are several functions", "ask for these by pattern"},
+    {"no function of the recording has the name \"x\" ...", "a name that is misspelt",
+     "one of those that are near; omni_functions has them all"},
+    {"\"x\" is never called: it is inlined everywhere ...",
+     "the compiler has put it into its callers",
+     "ask omni_lines_hit by its file and lines, or compile with -fno-inline"},
+    {"no function has the name \"x\": the linker calls it \"y\"", "names of C++ and the like",
+     "ask for y, or func GLOB '*x*'"},
     {"n of m functions cannot be probed", "code that no probe can be put into",
      "ask for fewer functions"},
     {0}};

@@ -76,6 +76,8 @@ static const VtError line_errors[] = {
      "every line of everything would be a row", "name a file or a function"},
     {"more than n rows until event m; say ev < N, or name less", "the lines run too often",
      "narrow line, or ev"},
+    {"no function of the recording has the name \"x\" ...", "a name that is misspelt",
+     "one of those that are near"},
     {"no probe can be put at x of y: it is in no function", "code that nothing is known of",
      "other lines"},
     {0}};

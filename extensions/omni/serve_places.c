@@ -6,6 +6,7 @@
 
 #include "extensions/omni/places.h"
 #include "extensions/omni/probing.h"
+#include "extensions/omni/unknown.h"
 
 typedef struct Asked { /* ranges are closed */
   ServeTerms terms;
@@ -85,7 +86,7 @@ static bool put_lines(const Places *places, const Probing *probing, Stop *stop, 
 
 /* Rows for places of one kind. */
 typedef struct Kind {
-  int module; /* the column that names a file */
+  int module, func; /* the columns that name a file and a function */
   bool (*open)(const CodeFiles *code, CodeFile *file, Fault *fault);
   bool (*find)(const Asked *asked, CodeFile *file, Places *places, Fault *fault);
   bool (*put)(const Places *places, const Probing *probing, Stop *stop, CellWriter *out,
@@ -98,6 +99,15 @@ static bool play_places(Service *service, const Places *places, uint64_t columns
                     .functions = places->functions,
                     .nfunctions = places->count};
   return probing_run(service, &spec, last, out, fault);
+}
+
+/* A name that no function has is a mistake. */
+static bool check_names(const Asked *asked, int col, const CodeFiles *code, Fault *fault) {
+  for (int i = 0; i < asked->terms.count; i++) {
+    if (asked->terms.list[i].col != col || asked->terms.list[i].is_pattern) continue;
+    if (!unknown_check(code, asked->terms.list[i].text, fault)) return false;
+  }
+  return true;
 }
 
 static bool serve_kind(Service *service, const Kind *kind, uint64_t columns, CellWriter *out,
@@ -114,6 +124,7 @@ static bool serve_kind(Service *service, const Kind *kind, uint64_t columns, Cel
     ok = kind->open(code, file, fault) &&
          (!file->functions || kind->find(&asked, file, &places, fault));
   }
+  if (ok && !places.count) ok = check_names(&asked, kind->func, code, fault);
   if (ok && places.count) {
     ok = play_places(service, &places, columns, asked.last, &probing, fault) &&
          kind->put(&places, &probing, &service->stop, out, fault);
@@ -124,7 +135,7 @@ static bool serve_kind(Service *service, const Kind *kind, uint64_t columns, Cel
 }
 
 bool serve_passes(Service *service, CellWriter *out, Fault *fault) {
-  static const Kind lines = {PASS_MODULE, code_dwarf, find_lines, put_lines};
+  static const Kind lines = {PASS_MODULE, PASS_FUNC, code_dwarf, find_lines, put_lines};
   return serve_kind(service, &lines, 0, out, fault);
 }
 
@@ -193,7 +204,8 @@ static bool find_instructions(const Asked *asked, CodeFile *file, Places *places
 }
 
 bool serve_instructions(Service *service, CellWriter *out, Fault *fault) {
-  static const Kind instructions = {OMNI_MODULE, code_open, find_instructions, put_instructions};
+  static const Kind instructions = {OMNI_MODULE, OMNI_FUNC, code_open, find_instructions,
+                                    put_instructions};
   uint64_t columns = 0;
   for (int r = 0; r < OMNI_REGISTERS; r++) columns |= UINT64_C(1) << registers[r];
   return serve_kind(service, &instructions, columns, out, fault);

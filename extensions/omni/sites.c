@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "extensions/omni/unknown.h"
 
 static bool add_site(Sites *sites, const CodeFile *module, const FunctionName *name,
                      bool by_pattern, Fault *fault) {
@@ -62,7 +63,8 @@ bool sites_find(const Ask *ask, CodeFiles *files, Sites *out, Fault *fault) {
       if (!add_named(out, module, &ask->names[i], fault)) return false;
     }
   }
-  return true;
+  const bool one = ask->nnames == 1 && !ask->names[0].is_pattern;
+  return out->count || !one || unknown_check(files, ask->names[0].text, fault);
 }
 
 void sites_finish(Sites *sites) {
