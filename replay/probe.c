@@ -73,6 +73,7 @@ static bool check_spec(const ProbeSpec *spec, Fault *fault) {
     return fault_set(fault, FAULT_LIMIT, "probe: %d tests, %zu functions", spec->ntests,
                      spec->nfunctions);
   }
+  if (spec->taker && spec->limit) return fault_set(fault, FAULT_INVALID, "probe: a ring's limit");
   for (int i = 0; i < spec->ntests; i++) {
     const ProbeTest *test = &spec->tests[i];
     bool known = (test->column >= ROW_A0 && test->column <= ROW_CALLER) || test->column == ROW_TID;
@@ -113,6 +114,7 @@ static bool open_rows(Probes *probes, Tracee *tracee, ProbeSet *set, int fd, con
   if (!rowfile_create(fd, &layout, base, set->spec.limit, key, key_size, &set->file, fault)) {
     return false;
   }
+  if (set->spec.taker && !rowfile_ring(&set->file, set->spec.taker, fault)) return false;
   if (set->spec.limit) {
     set->limit_at = base + set->file.first + set->spec.limit * layout.words * 8 - 8;
   }

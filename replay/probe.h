@@ -57,6 +57,7 @@ typedef struct ProbeSpec {
   int ntests;       /* all must hold for an entry row; return rows come regardless */
   ProbeTest tests[PROBE_TESTS];
   uint64_t limit;                 /* PROBE_LIMIT after so many rows; 0: none */
+  const RowTaker *taker;          /* takes the rows as they come, instead of a limit; or NULL */
   const ProbeFunction *functions; /* the site of a row is the index */
   size_t nfunctions;
 } ProbeSpec;

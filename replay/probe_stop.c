@@ -79,6 +79,29 @@ static bool grow(Probes *probes, Tracee *tracee, ProbeSet *set, uint64_t addr, F
          memory_map_fd(probes, tracee, file->fd, file->base + from, to - from, from, fault);
 }
 
+/* A part of the ring that is full ends with a row, so the store that faults behind it is the first
+** of the next one, through r11. Other faults are at parts that are not mapped here yet. */
+static bool turn(Probes *probes, Tracee *tracee, ProbeSet *set, uint64_t addr, Fault *fault) {
+  RowFile *file = &set->file;
+  if (!file->live) return fault_set(fault, FAULT_INTERNAL, "probe: rows for a finished file");
+  const uint64_t at = addr - file->base;
+  const int part = (int)(at / ROW_PART_STRIDE) - 1;
+  if (part < 0 || part >= ROW_PARTS || at > rowfile_part_end(part)) {
+    return fault_set(fault, FAULT_CORRUPT, "probe: rows outside of their ring");
+  }
+  if (at < rowfile_part_end(part)) {
+    const uint64_t start = rowfile_part(part);
+    return memory_map_fd(probes, tracee, file->fd, file->base + start,
+                         rowfile_part_end(part) - start, start, fault);
+  }
+  if (atomic_load(&file->live->cursor) != addr || tracee->regs.r11 != addr) {
+    return fault_set(fault, FAULT_CORRUPT, "probe: a row over the end of its part");
+  }
+  if (!rowfile_turn(file, fault)) return false;
+  tracee->regs.r11 = atomic_load(&file->live->cursor);
+  return tracee->regs_changed = true;
+}
+
 /* Let the stub end: the limit is reached with the row it is writing. */
 static bool step_out(Probes *probes, Tracee *tracee, Fault *fault) {
   for (int i = 0; i < 1000; i++) {
@@ -102,7 +125,7 @@ static bool on_rows(Probes *probes, Tracee *tracee, uint64_t addr, ProbeStop *ou
   for (size_t i = 0; i < probes->nsets; i++) {
     ProbeSet *set = &probes->sets[i];
     if (addr < set->file.base || addr >= set->file.base + WINDOW_SPAN) continue;
-    if (!grow(probes, tracee, set, addr, fault)) return false;
+    if (!(set->file.taker ? turn : grow)(probes, tracee, set, addr, fault)) return false;
     *out = PROBE_HANDLED;
     if (set->limit_at && addr >= set->limit_at && !set->limited) {
       set->limited = true;

@@ -11,8 +11,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "base/array.h"
 
 enum { VERSION = 1, KEY_MAX = 3072, ROWS_AT = 2 * ROW_PAGE };
@@ -113,16 +111,63 @@ bool rowfile_reserve(RowFile *file, uint64_t size, Fault *fault) {
   return true;
 }
 
+static uint64_t cursor_of(const RowFile *file) {
+  return atomic_load_explicit(&file->live->cursor, memory_order_acquire) - file->base;
+}
+
+static int part_of(const RowFile *file) { return (int)(cursor_of(file) / ROW_PART_STRIDE) - 1; }
+
 uint64_t rowfile_count(const RowFile *file) {
-  uint64_t cursor = atomic_load_explicit(&file->live->cursor, memory_order_acquire);
-  return (cursor - file->base - file->first) / row_bytes(&file->layout);
+  uint64_t first = file->first, taken = 0;
+  if (file->taker) {
+    first = rowfile_part_first(file, part_of(file));
+    taken = atomic_load(&file->live->taken);
+  }
+  return taken + (cursor_of(file) - first) / row_bytes(&file->layout);
+}
+
+/* ---- a ring */
+
+bool rowfile_ring(RowFile *file, const RowTaker *taker, Fault *fault) {
+  if (ftruncate(file->fd, ROW_RING)) {
+    return fault_set(fault, FAULT_IO, "row file: %s", strerror(errno));
+  }
+  file->taker = taker;
+  atomic_store(&file->live->cursor, file->base + rowfile_part_first(file, 0));
+  return true;
+}
+
+/* What is in the part of the cursor, which the program could have overwritten. */
+static bool take(RowFile *file, int part, Fault *fault) {
+  const uint64_t first =
+      part < 0 || part >= ROW_PARTS ? UINT64_MAX : rowfile_part_first(file, part);
+  const uint64_t size = cursor_of(file) - first;
+  if (first == UINT64_MAX || size > rowfile_part_end(part) - first ||
+      size % row_bytes(&file->layout)) {
+    return fault_set(fault, FAULT_CORRUPT, "row file: its cursor is outside");
+  }
+  return size == 0 || file->taker->take(file->taker->ctx, part, first, size, fault);
+}
+
+bool rowfile_turn(RowFile *file, Fault *fault) {
+  const int part = part_of(file), next = part + 1 < ROW_PARTS ? part + 1 : 1;
+  const uint64_t count = rowfile_count(file);
+  if (!take(file, part, fault) || !file->taker->clear(file->taker->ctx, next, fault)) return false;
+  atomic_store(&file->live->taken, count);
+  atomic_store(&file->live->cursor, file->base + rowfile_part_first(file, next));
+  return true;
 }
 
 bool rowfile_finish(RowFile *file, RowState state, Fault *fault) {
   if (!file->live) return true;
-  uint64_t end = file->first + rowfile_count(file) * row_bytes(&file->layout);
-  bool ok = ftruncate(file->fd, (off_t)end) == 0;
-  if (!ok) fault_set(fault, FAULT_IO, "row file: %s", strerror(errno));
+  bool ok = true;
+  if (file->taker) {
+    ok = state == ROWS_FAILED || take(file, part_of(file), fault);
+  } else {
+    uint64_t end = file->first + rowfile_count(file) * row_bytes(&file->layout);
+    ok = ftruncate(file->fd, (off_t)end) == 0;
+    if (!ok) fault_set(fault, FAULT_IO, "row file: %s", strerror(errno));
+  }
   atomic_store_explicit(&file->live->state, ok ? state : ROWS_FAILED, memory_order_release);
   munmap(file->live, ROW_PAGE);
   file->live = NULL;
@@ -203,41 +248,3 @@ bool rows_count(Rows *rows, uint64_t *out_count, RowState *out_state, Fault *fau
   *out_state = (RowState)state;
   return true;
 }
-
-static bool write_at(int fd, const void *bytes, size_t size, uint64_t at, Fault *fault) {
-  for (size_t done = 0; done < size;) {
-    const ssize_t n = pwrite(fd, (const char *)bytes + done, size - done, (off_t)(at + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return fault_set(fault, FAULT_IO, "row file: %s", strerror(n ? errno : ENOSPC));
-    done += (size_t)n;
-  }
-  return true;
-}
-
-/* The number of rows of a complete file. */
-static bool count_complete(Rows *rows, uint64_t *out, Fault *fault) {
-  RowState state;
-  if (!rows_count(rows, out, &state, fault)) return false;
-  return state == ROWS_COMPLETE || fault_set(fault, FAULT_CORRUPT, "row file: it is not complete");
-}
-
-bool rows_append(int fd, Rows *more, Fault *fault) {
-  Rows rows;
-  uint64_t count, added;
-  if (!rows_open(fd, &rows, fault)) return false;
-  bool ok = count_complete(&rows, &count, fault) && count_complete(more, &added, fault);
-  if (ok && (rows.layout.columns != more->layout.columns ||
-             rows.layout.returns != more->layout.returns)) {
-    ok = fault_set(fault, FAULT_CORRUPT, "row file: rows of another shape");
-  }
-  if (ok) {
-    const size_t bytes = row_bytes(&rows.layout);
-    const uint64_t end = rows.first + count * bytes, cursor = rows.base + end + added * bytes;
-    ok = write_at(fd, more->map + more->first, (size_t)added * bytes, end, fault) &&
-         write_at(fd, &cursor, sizeof cursor, ROW_PAGE + offsetof(RowLive, cursor), fault);
-  }
-  rows_close(&rows);
-  return ok;
-}
-
-uint64_t rows_digest(const Rows *rows) { return XXH3_64bits(rows->map, rows->mapped); }

@@ -97,19 +97,25 @@ static inline const uint64_t *rows_at(const Rows *rows, uint64_t index) {
                                           index * rows->layout.words * sizeof(uint64_t));
 }
 
-/* Puts the rows of a complete file behind those of another, which is `fd` and complete as well.
-** FAULT_CORRUPT: their layouts differ. */
-bool rows_append(int fd, Rows *more, Fault *fault);
-
-/* Of all the bytes of a finished file, for those who keep it. About 10 GB/s. */
-uint64_t rows_digest(const Rows *rows);
-
 /* ---- writing: for the one who lets probes run */
 
 typedef struct RowLive {
   _Atomic uint64_t cursor; /* base + offset of the next row */
   _Atomic uint64_t state;  /* RowState */
+  _Atomic uint64_t taken;  /* of a ring: rows that are not in the part of the cursor */
 } RowLive;
+
+/* Who takes the rows away while they are made: the file is then a ring of parts, which are filled
+** over and over, and never has more pages than those. The functions are called by the thread that
+** lets probes run, for the parts in turn: 0, then 1 to ROW_PARTS - 1 again and again. */
+enum { ROW_PARTS = 4 };
+typedef struct RowTaker {
+  void *ctx;
+  /* `size` bytes of rows at offset `from` of the file. */
+  bool (*take)(void *ctx, int part, uint64_t from, uint64_t size, Fault *fault);
+  /* Waits until nothing of this part is needed any more. */
+  bool (*clear)(void *ctx, int part, Fault *fault);
+} RowTaker;
 
 typedef struct RowFile {
   int fd; /* borrowed */
@@ -119,6 +125,7 @@ typedef struct RowFile {
   uint64_t limit; /* rows, 0: none */
   uint64_t size;  /* bytes that are certain to be there */
   RowLive *live;
+  const RowTaker *taker; /* borrowed; NULL: it is no ring */
 } RowFile;
 
 /* Make fd, an empty file (or memfd) open for reading and writing, a row file. `base` is a multiple
@@ -126,6 +133,21 @@ typedef struct RowFile {
 ** has at most 3072 bytes. */
 bool rowfile_create(int fd, const RowLayout *layout, uint64_t base, uint64_t limit, const void *key,
                     size_t key_size, RowFile *out, Fault *fault);
+/* Make an empty file without a limit, which is a memfd, a ring. */
+bool rowfile_ring(RowFile *file, const RowTaker *taker, Fault *fault);
+/* Where the rows of a part begin, so that they end with it, and where that is; behind it no memory
+** is mapped. As offsets of the file, all of which are below ROW_RING. */
+enum { ROW_PART_STRIDE = 4 << 20, ROW_RING = (ROW_PARTS + 1) * ROW_PART_STRIDE };
+static inline uint64_t rowfile_part(int part) { return (uint64_t)(part + 1) * ROW_PART_STRIDE; }
+static inline uint64_t rowfile_part_end(int part) {
+  return rowfile_part(part) + (part ? 2 << 20 : 256 << 10);
+}
+static inline uint64_t rowfile_part_first(const RowFile *file, int part) {
+  const uint64_t start = rowfile_part(part), end = rowfile_part_end(part);
+  return start + (end - start) % (file->layout.words * sizeof(uint64_t));
+}
+/* The part of the cursor has been filled to its end: on to the next one. */
+bool rowfile_turn(RowFile *file, Fault *fault);
 /* Get disk space for all up to the offset `size`. */
 bool rowfile_reserve(RowFile *file, uint64_t size, Fault *fault);
 uint64_t rowfile_count(const RowFile *file);

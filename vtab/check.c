@@ -51,8 +51,11 @@ static bool check_table(const VtExtension *extension, const VtTable *table, Faul
   if (table->risk != SQLITE_VTAB_INNOCUOUS && table->risk != SQLITE_VTAB_DIRECTONLY) {
     return fail(fault, table->name, "risk is neither INNOCUOUS nor DIRECTONLY");
   }
-  if (!table->seek || !table->step || !table->column) {
+  if (!table->seek || !(table->step || table->next) || !(table->column || table->value)) {
     return fail(fault, table->name, "seek, step or column is missing");
+  }
+  if (table->next && !table->rowid) {
+    return fail(fault, table->name, "its rows are not counted, which needs a rowid function");
   }
   bool in_args = false, has_key = false;
   int nargs = 0;

@@ -15,7 +15,7 @@
 
 /* Separately built libraries share these structures: bump on every change of layout, here or in a
 ** descriptor. A library that finds another version refuses to load. */
-#define VT_HUB_TYPE "tenfold-hub-1"
+#define VT_HUB_TYPE "tenfold-hub-2"
 #define VT_HUB_NAME "tenfold_hub"
 
 /* Flags of columns on which constraints are passed on. */

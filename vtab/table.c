@@ -199,7 +199,7 @@ static int keep_argument(VtCursor *cur, const VtTerm *term) {
   return kept->copy ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-static int argument_column(VtCursor *cur, sqlite3_context *ctx, int col) {
+int vt_argument(VtCursor *cur, sqlite3_context *ctx, int col) {
   const struct VtKept *kept = &cur->kept[col - cur->tab->first_arg];
   switch (kept->type) {
   case SQLITE_INTEGER:
@@ -340,7 +340,7 @@ static int cursor_eof(sqlite3_vtab_cursor *base) { return ((VtCursor *)base)->eo
 static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) {
   VtCursor *cur = (VtCursor *)base;
   if (col < cur->tab->first_arg) return cur->column(cur, ctx, col);
-  return argument_column(cur, ctx, col);
+  return vt_argument(cur, ctx, col);
 }
 
 static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
@@ -374,5 +374,7 @@ void vt_module_fill(sqlite3_module *module, const VtTable *table) {
     module->xRename = module_rename;
     module->xShadowName = table->is_shadow;
   }
+  if (table->next) module->xNext = table->next;
+  if (table->value) module->xColumn = table->value;
   if (table->writer) vt_writer_fill(module);
 }

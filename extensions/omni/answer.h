@@ -11,7 +11,7 @@
 #include "extensions/omni/ask.h"
 #include "extensions/omni/omni.h"
 #include "extensions/omni/wire.h"
-#include "replay/rows.h"
+#include "replay/packed.h"
 
 typedef struct CallSite {
   const char *name, *module;
@@ -26,8 +26,7 @@ typedef struct CallsAnswer {
   int refs;
   Text question; /* the message it answers, with the recording's id: the key */
   bool has_rows; /* there are such functions */
-  Rows rows;
-  uint64_t nrows;
+  Packed rows;
   CallSite *sites;
   size_t nsites;
   uint32_t *returned; /* per row, when returns were asked for: its return row, or NO_ROW */
@@ -47,11 +46,11 @@ bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSo
 void answer_free(CallsAnswer *answer);
 /* Drops rows and sites, for another try. */
 static inline void answer_clear(CallsAnswer *answer) {
-  if (answer->has_rows) rows_close(&answer->rows);
+  if (answer->has_rows) packed_close(&answer->rows);
   free(answer->sites);
   answer->has_rows = false;
   answer->sites = NULL;
-  answer->nsites = answer->nrows = 0;
+  answer->nsites = 0;
 }
 
 /* calls_pair.c: which return belongs to which entry. */

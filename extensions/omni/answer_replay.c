@@ -69,16 +69,14 @@ static bool hear_answer(CallsAnswer *answer, Helper *helper, VtPoll *poll, Fault
 
 /* The rows must be what was asked for: the helper is not trusted with that. */
 static bool open_rows(CallsAnswer *answer, const Ask *ask, int fd, Fault *fault) {
-  RowState state;
   if (answer->nsites == 0) return true; /* there are no such functions: nothing was played */
-  answer->has_rows = rows_open(fd, &answer->rows, fault);
+  answer->has_rows = packed_open(fd, &answer->rows, fault);
   if (!answer->has_rows) return false;
   const RowLayout *layout = &answer->rows.layout; /* made by row_layout() */
   if (layout->columns != ask->columns || layout->returns != ask->returns) {
     return fault_set(fault, FAULT_CORRUPT, "the helper's rows are of another shape");
   }
-  if (!rows_count(&answer->rows, &answer->nrows, &state, fault)) return false;
-  if (state == ROWS_COMPLETE || state == ROWS_LIMITED) return true;
+  if (answer->rows.state == ROWS_COMPLETE || answer->rows.state == ROWS_LIMITED) return true;
   return fault_set(fault, FAULT_CORRUPT, "the helper's rows are not complete");
 }
 
@@ -148,8 +146,8 @@ static bool has_same_sites(const CallsAnswer *a, const CallsAnswer *b, Fault *fa
 static bool join(CallsAnswer *first, CallsAnswer *second, const Ask *ask, int fd, Fault *fault) {
   if (!has_same_sites(first, second, fault)) return false;
   if (!first->has_rows) return true;
-  if (!rows_append(fd, &second->rows, fault)) return false;
-  rows_close(&first->rows);
+  if (!pack_append(fd, &second->rows, fault)) return false;
+  packed_close(&first->rows);
   first->has_rows = false;
   return open_rows(first, ask, fd, fault);
 }

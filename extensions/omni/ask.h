@@ -1,12 +1,12 @@
 /*
 ** What host and helper say to each other about calls: the question's shape, checked on both sides.
 **
-** WIRE_CALLS, with a descriptor of an empty file that becomes the row file: text dir, u32 number of
-** names and for each u32 is it a pattern and the text; text module ("": any; a GLOB pattern),
-** u64 columns (1 << RowColumn), u32 returns, u64 limit, u64 first and u64 last event between which
-** it is played with probes, u32 number of tests and for each u32 column, u64 lowest, u64 highest
-** value. `first` is 0 for the beginning, ASK_MIDDLE for behind half of the work: WIRE_NEWS tells
-** the event as u64; when halves are not worth it that is 0, and all of the answer.
+** WIRE_CALLS, with a descriptor of an empty file that becomes one of packed rows (packed.h): text
+** dir, u32 number of names and for each u32 is it a pattern and the text; text module ("": any; a
+** GLOB pattern), u64 columns (1 << RowColumn), u32 returns, u64 limit, u64 first and u64 last event
+** between which it is played with probes, u32 number of tests and for each u32 column, u64 lowest,
+** u64 highest value. `first` is 0 for the beginning, ASK_MIDDLE for behind half of the work:
+** WIRE_NEWS tells the event as u64; when halves are not worth it that is 0, and all of the answer.
 ** Answer: WIRE_ROWS, each some sites: u32 number, then texts name and module, u64 address (0: not
 ** the same everywhere) and u64 key (file and offset) of each, in the order of their numbers in the
 ** rows; then WIRE_DONE: u64 sites patched natively, u64 with int3, u64 last event that was

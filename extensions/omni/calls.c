@@ -81,8 +81,11 @@ typedef struct CallsCursor {
   bool *wanted; /* per site */
   Filter filters[CALL_NCOL];
   int nfilters;
-  uint64_t at; /* the row */
-  const uint64_t *row;
+  uint64_t at; /* the row, which is in this block: */
+  PackedBlock block;
+  bool all;                /* every row of the block fits */
+  uint8_t word[CALL_NCOL]; /* of a column that is a word of the rows; 0: it is none */
+  PackedBlock returns;     /* the block that was read last for a call's return */
 } CallsCursor;
 
 /* ---- the question ---------------------------------------------------------------------------- */
@@ -191,14 +194,19 @@ static int wanted_sites(CallsCursor *cur, const VtPlan *plan) {
   return rc;
 }
 
+static uint64_t tag_of(const CallsCursor *cur) {
+  return packed_get(&cur->block.words[0], cur->at - cur->block.first);
+}
+
 static uint64_t word_of(const CallsCursor *cur, RowColumn column) {
-  return cur->row[cur->answer->rows.layout.word[column]];
+  const unsigned word = cur->answer->rows.layout.word[column];
+  return packed_get(&cur->block.words[word], cur->at - cur->block.first);
 }
 
 static bool fits(const CallsCursor *cur) {
-  if (row_kind(cur->row[0]) != ROW_ENTRY) return false;
-  const uint64_t site = row_site(cur->row[0]);
-  if (site >= cur->answer->nsites || !cur->wanted[site]) return false;
+  const uint64_t tag = tag_of(cur);
+  if (row_kind(tag) != ROW_ENTRY) return false;
+  if (row_site(tag) >= cur->answer->nsites || !cur->wanted[row_site(tag)]) return false;
   for (int i = 0; i < cur->nfilters; i++) {
     const sqlite3_int64 value = (sqlite3_int64)word_of(cur, cur->filters[i].column);
     if (value < cur->filters[i].low || value > cur->filters[i].high) return false;
@@ -206,16 +214,51 @@ static bool fits(const CallsCursor *cur) {
   return true;
 }
 
+static bool is_constant(const CallsCursor *cur, unsigned word) {
+  return !cur->block.words[word].width && !cur->block.words[word].step;
+}
+
+/* Rows of a block are often alike in all that is tested: then one stands for them all. */
+static bool all_fit(const CallsCursor *cur) {
+  bool alike = is_constant(cur, 0);
+  for (int i = 0; alike && i < cur->nfilters; i++) {
+    alike = is_constant(cur, cur->answer->rows.layout.word[cur->filters[i].column]);
+  }
+  return alike && fits(cur);
+}
+
+/* The block of row cur->at. */
+static int enter_block(CallsCursor *cur) {
+  Fault fault = {0};
+  if (vt_poll(&cur->base.poll) != SQLITE_OK) return SQLITE_INTERRUPT;
+  if (!packed_seek(&cur->answer->rows, cur->at, &cur->block, &fault)) {
+    return vt_fault(cur->base.tab, &fault);
+  }
+  cur->all = all_fit(cur);
+  return SQLITE_OK;
+}
+
 /* From row cur->at on to the next that fits. */
 static int stand(CallsCursor *cur) {
-  const CallsAnswer *answer = cur->answer;
-  for (; cur->at < answer->nrows; cur->at++) {
-    cur->row = rows_at(&answer->rows, cur->at);
-    if (fits(cur)) return SQLITE_OK;
-    if (cur->at % 65536 == 0 && vt_poll(&cur->base.poll) != SQLITE_OK) return SQLITE_INTERRUPT;
+  for (; cur->at < cur->answer->rows.rows; cur->at++) {
+    if (cur->at >= cur->block.end) {
+      int rc = enter_block(cur);
+      if (rc != SQLITE_OK) return rc;
+    }
+    if (cur->all || fits(cur)) return SQLITE_OK;
   }
   cur->base.eof = true;
   return SQLITE_OK;
+}
+
+static int begin(CallsCursor *cur) {
+  const RowLayout *layout = &cur->answer->rows.layout;
+  for (int col = 0; col < CALL_NCOL; col++) {
+    cur->word[col] = is_number(col) ? layout->word[row_column(col)] : 0;
+  }
+  cur->at = 0;
+  cur->block.end = cur->returns.end = 0;
+  return stand(cur);
 }
 
 static int get_answer(CallsCursor *cur, const Ask *ask) {
@@ -248,14 +291,13 @@ static int call_seek(VtCursor *base, const VtPlan *plan) {
   ask_columns(cur, plan, ask);
   rc = get_answer(cur, ask);
   if (rc == SQLITE_OK) rc = wanted_sites(cur, plan);
-  cur->at = 0;
-  return rc == SQLITE_OK ? stand(cur) : rc;
+  return rc == SQLITE_OK ? begin(cur) : rc;
 }
 
-static int call_step(VtCursor *base) {
+static int call_next(sqlite3_vtab_cursor *base) {
   CallsCursor *cur = (CallsCursor *)base;
   cur->at++;
-  return stand(cur);
+  return cur->all && cur->at < cur->block.end ? SQLITE_OK : stand(cur);
 }
 
 static void call_done(VtCursor *base) {
@@ -276,21 +318,20 @@ static void result_moment(const CallsCursor *cur, const CallSite *site, sqlite3_
   sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
 }
 
-static void result_return(const CallsCursor *cur, RowColumn column, sqlite3_context *ctx) {
+static bool result_return(CallsCursor *cur, RowColumn column, sqlite3_context *ctx, Fault *fault) {
   const CallsAnswer *answer = cur->answer;
   const uint32_t at = answer->returned[cur->at];
-  if (at == NO_ROW) return;
-  sqlite3_result_int64(ctx,
-                       (sqlite3_int64)rows_at(&answer->rows, at)[answer->rows.layout.word[column]]);
+  uint64_t value;
+  if (at == NO_ROW) return true;
+  const unsigned word = answer->rows.layout.word[column];
+  if (!packed_at(&answer->rows, at, word, &cur->returns, &value, fault)) return false;
+  sqlite3_result_int64(ctx, (sqlite3_int64)value);
+  return true;
 }
 
-static int call_column(VtCursor *base, sqlite3_context *ctx, int col) {
-  const CallsCursor *cur = (const CallsCursor *)base;
-  const CallSite *site = &cur->answer->sites[row_site(cur->row[0])];
-  if (is_number(col)) {
-    sqlite3_result_int64(ctx, (sqlite3_int64)word_of(cur, row_column(col)));
-    return SQLITE_OK;
-  }
+static int call_other(CallsCursor *cur, sqlite3_context *ctx, int col) {
+  const CallSite *site = &cur->answer->sites[row_site(tag_of(cur))];
+  Fault fault = {0};
   switch (col) {
   case CALL_SEQ:
     sqlite3_result_int64(ctx, (sqlite3_int64)cur->at + 1);
@@ -302,14 +343,28 @@ static int call_column(VtCursor *base, sqlite3_context *ctx, int col) {
     sqlite3_result_text(ctx, site->module, -1, SQLITE_TRANSIENT);
     break;
   case CALL_RET:
-    result_return(cur, ROW_RET, ctx);
+    if (!result_return(cur, ROW_RET, ctx, &fault)) return vt_fault(cur->base.tab, &fault);
     break;
   case CALL_RET_EV:
-    result_return(cur, ROW_EV, ctx);
+    if (!result_return(cur, ROW_EV, ctx, &fault)) return vt_fault(cur->base.tab, &fault);
     break;
-  default:
+  case CALL_MOMENT:
     result_moment(cur, site, ctx);
+    break;
+  case CALL_TRACE:
+    return vt_argument(&cur->base, ctx, col);
+  default:
+    return vt_fail(cur->base.tab, SQLITE_INTERNAL, "column %d was not asked for", col);
   }
+  return SQLITE_OK;
+}
+
+static int call_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) {
+  CallsCursor *cur = (CallsCursor *)base;
+  const unsigned word = cur->word[col];
+  if (!word) return call_other(cur, ctx, col);
+  const uint64_t value = packed_get(&cur->block.words[word], cur->at - cur->block.first);
+  sqlite3_result_int64(ctx, (sqlite3_int64)value);
   return SQLITE_OK;
 }
 
@@ -317,7 +372,7 @@ static int call_column(VtCursor *base, sqlite3_context *ctx, int col) {
 ** scans are the same. Two of 10^7 calls share one with a probability of 10^-5. */
 static sqlite3_int64 call_rowid(VtCursor *base) {
   const CallsCursor *cur = (const CallsCursor *)base;
-  const CallSite *site = &cur->answer->sites[row_site(cur->row[0])];
+  const CallSite *site = &cur->answer->sites[row_site(tag_of(cur))];
   const uint64_t moment[] = {word_of(cur, ROW_EV), word_of(cur, ROW_TID), word_of(cur, ROW_HIT),
                              site->key};
   return (sqlite3_int64)(hash_bytes(moment, sizeof moment, 0) >> 1);
@@ -363,8 +418,8 @@ const VtTable omni_calls_table = {
     .cursor_size = sizeof(CallsCursor),
     .estimate = call_estimate,
     .seek = call_seek,
-    .step = call_step,
-    .column = call_column,
+    .next = call_next,
+    .value = call_value,
     .rowid = call_rowid,
     .done = call_done,
     .close = call_done,

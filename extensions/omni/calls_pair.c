@@ -70,41 +70,48 @@ static void jump(Stack *stack, uint64_t rsp) {
   }
 }
 
+/* The i-th row of a block. */
+static bool pair_row(CallsAnswer *answer, Stacks *stacks, const PackedBlock *block, uint64_t i,
+                     Fault *fault) {
+  const uint8_t *word = answer->rows.layout.word;
+  const uint64_t rsp = packed_get(&block->words[word[ROW_RSP]], i);
+  const uint32_t row = (uint32_t)(block->first + i);
+  Stack *stack = stack_of(stacks, packed_get(&block->words[word[ROW_TID]], i));
+  answer->returned[row] = NO_ROW;
+  if (!stack) return fault_oom(fault);
+  switch (row_kind(packed_get(&block->words[0], i))) {
+  case ROW_ENTRY:
+    return enter(stack, rsp, row) || fault_oom(fault);
+  case ROW_RETURN:
+    leave(stack, rsp, row, answer->returned);
+    return true;
+  case ROW_TAIL:
+    jump(stack, rsp);
+    return true;
+  default:
+    return fault_set(fault, FAULT_CORRUPT, "a row of an unknown kind");
+  }
+}
+
 static bool pair(CallsAnswer *answer, Stacks *stacks, VtPoll *poll, Fault *fault) {
-  const RowLayout *layout = &answer->rows.layout;
-  for (uint64_t i = 0; i < answer->nrows; i++) {
-    const uint64_t *row = rows_at(&answer->rows, i);
-    const uint64_t rsp = row[layout->word[ROW_RSP]];
-    answer->returned[i] = NO_ROW;
-    if (i % 65536 == 0 && vt_poll(poll) != SQLITE_OK) {
-      return fault_set(fault, FAULT_INTERRUPT, "interrupted");
-    }
-    Stack *stack = stack_of(stacks, row[layout->word[ROW_TID]]);
-    if (!stack) return fault_oom(fault);
-    switch (row_kind(row[0])) {
-    case ROW_ENTRY:
-      if (!enter(stack, rsp, (uint32_t)i)) return fault_oom(fault);
-      break;
-    case ROW_RETURN:
-      leave(stack, rsp, (uint32_t)i, answer->returned);
-      break;
-    case ROW_TAIL:
-      jump(stack, rsp);
-      break;
-    default:
-      return fault_set(fault, FAULT_CORRUPT, "a row of an unknown kind");
+  PackedBlock block = {0};
+  for (uint64_t at = 0; at < answer->rows.rows; at = block.end) {
+    if (!packed_seek(&answer->rows, at, &block, fault)) return false;
+    if (vt_poll(poll) != SQLITE_OK) return fault_set(fault, FAULT_INTERRUPT, "interrupted");
+    for (uint64_t i = 0; i < block.end - block.first; i++) {
+      if (!pair_row(answer, stacks, &block, i, fault)) return false;
     }
   }
   return true;
 }
 
 bool answer_pair(CallsAnswer *answer, VtPoll *poll, Fault *fault) {
-  if (answer->nrows >= NO_ROW) {
+  if (answer->rows.rows >= NO_ROW) {
     return fault_set(fault, FAULT_LIMIT, "%llu rows are too many to find their returns; narrow ev",
-                     (unsigned long long)answer->nrows);
+                     (unsigned long long)answer->rows.rows);
   }
   Stacks stacks = {0};
-  answer->returned = malloc((answer->nrows + 1) * sizeof *answer->returned);
+  answer->returned = malloc((answer->rows.rows + 1) * sizeof *answer->returned);
   bool ok = answer->returned ? pair(answer, &stacks, poll, fault) : fault_oom(fault);
   for (size_t i = 0; i < stacks.count; i++) free(stacks.list[i].list);
   free(stacks.list);

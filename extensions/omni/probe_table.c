@@ -58,9 +58,9 @@ typedef struct ProbeCursor {
   VtCursor base;
   OmniSource *source;
   CallsAnswer *answer;
-  uint64_t at;    /* the row of the answer */
-  uint64_t entry; /* how many calls came before */
-  const uint64_t *row;
+  uint64_t at;                       /* the row of the answer */
+  uint64_t entry;                    /* how many calls came before */
+  PackedBlock block, ahead, returns; /* of the row, of those asked about next, of a return */
   /* Calls whose expressions are there: from `first` on; the reader stands behind `read` of them. */
   uint64_t first, count, read;
   uint64_t size; /* of the next ones */
@@ -166,20 +166,44 @@ static int probe_connect(VtTab *base, const VtCreate *create) {
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
+static uint64_t word_at(const ProbeCursor *cur, const PackedBlock *block, uint64_t at,
+                        RowColumn column) {
+  const unsigned word = cur->answer->rows.layout.word[column];
+  return packed_get(&block->words[word], at - block->first);
+}
 static uint64_t word_of(const ProbeCursor *cur, RowColumn column) {
-  return cur->row[cur->answer->rows.layout.word[column]];
+  return word_at(cur, &cur->block, cur->at, column);
+}
+
+/* The site of a row, if it is a call. */
+static const CallSite *site_at(const ProbeCursor *cur, const PackedBlock *block, uint64_t at) {
+  const uint64_t tag = packed_get(&block->words[0], at - block->first);
+  if (row_kind(tag) != ROW_ENTRY || row_site(tag) >= cur->answer->nsites) return NULL;
+  return &cur->answer->sites[row_site(tag)];
+}
+
+/* From row *at on to the next call, in *block. NULL with fault->code 0: there is none. */
+static const CallSite *find_call(ProbeCursor *cur, uint64_t *at, PackedBlock *block, Fault *fault) {
+  const Packed *rows = &cur->answer->rows;
+  for (; *at < rows->rows; ++*at) {
+    if (*at < block->first || *at >= block->end) {
+      if (vt_poll(&cur->base.poll) != SQLITE_OK) {
+        fault_set(fault, FAULT_INTERRUPT, "interrupted");
+        return NULL;
+      }
+      if (!packed_seek(rows, *at, block, fault)) return NULL;
+    }
+    const CallSite *site = site_at(cur, block, *at);
+    if (site) return site;
+  }
+  return NULL;
 }
 
 /* From row cur->at on to the next call. */
 static int stand(ProbeCursor *cur) {
-  const CallsAnswer *answer = cur->answer;
-  for (; cur->at < answer->nrows; cur->at++) {
-    cur->row = rows_at(&answer->rows, cur->at);
-    if (row_kind(cur->row[0]) == ROW_ENTRY) return SQLITE_OK;
-    if (cur->at % 65536 == 0 && vt_poll(&cur->base.poll) != SQLITE_OK) return SQLITE_INTERRUPT;
-  }
-  cur->base.eof = true;
-  return SQLITE_OK;
+  Fault fault = {0};
+  cur->base.eof = !find_call(cur, &cur->at, &cur->block, &fault);
+  return fault.code ? vt_fault(cur->base.tab, &fault) : SQLITE_OK;
 }
 
 static int probe_seek(VtCursor *base, const VtPlan *plan) {
@@ -189,6 +213,7 @@ static int probe_seek(VtCursor *base, const VtPlan *plan) {
   Ask *ask = arena_alloc(&base->arena, sizeof *ask);
   cur->cells.fd = -1;
   cur->at = cur->entry = cur->first = cur->count = 0;
+  cur->block.end = cur->ahead.end = cur->returns.end = 0;
   cur->size = FIRST_CHUNK;
   if (!ask) return SQLITE_NOMEM;
   if (!omni_source_open(vt_state(base->tab->conn), tab->dir, &cur->source, &fault)) {
@@ -229,7 +254,6 @@ static void probe_done(VtCursor *base) {
 /* The question: the expressions, and moments from where the cursor stands. */
 static bool put_question(ProbeCursor *cur, Wire *wire, Fault *fault) {
   const ProbeTab *tab = (const ProbeTab *)cur->base.tab;
-  const CallsAnswer *answer = cur->answer;
   wire_begin(wire, WIRE_PROBE);
   wire_put_text(wire, cur->source->path);
   wire_put_u32(wire, (uint32_t)tab->count);
@@ -239,21 +263,21 @@ static bool put_question(ProbeCursor *cur, Wire *wire, Fault *fault) {
   }
   cur->first = cur->entry;
   cur->count = cur->read = 0;
-  for (uint64_t at = cur->at; at < answer->nrows && cur->count < cur->size; at++) {
-    const uint64_t *row = rows_at(&answer->rows, at);
-    if (row_kind(row[0]) != ROW_ENTRY) continue;
-    const CallSite *site = &answer->sites[row_site(row[0])];
+  const CallSite *site;
+  uint64_t at = cur->at;
+  for (; cur->count < cur->size && (site = find_call(cur, &at, &cur->ahead, fault)); at++) {
     if (!site->addr) {
       return fault_set(fault, FAULT_UNSUPPORTED,
                        "%s is at different addresses in several processes", site->name);
     }
     wire_put_u32(wire, 1); /* another one */
-    wire_put_u64(wire, row[answer->rows.layout.word[ROW_EV]]);
-    wire_put_u32(wire, (uint32_t)row[answer->rows.layout.word[ROW_TID]]);
+    wire_put_u64(wire, word_at(cur, &cur->ahead, at, ROW_EV));
+    wire_put_u32(wire, (uint32_t)word_at(cur, &cur->ahead, at, ROW_TID));
     wire_put_u64(wire, site->addr);
-    wire_put_u64(wire, row[answer->rows.layout.word[ROW_HIT]]);
+    wire_put_u64(wire, word_at(cur, &cur->ahead, at, ROW_HIT));
     cur->count++;
   }
+  if (fault->code) return false;
   wire_put_u32(wire, 0);
   if (cur->size < LARGEST_CHUNK) cur->size *= 4;
   return true;
@@ -297,20 +321,23 @@ static bool reach(ProbeCursor *cur, Fault *fault) {
 /* ---- columns --------------------------------------------------------------------------------- */
 
 static void result_moment(const ProbeCursor *cur, sqlite3_context *ctx) {
-  const CallSite *site = &cur->answer->sites[row_site(cur->row[0])];
+  const CallSite *site = site_at(cur, &cur->block, cur->at);
   char text[96];
-  if (!site->addr) return;
+  if (!site || !site->addr) return;
   snprintf(text, sizeof text, "%" PRIu64 ":%" PRId64 ":0x%" PRIx64 ":%" PRIu64,
            word_of(cur, ROW_EV), (int64_t)word_of(cur, ROW_TID), site->addr, word_of(cur, ROW_HIT));
   sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
 }
 
-static void result_return(const ProbeCursor *cur, RowColumn column, sqlite3_context *ctx) {
+static bool result_return(ProbeCursor *cur, RowColumn column, sqlite3_context *ctx, Fault *fault) {
   const CallsAnswer *answer = cur->answer;
   const uint32_t at = answer->returned ? answer->returned[cur->at] : NO_ROW;
-  if (at == NO_ROW) return;
-  const uint64_t *row = rows_at(&answer->rows, at);
-  sqlite3_result_int64(ctx, (sqlite3_int64)row[answer->rows.layout.word[column]]);
+  uint64_t value;
+  if (at == NO_ROW) return true;
+  const unsigned word = answer->rows.layout.word[column];
+  if (!packed_at(&answer->rows, at, word, &cur->returns, &value, fault)) return false;
+  sqlite3_result_int64(ctx, (sqlite3_int64)value);
+  return true;
 }
 
 static int probe_column(VtCursor *base, sqlite3_context *ctx, int col) {
@@ -333,10 +360,10 @@ static int probe_column(VtCursor *base, sqlite3_context *ctx, int col) {
     sqlite3_result_int64(ctx, (sqlite3_int64)word_of(cur, ROW_CALLER));
     break;
   case PROBE_RET:
-    result_return(cur, ROW_RET, ctx);
+    if (!result_return(cur, ROW_RET, ctx, &fault)) return vt_fault(base->tab, &fault);
     break;
   case PROBE_RET_EV:
-    result_return(cur, ROW_EV, ctx);
+    if (!result_return(cur, ROW_EV, ctx, &fault)) return vt_fault(base->tab, &fault);
     break;
   default:
     if (!reach(cur, &fault)) return vt_fault(base->tab, &fault);

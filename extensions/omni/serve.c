@@ -1,9 +1,11 @@
 /*
 ** The helper from inside: see serve.h.
 */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "extensions/omni/serve.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +153,8 @@ int program_helper(int argc, char **argv) {
   Service *service = calloc(1, sizeof *service);
   if (!service) return PROGRAM_FAILED;
   Fault fault = {0};
+  _Static_assert(sizeof service->processors == sizeof(cpu_set_t), "a whole mask");
+  sched_getaffinity(0, sizeof service->processors, (cpu_set_t *)(void *)service->processors);
   bool ok = say_hello(service, &fault);
   while (ok && wire_receive(WIRE_SOCKET, -1, &service->wire, &fault)) {
     Fault why = {0};

@@ -15,6 +15,7 @@ typedef struct Service {
   Wire wire;
   Stop stop; /* the host wants an answer now, or has gone */
   Played played;
+  uint64_t processors[16]; /* a cpu_set_t: those that we were started with */
 } Service;
 
 /* The command `helper`. */

@@ -1,8 +1,11 @@
 /*
 ** Calls for the host: the functions that are asked for, probed while the recording is played.
 */
+#define _GNU_SOURCE /* memfd_create */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -11,6 +14,7 @@
 #include "extensions/omni/serve.h"
 #include "extensions/omni/sites.h"
 #include "replay/play.h"
+#include "replay/row_packer.h"
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
@@ -94,19 +98,23 @@ typedef struct Outcome {
   PlayEnd end;
 } Outcome;
 
-static bool probe(Player *player, const Ask *ask, const Sites *sites, int fd, Outcome *out,
-                  Fault *fault) {
+static RowState state_of(const Outcome *outcome) {
+  return outcome->end.kind == PLAY_LIMIT ? ROWS_LIMITED : ROWS_COMPLETE;
+}
+
+static bool probe(Player *player, const Ask *ask, const Sites *sites, const RowTaker *taker, int fd,
+                  Outcome *out, Fault *fault) {
   ProbeSpec spec = {.columns = ask->columns,
                     .returns = ask->returns,
                     .limit = ask->limit,
+                    .taker = taker,
                     .functions = sites->functions,
                     .nfunctions = sites->count};
   int set = 0;
   add_tests(ask, &spec);
   if (!player_probe(player, &spec, fd, NULL, 0, &set, fault) ||
       !player_run(player, ask->last, &out->end, fault) ||
-      !player_rows(player, set, out->end.kind == PLAY_LIMIT ? ROWS_LIMITED : ROWS_COMPLETE,
-                   &out->counts, fault)) {
+      !player_rows(player, set, state_of(out), &out->counts, fault)) {
     return false;
   }
   if (!out->counts.refused) return true;
@@ -114,26 +122,65 @@ static bool probe(Player *player, const Ask *ask, const Sites *sites, int fd, Ou
                    (unsigned long long)out->counts.refused, sites->count);
 }
 
+/* With a limit there are few rows: they are packed when all are there. */
+static bool pack_few(RowPacker *packer, int fd, RowState state, Fault *fault) {
+  Rows rows;
+  uint64_t count;
+  RowState now;
+  if (!rows_open(fd, &rows, fault)) return false;
+  const bool ok = rows_count(&rows, &count, &now, fault) &&
+                  row_packer_end(packer, rows_at(&rows, 0), count, state, fault);
+  rows_close(&rows);
+  return ok;
+}
+
+static bool probe_few(Player *player, const Ask *ask, const Sites *sites, RowPacker *packer,
+                      Outcome *out, Fault *fault) {
+  const int fd = memfd_create("omni rows", MFD_CLOEXEC);
+  if (fd < 0) return fault_set(fault, FAULT_IO, "rows: %s", strerror(errno));
+  const bool ok =
+      probe(player, ask, sites, NULL, fd, out, fault) && pack_few(packer, fd, state_of(out), fault);
+  close(fd);
+  return ok;
+}
+
+static bool probe_all(Player *player, const Ask *ask, const Sites *sites, RowPacker *packer,
+                      Outcome *out, Fault *fault) {
+  return probe(player, ask, sites, row_packer_taker(packer), row_packer_ring(packer), out, fault) &&
+         row_packer_end(packer, NULL, 0, state_of(out), fault);
+}
+
 /* All of it, by a player that comes and goes. */
-static bool play(Service *service, const Ask *ask, const Sites *sites, int fd, Outcome *out,
-                 Fault *fault) {
+static bool play(Service *service, const Ask *ask, const Sites *sites, RowPacker *packer,
+                 Outcome *out, Fault *fault) {
   const PlayOptions options = {.hashes = true, .stop = &service->stop};
   Player *player = NULL;
   played_stop(&service->played);
   const bool ok = player_open(service->played.recording, &options, &player, fault) &&
-                  probe(player, ask, sites, fd, out, fault);
+                  (ask->limit ? probe_few : probe_all)(player, ask, sites, packer, out, fault);
   player_close(player);
   return ok;
 }
 
 /* From a state on, which is kept for the next time. */
-static bool play_on(Service *service, const Ask *ask, const Sites *sites, int fd, Outcome *out,
-                    Fault *fault) {
+static bool play_on(Service *service, const Ask *ask, const Sites *sites, RowPacker *packer,
+                    Outcome *out, Fault *fault) {
   Played *played = &service->played;
   Fault ignored = {0};
   if (!played_after(played, &service->stop, ask->first, fault)) return false;
-  const bool ok = probe(played->player, ask, sites, fd, out, fault);
+  const bool ok =
+      (ask->limit ? probe_few : probe_all)(played->player, ask, sites, packer, out, fault);
   if (!player_rewind(played->player, ask->first, &ignored)) played_stop(played);
+  return ok;
+}
+
+static bool make_rows(Service *service, const Ask *ask, const Sites *sites, int fd, Outcome *out,
+                      Fault *fault) {
+  const RowLayout layout = row_layout(ask->columns, ask->returns);
+  RowPacker *packer;
+  if (!row_packer_create(fd, &layout, service->processors, &packer, fault)) return false;
+  const bool ok = (ask->first ? play_on : play)(service, ask, sites, packer, out, fault);
+  row_packer_free(packer);
   return ok;
 }
 
@@ -164,8 +211,7 @@ static bool answer(Service *service, Ask *ask, int fd, Fault *fault) {
   }
   bool ok = played_code(played, fault) && sites_find(ask, &played->code, &sites, fault);
   if (ok && sites.count) {
-    ok = (ask->first ? play_on : play)(service, ask, &sites, fd, &outcome, fault) &&
-         send_sites(service, &sites, fault);
+    ok = make_rows(service, ask, &sites, fd, &outcome, fault) && send_sites(service, &sites, fault);
   }
   sites_finish(&sites);
   return ok && send_done(service, &outcome, fault);

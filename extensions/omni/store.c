@@ -19,7 +19,7 @@
 
 static const char magic[8] = {'o', 'm', 'n', 'i', 'a', 'n', 's', '1'};
 
-enum { STORE_VERSION = 1, SITES_LARGEST = 64 << 20, NAME_SIZE = 48, KEPT_MOST = 64 };
+enum { STORE_VERSION = 2, SITES_LARGEST = 64 << 20, NAME_SIZE = 48, KEPT_MOST = 64 };
 static const uint64_t rows_largest = UINT64_C(1) << 30;
 
 /* Begins NAME.sites; then the question, then of each site u32 sizes of name and module, u64 addr,
@@ -135,18 +135,17 @@ static bool load_sites(int folder, CallsAnswer *answer, StoreHead *out, Fault *f
 static bool load_rows(int folder, const Ask *ask, CallsAnswer *answer, const StoreHead *head) {
   char name[NAME_SIZE];
   uint64_t size;
-  RowState state;
   Fault why = {0};
   name_of(answer, "rows", name);
   int fd = open_own(folder, name, &size);
   if (fd < 0) return false;
-  answer->has_rows = rows_open(fd, &answer->rows, &why);
+  answer->has_rows = packed_open(fd, &answer->rows, &why);
   close(fd);
-  return answer->has_rows && answer->rows.layout.columns == ask->columns &&
-         answer->rows.layout.returns == ask->returns &&
-         rows_count(&answer->rows, &answer->nrows, &state, &why) &&
-         (state == ROWS_COMPLETE || state == ROWS_LIMITED) && answer->nrows == head->rows &&
-         rows_digest(&answer->rows) == head->rows_digest;
+  const Packed *rows = &answer->rows;
+  return answer->has_rows && rows->layout.columns == ask->columns &&
+         rows->layout.returns == ask->returns &&
+         (rows->state == ROWS_COMPLETE || rows->state == ROWS_LIMITED) &&
+         rows->rows == head->rows && packed_digest(rows) == head->rows_digest;
 }
 
 bool store_load(const OmniSource *source, const Ask *ask, CallsAnswer *answer, Fault *fault) {
@@ -177,9 +176,9 @@ static void put_sites(const CallsAnswer *answer, Text *out) {
   StoreHead head = {.version = STORE_VERSION,
                     .nsites = (uint32_t)answer->nsites,
                     .question_size = answer->question.length,
-                    .rows = answer->nrows};
+                    .rows = answer->rows.rows};
   memcpy(head.magic, magic, sizeof magic);
-  if (answer->has_rows) head.rows_digest = rows_digest(&answer->rows);
+  if (answer->has_rows) head.rows_digest = packed_digest(&answer->rows);
   text_addn(out, (const char *)&head, sizeof head);
   text_addn(out, answer->question.data, answer->question.length);
   for (size_t i = 0; i < answer->nsites; i++) {

@@ -5,6 +5,8 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "test/omni/fuzz_store.h"
 
+#include "replay/packed_format.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,22 +25,33 @@ static void clean(void) {
   if (system(command) != 0) perror(dir);
 }
 
-/* What the probes wrote, with the end and the rows that the fuzzer wants. */
+/* Rows as the blocks say that there are, where they follow each other at all. */
+static uint64_t count_rows(const uint8_t *at, size_t size) {
+  uint64_t rows = 0;
+  BlockHead head;
+  for (; size >= sizeof head; at += head.size, size -= head.size) {
+    memcpy(&head, at, sizeof head);
+    rows += head.rows;
+    if (!head.size || head.size > size) break;
+  }
+  return rows;
+}
+
+/* Packed rows with the blocks that the fuzzer wants. */
 static int forge_rows(const Ask *ask, const uint8_t *data, size_t size) {
-  const RowLayout layout = row_layout(ask->columns, ask->returns);
-  RowFile file;
-  Fault fault = {0};
+  const uint8_t way = size ? *data : 0;
+  if (size) data++, size--;
+  PackedHead head = {.version = PACKED_VERSION,
+                     .returns = ask->returns,
+                     .columns = ask->columns,
+                     .rows = count_rows(data, size) + (way >> 7),
+                     .size = sizeof head + size,
+                     .state = way % 8};
+  memcpy(head.magic, packed_magic, sizeof head.magic);
+  head.hash = packed_hash(&head);
   const int fd = memfd_create("fuzz", MFD_CLOEXEC);
-  if (fd < 0 || !rowfile_create(fd, &layout, 1 << 16, 0, NULL, 0, &file, &fault)) abort();
-  rowfile_finish(&file, ROWS_COMPLETE, &fault);
-  const size_t live = size < 16 ? size : 16;
-  uint64_t cursor = 0;
-  memcpy(&cursor, data, live < 8 ? live : 8);
-  cursor += (1 << 16) + 2 * ROW_PAGE;
-  if (pwrite(fd, &cursor, sizeof cursor, ROW_PAGE) != sizeof cursor) abort();
-  if (live > 8 && pwrite(fd, data + 8, live - 8, ROW_PAGE + 8) != (ssize_t)(live - 8)) abort();
-  const size_t rest = size - live;
-  if (rest && pwrite(fd, data + live, rest, 2 * ROW_PAGE) != (ssize_t)rest) abort();
+  if (fd < 0 || write(fd, &head, sizeof head) != (ssize_t)sizeof head) abort();
+  if (size && write(fd, data, size) != (ssize_t)size) abort();
   return fd;
 }
 
@@ -46,9 +59,14 @@ static void touch_all(CallsAnswer *answer) {
   for (size_t i = 0; i < answer->nsites; i++) {
     touched += strlen(answer->sites[i].name) + strlen(answer->sites[i].module);
   }
-  for (uint64_t i = 0; answer->has_rows && i < answer->nrows; i++) {
-    const uint64_t *row = rows_at(&answer->rows, i);
-    for (uint32_t w = 0; w < answer->rows.layout.words; w++) touched += row[w];
+  PackedBlock block = {0};
+  Fault fault = {0};
+  for (uint64_t i = 0; i < answer->rows.rows; i++) {
+    for (uint32_t w = 0; w < answer->rows.layout.words; w++) {
+      uint64_t value;
+      if (!packed_at(&answer->rows, i, w, &block, &value, &fault)) return;
+      touched += value;
+    }
   }
 }
 
@@ -74,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   } else {
     assert(!answer.has_rows && !answer.nsites);
   }
-  if (answer.has_rows) rows_close(&answer.rows);
+  if (answer.has_rows) packed_close(&answer.rows);
   free(answer.sites);
   text_finish(&answer.question);
   arena_finish(&answer.arena);

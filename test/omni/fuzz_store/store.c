@@ -17,15 +17,14 @@ static bool put_file(int folder, const CallsAnswer *answer, const char *suffix, 
 
 static bool put_rows(int folder, const CallsAnswer *answer, int from, StoreHead *head) {
   uint8_t bytes[1 << 15];
-  RowState state;
-  Rows rows;
+  Packed rows;
   Fault fault = {0};
   const ssize_t size = pread(from, bytes, sizeof bytes, 0);
   if (size <= 0 || !put_file(folder, answer, "rows", bytes, (size_t)size)) return false;
-  if (!rows_open(from, &rows, &fault)) return true;
-  if (!rows_count(&rows, &head->rows, &state, &fault)) head->rows = 1;
-  head->rows_digest = rows_digest(&rows);
-  rows_close(&rows);
+  if (!packed_open(from, &rows, &fault)) return true;
+  head->rows = rows.rows;
+  head->rows_digest = packed_digest(&rows);
+  packed_close(&rows);
   return true;
 }
 
