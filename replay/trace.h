@@ -160,8 +160,8 @@ typedef struct TraceWriter TraceWriter;
 /* Makes DIR, which must not exist or be empty. FAULT_IO names what the system refused. */
 bool writer_create(const char *dir, TraceWriter **out, Fault *fault);
 /* Appends. event->ev == 0: numbered by the writer. Blocks are compressed and written when they are
-** full, and at writer_flush(), by a thread of the writer's: an error may come with a later event, or
-** at the end. */
+** full, and at writer_flush(), by a thread of the writer's: an error may come with a later event,
+** or at the end. */
 bool writer_add(TraceWriter *writer, Event *event, Fault *fault);
 bool writer_flush(TraceWriter *writer, Fault *fault);
 /* Appends events in the layout below, whose times are clock_now()'s; they get their ordinals here.

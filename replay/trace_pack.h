@@ -23,7 +23,8 @@ typedef struct Packer Packer;
 bool packer_create(int fd, const char *dir, const FileHead *head, Packer **out, Fault *fault);
 void packer_destroy(Packer *packer);
 
-/* Takes what is in the block and leaves an empty one. Waits while the one before last is at work. */
+/* Takes what is in the block and leaves an empty one. Waits while the one before last is at
+** work. */
 bool packer_take(Packer *packer, EventBlock *block, Fault *fault);
 
 /* All blocks are written when this returns; with `complete`, the mark of the end too. */

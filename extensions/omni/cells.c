@@ -89,6 +89,12 @@ void cells_open(CellReader *reader, int fd, int width, uint64_t rows) {
   if (fstat(fd, &st) == 0) reader->size = (uint64_t)st.st_size;
 }
 
+void cells_open_part(CellReader *reader, int fd, int width, uint64_t rows, uint64_t at,
+                     uint64_t size) {
+  *reader = (CellReader){
+      .is_open = true, .fd = fd, .width = width, .left = rows, .size = at + size, .next = at};
+}
+
 static bool nonsense(Fault *fault) {
   return fault_set(fault, FAULT_CORRUPT, "the helper's rows make no sense");
 }

@@ -61,6 +61,9 @@ typedef struct CellReader {
 
 /* Takes the descriptor over. */
 void cells_open(CellReader *reader, int fd, int width, uint64_t rows);
+/* Rows that stand at so many bytes of the file from `at` on. */
+void cells_open_part(CellReader *reader, int fd, int width, uint64_t rows, uint64_t at,
+                     uint64_t size);
 /* *out_more is false behind the last row. */
 bool cells_next(CellReader *reader, bool *out_more, Fault *fault);
 void cells_close(CellReader *reader);

@@ -8,6 +8,7 @@
 #include "extensions/omni/answer.h"
 #include "extensions/omni/functions.h"
 #include "extensions/omni/helper.h"
+#include "extensions/omni/probe_kept.h"
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
@@ -171,6 +172,7 @@ static void close_state(void *state) {
   OmniState *omni = state;
   helpers_finish(omni);
   answers_close(omni);
+  probe_kept_finish(omni);
   omni_sources_close(omni);
   free(omni->use);
   free(omni->library);

@@ -30,6 +30,7 @@ typedef struct OmniState {
   struct Helper *staying; /* the one of them that is kept for questions ... */
   uint64_t staying_stamp; /* ... about the recording with this stamp */
   struct CallsAnswer *answers;
+  struct ProbeKept *probes;
   int workers;          /* omni_workers() */
   uint64_t whole_stamp; /* the recording with this stamp is not played in halves */
 } OmniState;

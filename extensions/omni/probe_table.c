@@ -23,6 +23,7 @@
 #include "extensions/omni/answer.h"
 #include "extensions/omni/listing.h"
 #include "extensions/omni/probe_ask.h"
+#include "extensions/omni/probe_kept.h"
 
 enum {
   PROBE_SEQ,
@@ -49,6 +50,7 @@ static const VtColumn probe_columns[] = {
 typedef struct ProbeTab {
   VtTab base;
   const char *dir, *func;
+  const char *key; /* all that is asked, as one text */
   int count;
   const char *exprs[PROBE_EXPRESSIONS];
   ProbeWant wants[PROBE_EXPRESSIONS];
@@ -140,6 +142,17 @@ static int add_column(ProbeTab *tab, VtColumn *columns, const char *arg) {
   return SQLITE_OK;
 }
 
+static bool make_key(ProbeTab *tab) {
+  Text key = {0};
+  text_addf(&key, "%zu:%s", strlen(tab->func), tab->func);
+  for (int i = 0; i < tab->count; i++) {
+    text_addf(&key, "%d:%zu:%s", (int)tab->wants[i], strlen(tab->exprs[i]), tab->exprs[i]);
+  }
+  tab->key = key.oom ? NULL : arena_strdup(&tab->base.arena, text_get(&key));
+  text_finish(&key);
+  return tab->key != NULL;
+}
+
 static int probe_connect(VtTab *base, const VtCreate *create) {
   ProbeTab *tab = (ProbeTab *)base;
   const int count = create->nargs - 2;
@@ -161,7 +174,7 @@ static int probe_connect(VtTab *base, const VtCreate *create) {
   }
   base->cols = columns;
   base->ncols = PROBE_FIXED + tab->count;
-  return rc;
+  return rc == SQLITE_OK && !make_key(tab) ? SQLITE_NOMEM : rc;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -283,9 +296,28 @@ static bool put_question(ProbeCursor *cur, Wire *wire, Fault *fault) {
   return true;
 }
 
+/* Those that an earlier scan has fetched. */
+static bool fetch_kept(ProbeCursor *cur) {
+  const ProbeTab *tab = (const ProbeTab *)cur->base.tab;
+  KeptCells kept;
+  CellReader reader;
+  if (!probe_kept_open(vt_state(cur->base.tab->conn), cur->source, tab->key, cur->entry, tab->count,
+                       &kept, &reader)) {
+    return false;
+  }
+  cells_close(&cur->cells);
+  cur->cells = reader;
+  cur->first = kept.first;
+  cur->count = kept.count;
+  cur->read = 0;
+  return true;
+}
+
 static bool fetch(ProbeCursor *cur, Fault *fault) {
   VtConn *conn = cur->base.tab->conn;
-  const int width = ((const ProbeTab *)cur->base.tab)->count;
+  const ProbeTab *tab = (const ProbeTab *)cur->base.tab;
+  const int width = tab->count;
+  if (fetch_kept(cur)) return true;
   int fd = memfd_create("omni cells", MFD_CLOEXEC);
   if (fd < 0) return fault_set(fault, FAULT_IO, "rows: %s", strerror(errno));
   Wire *wire = malloc(sizeof *wire);
@@ -300,11 +332,13 @@ static bool fetch(ProbeCursor *cur, Fault *fault) {
   }
   cells_close(&cur->cells);
   cur->cells.fd = -1;
-  if (ok)
-    cells_open(&cur->cells, fd, width, rows);
-  else
+  if (!ok) {
     close(fd);
-  return ok;
+    return false;
+  }
+  probe_kept_add(vt_state(conn), cur->source, tab->key, cur->first, cur->count, fd);
+  cells_open(&cur->cells, fd, width, rows);
+  return true;
 }
 
 /* The reader stands on the expressions of this call. */

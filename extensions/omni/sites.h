@@ -19,8 +19,9 @@ typedef struct Sites {
   size_t count, capacity, functions_capacity;
 } Sites;
 
-/* Adds what fits the names and the module. FAULT_UNSUPPORTED: it names an ifunc, which nobody calls;
-** FAULT_INVALID: the only name, which is no pattern, is none. Finish it also after a failure. */
+/* Adds what fits the names and the module. FAULT_UNSUPPORTED: it names an ifunc, which nobody
+** calls; FAULT_INVALID: the only name, which is no pattern, is none. Finish it also after a
+** failure. */
 bool sites_find(const Ask *ask, CodeFiles *files, Sites *sites, Fault *fault);
 void sites_finish(Sites *sites);
 
