@@ -1,6 +1,6 @@
 /*
-** What expressions were worth at the calls of a function, kept by the connection: a table that stands
-** inside a join is asked again for every row of the outer one, and must not be played again.
+** What expressions were worth at the calls of a function, kept by the connection: a table that
+** stands inside a join is asked again for every row of the outer one, and must not be played again.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_PROBE_KEPT_H
 #define TENFOLD_EXTENSIONS_OMNI_PROBE_KEPT_H
