@@ -203,8 +203,10 @@ static bool run(Player *player, uint64_t until, bool first, Fault *fault) {
   for (int64_t polled = 0;
        ok && !player->pause && !player->ended && (player->applied || player->ev < until);) {
     if (first && player->nspaces) break;
-    if (clock_now() - polled > 1000000) {
-      polled = clock_now();
+    const int64_t now = clock_now();
+    pace_mark(player, now);
+    if (now - polled > 1000000) {
+      polled = now;
       if (stop_now(player->options.stop)) {
         ok = fault_set(fault, stop_asked(player->options.stop) ? FAULT_INTERRUPT : FAULT_TIMEOUT,
                        "interrupted");

@@ -141,6 +141,19 @@ typedef struct PlayCheckpoints {
   int64_t interval_ns; /* between two, at least */
 } PlayCheckpoints;
 
+/* Events, and how long it took to get there. */
+typedef struct PaceMark {
+  uint64_t ev;
+  int64_t ns;
+} PaceMark;
+
+enum { PACE_MARKS = 512 };
+typedef struct PlayPace {
+  int64_t begun, interval_ns; /* the least between two */
+  int count;
+  PaceMark marks[PACE_MARKS];
+} PlayPace;
+
 struct Player {
   Recording *recording;
   PlayOptions options;
@@ -171,6 +184,7 @@ struct Player {
   PlayBreaks breaks;
   bool single; /* threads run one instruction at a time */
   PlayCheckpoints checkpoints;
+  PlayPace pace;
   PlayWrite write; /* the last */
   int nwatches;
   Probes **kept; /* of processes that ended, for those that borrow from them */
@@ -189,6 +203,11 @@ bool play_diverged(const Player *player, const Event *event, Fault *fault, const
 /* Of memory and the registers, as the event has it. */
 bool play_hash(Player *player, PlaySpace *space, Tracee *tracee, const Event *event, uint64_t *out,
                Fault *fault);
+
+/* ---- play_pace.c */
+
+/* Between two events: notes the time, now and then. */
+void pace_mark(Player *player, int64_t now);
 
 /* ---- play_child.c */
 

@@ -1,8 +1,9 @@
 """What two workers gain: a question about calls in a recording of some seconds, asked first and again.
 
 Each question is answered by replay; nothing that was kept on disk is used. `first` is the first one
-of a connection, for which the second worker has to play to the middle; `again` are later ones, about
-other calls. Usage: run.py BUILD"""
+of a connection: one worker answers it, while the other one only makes the state in the middle, which
+no worker can have before somebody has played there. `again` are later ones, about other calls, played
+in halves. Usage: run.py BUILD"""
 import os
 import shutil
 import sqlite3

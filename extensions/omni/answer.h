@@ -29,6 +29,7 @@ typedef struct CallsAnswer {
   Packed rows;
   CallSite *sites;
   size_t nsites;
+  uint64_t half;      /* the event where half of the time of its playing was over; 0: not known */
   uint32_t *returned; /* per row, when returns were asked for: its return row, or NO_ROW */
   Arena arena;
 } CallsAnswer;

@@ -32,6 +32,7 @@ void answer_question(Wire *wire, const Ask *ask) {
   wire_put_u64(wire, ask->limit);
   wire_put_u64(wire, ask->first);
   wire_put_u64(wire, ask->last);
+  wire_put_u64(wire, ask->near);
   wire_put_u32(wire, (uint32_t)ask->ntests);
   for (int i = 0; i < ask->ntests; i++) {
     wire_put_u32(wire, ask->tests[i].column);
@@ -54,11 +55,19 @@ static bool add_sites(CallsAnswer *answer, size_t *capacity, Wire *wire, Fault *
   return wire_end(wire, fault);
 }
 
+static void hear_done(CallsAnswer *answer, Wire *wire) {
+  for (int i = 0; i < 3; i++) wire_get_u64(wire); /* counts, for those who want to know */
+  answer->half = wire_get_u64(wire);
+}
+
 static bool hear_answer(CallsAnswer *answer, Helper *helper, VtPoll *poll, Fault *fault) {
   size_t capacity = 0;
   for (;;) {
     if (!helper_hear(helper, poll, -1, fault)) return false;
-    if (helper->wire.kind == WIRE_DONE) return true;
+    if (helper->wire.kind == WIRE_DONE) {
+      hear_done(answer, &helper->wire);
+      return wire_end(&helper->wire, fault);
+    }
     if (helper->wire.kind != WIRE_ROWS) {
       return fault_set(fault, FAULT_CORRUPT, "the helper answers with a message of kind %d",
                        helper->wire.kind);
@@ -152,45 +161,66 @@ static bool join(CallsAnswer *first, CallsAnswer *second, const Ask *ask, int fd
   return open_rows(first, ask, fd, fault);
 }
 
-/* The question is with the one who begins in the middle. */
-static bool ask_both(CallsAnswer *answer, CallsAnswer *second, Helper *staying, VtConn *conn,
-                     VtPoll *poll, const Ask *ask, int fd, int more, bool *out_done, Fault *fault) {
+/* The second helper and its part of the work. */
+typedef struct Second {
+  Helper *helper;
+  CallsAnswer *answer;
+  Ask *ask;
+  int fd;
+} Second;
+
+/* The first question: one helper plays all of it, the one that stays makes ready the state from
+** which it will play the second half of the next. */
+static bool ask_first(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
+                      Second *second, Fault *fault) {
+  OmniState *state = vt_state(conn);
+  Ask *whole = second->ask; /* it has been sent */
   uint64_t middle = 0;
-  if (!hear_middle(staying, poll, &middle, fault)) return false;
-  if (!middle) {
-    OmniState *state = vt_state(conn);
-    state->whole_stamp = state->staying_stamp;
-    return hear_answer(second, staying, poll, fault);
+  if (!hear_middle(second->helper, poll, &middle, fault)) return false;
+  *whole = *ask;
+  whole->near = middle;
+  if (!ask_one(answer, conn, poll, whole, fd, fault) ||
+      !hear_answer(second->answer, second->helper, poll, fault)) {
+    return false;
   }
-  Ask *half = malloc(sizeof *half);
-  if (!half) return fault_oom(fault);
-  *half = *ask;
-  half->last = middle;
-  *out_done = ask_one(answer, conn, poll, half, fd, fault) &&
-              hear_answer(second, staying, poll, fault) && open_rows(second, ask, more, fault) &&
-              join(answer, second, ask, fd, fault);
-  free(half);
-  return *out_done;
+  state->half = middle ? answer->half : 0;
+  state->half_last = ask->last;
+  *(state->half ? &state->half_stamp : &state->whole_stamp) = state->staying_stamp;
+  return true;
 }
 
-/* Two halves at once: *out_done, or there is a reason against it. */
+/* The next ones: two halves at once. */
+static bool ask_halves(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
+                       Second *second, Fault *fault) {
+  Ask *half = second->ask;
+  *half = *ask;
+  half->last = ((OmniState *)vt_state(conn))->half;
+  return ask_one(answer, conn, poll, half, fd, fault) &&
+         hear_answer(second->answer, second->helper, poll, fault) &&
+         open_rows(second->answer, ask, second->fd, fault) &&
+         join(answer, second->answer, ask, fd, fault);
+}
+
 static bool ask_two(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
-                    const Ask *ask, int fd, bool *out_done, Fault *fault) {
-  CallsAnswer *second = calloc(1, sizeof *second);
-  Ask *half = malloc(sizeof *half);
-  Helper *staying;
-  int more = -1;
-  bool ok = (second && half) || fault_oom(fault);
-  if (ok) *half = *ask;
-  if (ok) half->first = ASK_MIDDLE;
-  ok = ok && open_file(&more, fault) && helper_staying(conn, poll, source, &staying, fault);
-  if (ok) answer_question(&staying->wire, half);
-  ok = ok && helper_ask(staying, more, fault) &&
-       ask_both(answer, second, staying, conn, poll, ask, fd, more, out_done, fault);
-  if (!ok) helper_forget(vt_state(conn));
-  if (more >= 0) close(more);
-  answer_free(second);
-  free(half);
+                    const Ask *ask, int fd, Fault *fault) {
+  OmniState *state = vt_state(conn);
+  const bool known = state->half_stamp == source->stamp && state->half_last == ask->last;
+  Second second = {
+      .answer = calloc(1, sizeof *second.answer), .ask = malloc(sizeof *second.ask), .fd = -1};
+  bool ok = (second.answer && second.ask) || fault_oom(fault);
+  ok = ok && open_file(&second.fd, fault) &&
+       helper_staying(conn, poll, source, &second.helper, fault);
+  if (ok) {
+    *second.ask = *ask;
+    second.ask->first = known ? state->half : ASK_MIDDLE;
+    answer_question(&second.helper->wire, second.ask);
+  }
+  ok = ok && helper_ask(second.helper, second.fd, fault) &&
+       (known ? ask_halves : ask_first)(answer, conn, poll, ask, fd, &second, fault);
+  if (!ok) helper_forget(state);
+  if (second.fd >= 0) close(second.fd);
+  answer_free(second.answer);
+  free(second.ask);
   return ok;
 }
 
@@ -202,16 +232,16 @@ static bool is_reason(const Fault *fault) {
 
 static bool ask_all(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
                     const Ask *ask, int fd, Fault *fault) {
-  bool done = false;
-  if (is_worth(conn, source, ask)) {
+  const bool two = is_worth(conn, source, ask);
+  if (two) {
     Fault why = {0};
-    if (!ask_two(answer, conn, poll, source, ask, fd, &done, &why) && !is_reason(&why)) {
-      return fault_set(fault, why.code, "%s", why.text);
-    }
+    if (ask_two(answer, conn, poll, source, ask, fd, &why)) return true;
+    if (!is_reason(&why)) return fault_set(fault, why.code, "%s", why.text);
+    answer_clear(answer);
   }
-  if (done) return true;
-  answer_clear(answer);
-  return ask_one(answer, conn, poll, ask, fd, fault);
+  const bool ok = ask_one(answer, conn, poll, ask, fd, fault);
+  if (ok && two) ((OmniState *)vt_state(conn))->whole_stamp = source->stamp;
+  return ok;
 }
 
 bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,

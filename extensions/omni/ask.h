@@ -3,14 +3,17 @@
 **
 ** WIRE_CALLS, with a descriptor of an empty file that becomes one of packed rows (packed.h): text
 ** dir, u32 number of names and for each u32 is it a pattern and the text; text module ("": any; a
-** GLOB pattern), u64 columns (1 << RowColumn), u32 returns, u64 limit, u64 first and u64 last event
-** between which it is played with probes, u32 number of tests and for each u32 column, u64 lowest,
-** u64 highest value. `first` is 0 for the beginning, ASK_MIDDLE for behind half of the work:
-** WIRE_NEWS tells the event as u64; when halves are not worth it that is 0, and all of the answer.
+** GLOB pattern), u64 columns (1 << RowColumn), u32 returns, u64 limit, u64 first and u64 last
+** event between which it is played with probes, u64 near, u32 number of tests and for each u32
+** column, u64 lowest, u64 highest value.
+** `first` is 0 for the beginning. ASK_MIDDLE: no question, but the wish that the state behind half
+** of the work be kept: WIRE_NEWS tells the event as u64 (0: halves are not worth it), WIRE_DONE
+** that it is done. Whoever plays from the beginning tells in WIRE_DONE where half of the time was
+** over; `near`, where a state is kept, if that is about there.
 ** Answer: WIRE_ROWS, each some sites: u32 number, then texts name and module, u64 address (0: not
 ** the same everywhere) and u64 key (file and offset) of each, in the order of their numbers in the
-** rows; then WIRE_DONE: u64 sites patched natively, u64 with int3, u64 last event that was
-** played.
+** rows; then WIRE_DONE: u64 sites patched natively, u64 with int3, u64 last event that was played,
+** u64 event where half of the time was over (0: not known).
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_ASK_H
 #define TENFOLD_EXTENSIONS_OMNI_ASK_H
@@ -40,7 +43,7 @@ typedef struct Ask {
   AskName names[ASK_NAMES];
   uint64_t columns;
   bool returns;
-  uint64_t limit, first, last;
+  uint64_t limit, first, last, near;
   int ntests;
   AskTest tests[ASK_TESTS];
 } Ask;

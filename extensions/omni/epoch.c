@@ -25,8 +25,15 @@ static size_t read_nothing(void *ctx, uint64_t addr, void *out, size_t size) {
   return 0;
 }
 
+/* Writing could wait as well, but what is written was mostly computed. */
+static bool writes(int64_t nr) {
+  return nr == SYS_write || nr == SYS_writev || nr == SYS_pwrite64 || nr == SYS_sendto ||
+         nr == SYS_sendmsg;
+}
+
 static bool waits(const Event *event) {
-  return event->kind == EVENT_SYSCALL && call_may_block(event->nr, event->args, read_nothing, NULL);
+  return event->kind == EVENT_SYSCALL && !writes(event->nr) &&
+         call_may_block(event->nr, event->args, read_nothing, NULL);
 }
 
 static bool forks(const Event *event) {

@@ -1,9 +1,9 @@
 /*
 ** Epochs: a recording is played in two halves at once, by two helpers.
 **
-** The second half begins from a state in the middle, which its helper makes by playing the first
-** half without probes, and keeps. So the first question gains when probes slow down the playing,
-** and all that follow do.
+** The second half begins from a state in the middle, which its helper keeps. It makes it while the
+** other one answers the first question, playing all of it; so questions after that gain. Where the
+** middle is is guessed before, and known when the first question has been answered.
 */
 #ifndef TENFOLD_EXTENSIONS_OMNI_EPOCH_H
 #define TENFOLD_EXTENSIONS_OMNI_EPOCH_H

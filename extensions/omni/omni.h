@@ -33,6 +33,8 @@ typedef struct OmniState {
   struct ProbeKept *probes;
   int workers;          /* omni_workers() */
   uint64_t whole_stamp; /* the recording with this stamp is not played in halves */
+  /* ... and the one with this stamp, up to this event, is, behind event `half`. */
+  uint64_t half_stamp, half_last, half;
 } OmniState;
 
 /* The recording in `dir`, or in the one that omni_use() named when dir is NULL. Release it. */

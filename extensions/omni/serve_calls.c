@@ -32,6 +32,7 @@ static bool read_ask(Wire *wire, Ask *ask, Fault *fault) {
   ask->limit = wire_get_u64(wire);
   ask->first = wire_get_u64(wire);
   ask->last = wire_get_u64(wire);
+  ask->near = wire_get_u64(wire);
   const uint32_t ntests = wire_get_u32(wire);
   for (uint32_t i = 0; i < ntests && i < ASK_TESTS; i++) {
     ask->tests[i].column = (RowColumn)wire_get_u32(wire);
@@ -96,6 +97,8 @@ static bool send_sites(Service *service, const Sites *sites, Fault *fault) {
 typedef struct Outcome {
   ProbeCounts counts;
   PlayEnd end;
+  int64_t begun; /* when the question came */
+  uint64_t half; /* where half of the time was over */
 } Outcome;
 
 static RowState state_of(const Outcome *outcome) {
@@ -156,8 +159,10 @@ static bool play(Service *service, const Ask *ask, const Sites *sites, RowPacker
   const PlayOptions options = {.hashes = true, .stop = &service->stop};
   Player *player = NULL;
   played_stop(&service->played);
+  const int64_t before = clock_now() - out->begun;
   const bool ok = player_open(service->played.recording, &options, &player, fault) &&
                   (ask->limit ? probe_few : probe_all)(player, ask, sites, packer, out, fault);
+  if (ok) out->half = player_half(player, before, EPOCH_LEAST_NS, ask->near);
   player_close(player);
   return ok;
 }
@@ -189,26 +194,30 @@ static bool send_done(Service *service, const Outcome *outcome, Fault *fault) {
   wire_put_u64(&service->wire, outcome->counts.native);
   wire_put_u64(&service->wire, outcome->counts.int3);
   wire_put_u64(&service->wire, outcome->end.ev);
+  wire_put_u64(&service->wire, outcome->half);
   return wire_send(WIRE_SOCKET, &service->wire, -1, fault);
 }
 
-/* *first becomes the event where the second half begins, or 0. */
-static bool choose_middle(Service *service, uint64_t last, uint64_t *first, Fault *fault) {
-  if (!epoch_middle(service->played.recording, last, first, fault)) return false;
+/* Keeps the state in the middle, for questions to come, and reads what is known of the code. */
+static bool prepare(Service *service, uint64_t last, Fault *fault) {
+  Played *played = &service->played;
+  const Outcome nothing = {0};
+  uint64_t middle;
+  if (!epoch_middle(played->recording, last, &middle, fault)) return false;
   wire_begin(&service->wire, WIRE_NEWS);
-  wire_put_u64(&service->wire, *first);
-  return wire_send(WIRE_SOCKET, &service->wire, -1, fault);
+  wire_put_u64(&service->wire, middle);
+  return wire_send(WIRE_SOCKET, &service->wire, -1, fault) &&
+         (!middle ||
+          (played_code(played, fault) && played_after(played, &service->stop, middle, fault))) &&
+         send_done(service, &nothing, fault);
 }
 
 static bool answer(Service *service, Ask *ask, int fd, Fault *fault) {
   Played *played = &service->played;
   Sites sites = {0};
-  Outcome outcome = {0};
+  Outcome outcome = {.begun = clock_now()};
   if (!played_open(played, ask->dir, fault)) return false;
-  if (ask->first == ASK_MIDDLE) {
-    if (!choose_middle(service, ask->last, &ask->first, fault)) return false;
-    if (!ask->first) return send_done(service, &outcome, fault);
-  }
+  if (ask->first == ASK_MIDDLE) return prepare(service, ask->last, fault);
   bool ok = played_code(played, fault) && sites_find(ask, &played->code, &sites, fault);
   if (ok && sites.count) {
     ok = make_rows(service, ask, &sites, fd, &outcome, fault) && send_sites(service, &sites, fault);

@@ -67,7 +67,7 @@ QUESTIONS = (
     "SELECT seq, a0, ret, ret_ev FROM omni_calls WHERE func = 'step'",
     "SELECT seq, moment, a0 FROM omni_calls WHERE func = 'step' AND a1 = 2 AND a0 > 1000",
     "SELECT seq, func, moment, ret FROM omni_calls WHERE func IN ('main', 'rounds', 'work', 'on_alarm')",
-    "SELECT seq, moment FROM omni_calls WHERE func = 'no_such_function'",
+    "SELECT seq, moment FROM omni_calls WHERE func = 'abort'",
     "SELECT seq, moment FROM omni_calls WHERE func = 'printf' AND ev > 100",
 )
 

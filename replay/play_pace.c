@@ -1,0 +1,44 @@
+/*
+** How the time of playing was spent, by event.
+*/
+#include "replay/play_inner.h"
+
+static int64_t since(const Player *player, int64_t now) { return now - player->pace.begun; }
+
+/* Every second one goes. */
+static void thin(PlayPace *pace) {
+  pace->count /= 2;
+  for (int i = 0; i < pace->count; i++) pace->marks[i] = pace->marks[2 * i + 1];
+  pace->interval_ns *= 2;
+}
+
+void pace_mark(Player *player, int64_t now) {
+  PlayPace *pace = &player->pace;
+  if (!pace->begun) *pace = (PlayPace){.begun = now, .interval_ns = 1000000};
+  const int64_t last = pace->count ? pace->marks[pace->count - 1].ns : 0;
+  /* Where probes can be set: see player_probe(). */
+  if (player->nspaces != 1 || player->applied || since(player, now) - last < pace->interval_ns) {
+    return;
+  }
+  if (pace->count == PACE_MARKS) thin(pace);
+  pace->marks[pace->count++] = (PaceMark){player->ev, since(player, now)};
+}
+
+static int64_t distance(int64_t a, int64_t b) { return a < b ? b - a : a - b; }
+
+uint64_t player_half(const Player *player, int64_t before_ns, int64_t least_ns, uint64_t near) {
+  const PlayPace *pace = &player->pace;
+  const int64_t all = pace->begun ? since(player, clock_now()) : 0;
+  const int64_t half = (all - before_ns) / 2;
+  const PaceMark *best = NULL;
+  if (all < least_ns || half < all / 8) return 0;
+  for (int i = 0; i < pace->count; i++) {
+    const PaceMark *mark = &pace->marks[i];
+    if (!best || distance(mark->ns, half) < distance(best->ns, half)) best = mark;
+    if (near && mark->ev >= near) {
+      if (distance(mark->ns, half) < all / 32) return near;
+      near = 0;
+    }
+  }
+  return best && best->ev && distance(best->ns, half) < all / 4 ? best->ev : 0;
+}
