@@ -100,9 +100,15 @@ bool player_turn(Player *player, const Event **out, bool *out_runs, Fault *fault
 ** for each repetition. About 25 us. There must be no breaks. */
 bool player_step(Player *player, PlayEnd *out, Fault *fault);
 
-/* The instructions ahead of the one at addr, by address, the nearest first, at most `most`: how
-** many. None when the function around it is not known. */
-size_t player_ahead(Player *player, int32_t tid, uint64_t addr, uint64_t *out, size_t most);
+/* The instructions of the function around addr, by address, at most `most`: how many there are. 0
+** when it is not known. */
+size_t player_code(Player *player, int32_t tid, uint64_t addr, uint64_t *out, size_t most);
+
+/* From now on, until the next event, it is counted natively how often the thread, whose turn it is,
+** runs each of these instructions; those that cannot be counted become 0. Then the counts. */
+bool player_tally(Player *player, int32_t tid, uint64_t *list, size_t count, Fault *fault);
+bool player_tallied(Player *player, int32_t tid, const uint64_t *list, size_t count, uint64_t *out,
+                    Fault *fault);
 
 /* The last event at or before ev whose state is kept: player_rewind() goes there. False: none. */
 bool player_kept(const Player *player, uint64_t ev, uint64_t *out);

@@ -46,31 +46,26 @@ bool bodies_find(Player *player, const PlaySpace *space, uint64_t addr, CodeRang
   return true;
 }
 
-size_t player_ahead(Player *player, int32_t tid, uint64_t addr, uint64_t *out, size_t most) {
+size_t player_code(Player *player, int32_t tid, uint64_t addr, uint64_t *out, size_t most) {
   PlayView view;
   CodeRange body;
   Insn insn;
   Fault ignored = {0};
   size_t count = 0;
   const PlayThread *thread = child_find(player, tid);
-  if (!thread || !most || !bodies_find(player, thread->space, addr, &body, &ignored) ||
+  if (!thread || !bodies_find(player, thread->space, addr, &body, &ignored) ||
       body.hi - body.lo > BODY_MOST || !player_view(player, tid, &view, &ignored)) {
     return 0;
   }
   uint8_t *code = malloc(body.hi - body.lo + 1);
-  uint64_t at = body.lo;
-  if (!code || !player_read(player, &view, body.lo, code, body.hi - body.lo, &ignored)) {
-    free(code);
-    return 0;
-  }
-  while (at < addr && insn_decode(code + (at - body.lo), body.hi - at, at, &insn)) {
-    memmove(out + 1, out, (most - 1) * sizeof *out);
-    out[0] = at;
-    count += count < most;
-    at += insn.length;
+  bool ok = code && player_read(player, &view, body.lo, code, body.hi - body.lo, &ignored);
+  for (uint64_t at = body.lo; ok && at < body.hi; at += insn.length) {
+    if (count < most) out[count] = at;
+    count++;
+    ok = insn_decode(code + (at - body.lo), body.hi - at, at, &insn);
   }
   free(code);
-  return at == addr ? count : 0;
+  return count;
 }
 
 void bodies_close(PlayFile *file) {

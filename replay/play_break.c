@@ -82,6 +82,49 @@ void break_close(Player *player) {
   player->breaks = (PlayBreaks){0};
 }
 
+/* ---- tallies */
+
+bool player_tally(Player *player, int32_t tid, uint64_t *list, size_t count, Fault *fault) {
+  PlayThread *thread = child_find(player, tid);
+  if (player->broken || !thread) {
+    return fault_set(fault, FAULT_NOTFOUND, "player: no thread %d", (int)tid);
+  }
+  if (!patch_ready(player, thread, fault)) return false;
+  player->tallies = true;
+  for (size_t i = 0; i < count; i++) {
+    Fault why = {0};
+    CodeRange body;
+    if (bodies_find(player, thread->space, list[i], &body, &why) &&
+        probes_tally(thread->space->probes, &thread->tracee, list[i], tid, body, &why)) {
+      continue;
+    }
+    list[i] = 0;
+    if (why.code != FAULT_UNSUPPORTED && why.code != FAULT_NOTFOUND) {
+      return fault_set(fault, why.code, "%s", why.text);
+    }
+  }
+  return true;
+}
+
+bool player_tallied(Player *player, int32_t tid, const uint64_t *list, size_t count, uint64_t *out,
+                    Fault *fault) {
+  PlayThread *thread = child_find(player, tid);
+  if (!thread || !thread->space->probes) {
+    return fault_set(fault, FAULT_NOTFOUND, "player: nothing is counted in thread %d", (int)tid);
+  }
+  Probes *probes = thread->space->probes;
+  player->tallies = false;
+  if (!probes_leave(probes, &thread->tracee, fault)) return false;
+  for (size_t i = 0; i < count; i++) {
+    out[i] = 0;
+    if (list[i] && (!probes_tallied(probes, list[i], &out[i], fault) ||
+                    !probes_untally(probes, &thread->tracee, list[i], fault))) {
+      return false;
+    }
+  }
+  return true;
+}
+
 /* ---- single instructions */
 
 /* pushf, whatever its prefixes: it would push the flag by which the processor steps. */

@@ -182,7 +182,8 @@ struct Player {
   PlayPlaces places;
   PlayMoments moments;
   PlayBreaks breaks;
-  bool single; /* threads run one instruction at a time */
+  bool single;  /* threads run one instruction at a time */
+  bool tallies; /* something is counted */
   PlayCheckpoints checkpoints;
   PlayPace pace;
   PlayWrite write; /* the last */

@@ -94,6 +94,7 @@ void patch_reset(Player *player) {
   player->nsets = player->nwatches = 0;
   player->places.ngiven = 0;
   player->breaks.count = 0;
+  player->tallies = false;
 }
 
 void patch_close(Player *player) {

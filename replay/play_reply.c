@@ -224,8 +224,8 @@ static bool is_probed(const Player *player, const PlayThread *thread) {
   const PlayMoments *moments = &player->moments;
   bool counts = false;
   for (size_t i = moments->begin; i < moments->end; i++) counts |= !moments->list[i].reached;
-  return counts || player->single || player->breaks.count || player->nsets || player->nwatches ||
-         thread->searching;
+  return counts || player->single || player->tallies || player->breaks.count || player->nsets ||
+         player->nwatches || thread->searching;
 }
 
 static bool may_answer(const Player *player, const PlayThread *thread) {

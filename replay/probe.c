@@ -405,14 +405,14 @@ bool probes_point(Probes *probes, Tracee *tracee, const ProbePoint *point, CodeR
   return ok;
 }
 
-static bool clear(Probes *probes, Tracee *tracee, uint64_t addr, bool breaks, Fault *fault) {
+static bool clear(Probes *probes, Tracee *tracee, uint64_t addr, ActionKind low, ActionKind high,
+                  Fault *fault) {
   Patch *patch = patch_at(probes, addr);
   size_t kept = 0;
   if (!patch) return true;
   for (size_t i = 0; i < patch->nactions; i++) {
     Action *action = &patch->actions[i];
-    if (action->at == addr && action->kind >= ACTION_COUNT &&
-        (action->kind == ACTION_BREAK) == breaks) {
+    if (action->at == addr && action->kind >= low && action->kind <= high) {
       free(action->point);
     } else {
       patch->actions[kept++] = *action;
@@ -424,10 +424,10 @@ static bool clear(Probes *probes, Tracee *tracee, uint64_t addr, bool breaks, Fa
 }
 
 bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
-  return clear(probes, tracee, addr, false, fault);
+  return clear(probes, tracee, addr, ACTION_COUNT, ACTION_POINT, fault);
 }
 
-/* ---- breaks */
+/* ---- breaks and tallies */
 
 bool probes_break(Probes *probes, Tracee *tracee, uint64_t addr, CodeRange body, Fault *fault) {
   const Action action = {.kind = ACTION_BREAK, .at = addr, .keep_flags = true};
@@ -439,5 +439,29 @@ bool probes_break(Probes *probes, Tracee *tracee, uint64_t addr, CodeRange body,
 }
 
 bool probes_unbreak(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
-  return clear(probes, tracee, addr, true, fault);
+  return clear(probes, tracee, addr, ACTION_BREAK, ACTION_BREAK, fault);
+}
+
+bool probes_tally(Probes *probes, Tracee *tracee, uint64_t addr, int32_t tid, CodeRange body,
+                  Fault *fault) {
+  Action action = {.kind = ACTION_TALLY, .at = addr, .tid = tid, .keep_flags = true};
+  const uint64_t none = 0;
+  return memory_words(probes, tracee, 1, &action.low, fault) &&
+         space_write(probes->space, (RemoteAddr){action.low}, &none, sizeof none, fault) &&
+         plan_single(probes, tracee, addr, body, &action, fault);
+}
+
+bool probes_tallied(const Probes *probes, uint64_t addr, uint64_t *out, Fault *fault) {
+  const Patch *patch = patch_at(probes, addr);
+  *out = 0;
+  for (size_t i = 0; patch && i < patch->nactions; i++) {
+    const Action *action = &patch->actions[i];
+    if (action->kind != ACTION_TALLY || action->at != addr) continue;
+    return space_read(probes->space, (RemoteAddr){action->low}, out, sizeof *out, fault);
+  }
+  return true;
+}
+
+bool probes_untally(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault) {
+  return clear(probes, tracee, addr, ACTION_TALLY, ACTION_TALLY, fault);
 }

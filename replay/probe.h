@@ -130,6 +130,13 @@ bool probes_clear(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
 bool probes_break(Probes *probes, Tracee *tracee, uint64_t addr, CodeRange body, Fault *fault);
 bool probes_unbreak(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
 
+/* From now on it is counted how often thread tid runs the instruction at addr, without stops. */
+bool probes_tally(Probes *probes, Tracee *tracee, uint64_t addr, int32_t tid, CodeRange body,
+                  Fault *fault);
+/* How often that was; 0 when nobody counts. */
+bool probes_tallied(const Probes *probes, uint64_t addr, uint64_t *out, Fault *fault);
+bool probes_untally(Probes *probes, Tracee *tracee, uint64_t addr, Fault *fault);
+
 /* From now on every write of the program to addr[0..size) is a stop (PROBE_WRITE), told by
 ** probes_write() once it has happened. The pages are made read-only: a write to them costs about
 ** 60 us, also beside the range. What is written in the program's name (results of system calls) is

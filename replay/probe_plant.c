@@ -53,8 +53,9 @@ static bool add_action(Patch *patch, const Action *action, Fault *fault) {
   return true;
 }
 
-/* A thread may still be inside the code of a patch that was given up, but only one at a time runs:
-** what is older than the last one at an address is not needed. */
+/* A thread may still be inside the code of a patch that was given up, but only one at a time runs.
+** While it passes the instructions of a window, each of them may be a stop at which its patch is
+** made anew: what is older than that at an address is not needed. */
 static void drop_old(Probes *probes, uint64_t start) {
   size_t kept = 0, old = 0;
   for (size_t i = 0; i < probes->npatches; i++) {
@@ -62,7 +63,7 @@ static void drop_old(Probes *probes, uint64_t start) {
   }
   for (size_t i = 0; i < probes->npatches; i++) {
     Patch *patch = probes->patches[i];
-    if (patch->start == start && patch->retired && old > 1) {
+    if (patch->start == start && patch->retired && old > WINDOW_BYTES) {
       patch_free(patch);
       old--;
     } else {
@@ -210,6 +211,9 @@ static bool emit_action(Probes *probes, Patch *patch, Asm *code, const Action *a
     break;
   case ACTION_POINT:
     places = stub_point(code, probes->low, action);
+    break;
+  case ACTION_TALLY:
+    stub_tally(code, probes->low, action);
     break;
   case ACTION_BREAK:
     asm_byte(code, 0xcc);

@@ -192,6 +192,20 @@ StubPlaces stub_count(Asm *code, uint64_t words, const Action *action) {
   return places;
 }
 
+void stub_tally(Asm *code, uint64_t words, const Action *action) {
+  asm_store_low(code, GP_RCX, words + AT_RCX);
+  asm_load_low(code, GP_RCX, words + AT_TID);
+  asm_lea(code, GP_RCX, GP_RCX, -action->tid);
+  size_t mine = asm_near_rcx_zero(code);
+  size_t other = asm_near_jump(code);
+  asm_near_land(code, mine);
+  asm_load_low(code, GP_RCX, action->low);
+  asm_lea(code, GP_RCX, GP_RCX, 1);
+  asm_store_low(code, GP_RCX, action->low);
+  asm_near_land(code, other);
+  asm_load_low(code, GP_RCX, words + AT_RCX);
+}
+
 /* rax holds the flags from the second instruction to the last but one; its own value is in memory.
 ** What tells most comes first. */
 StubPlaces stub_point(Asm *code, uint64_t words, const Action *action) {

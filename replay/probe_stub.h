@@ -13,7 +13,8 @@ typedef enum ActionKind {
   ACTION_TAIL,
   ACTION_COUNT,
   ACTION_POINT,
-  ACTION_BREAK
+  ACTION_BREAK,
+  ACTION_TALLY
 } ActionKind;
 
 /* What is done at an instruction. */
@@ -22,7 +23,8 @@ typedef struct Action {
   uint64_t at;
   int set;
   uint32_t site;
-  uint64_t low; /* our words below 2 GiB: of a row {last ev, hits}; of a count {n}; of a point the
+  uint64_t
+      low; /* our words below 2 GiB: of a row {last ev, hits}; of a count or tally {n}; of a point the
                 ** registers in the order of Reg, then words */
   bool keep_flags;   /* they may be live here */
   int32_t tid;       /* of a count or a point */
@@ -50,6 +52,7 @@ typedef struct StubPlaces {
 
 void stub_rows(Asm *code, uint64_t words, const StubRows *rows, const Action *action);
 StubPlaces stub_count(Asm *code, uint64_t words, const Action *action);
+void stub_tally(Asm *code, uint64_t words, const Action *action);
 StubPlaces stub_point(Asm *code, uint64_t words, const Action *action);
 
 #endif

@@ -373,22 +373,28 @@ static bool try_moment(Walk *walk, const Moment *moment, const struct user_regs_
          fault_set(fault, why.code, "%s", why.text);
 }
 
-static bool find_moment(Walk *walk, Moment *moment, const struct user_regs_struct *regs, bool *out,
-                        Fault *fault) {
+bool walk_name(Walk *walk, const Place *place, bool *out_found, Moment *out, Fault *fault) {
+  PlayView view;
   uint64_t passes;
-  *out = false;
-  if (!walk_passes(walk, &walk->at, moment->addr, &passes, fault)) return false;
-  for (int i = 0; i < 3 && !*out; i++) {
-    moment->hit = passes + (i == 0 ? 1 : i == 1 ? 0 : 2);
-    if (moment->hit && !try_moment(walk, moment, regs, out, fault)) return false;
+  *out_found = false;
+  *out = (Moment){.ev = place->ev};
+  if (!walk_goto(walk, place, fault) || !walk_turn(walk, &out->tid, &out->addr, fault)) {
+    return false;
+  }
+  if (!out->tid) return true;
+  if (!player_view(walk->player, out->tid, &view, fault)) return false;
+  const struct user_regs_struct regs = view.regs;
+  if (!walk_passes(walk, place, out->addr, &passes, fault)) return false;
+  for (int i = 0; i < 3 && !*out_found; i++) {
+    out->hit = passes + (uint64_t)(i == 2 ? -1 : i);
+    if (out->hit && !try_moment(walk, out, &regs, out_found, fault)) return false;
   }
   return true;
 }
 
 bool walk_moment(Walk *walk, Moment *out, Fault *fault) {
-  PlayView view;
-  bool found = true;
-  Place place = {0};
+  bool found;
+  Place place = {.ev = walk->at.ev};
   *out = (Moment){.ev = walk->at.ev};
   if (!walk_turn(walk, &out->tid, &out->addr, fault)) return false;
   if (!walk->at.nlegs || !out->tid) {
@@ -396,20 +402,17 @@ bool walk_moment(Walk *walk, Moment *out, Fault *fault) {
     out->addr = 0;
     return true;
   }
-  if (!player_view(walk->player, out->tid, &view, fault)) return false;
-  const struct user_regs_struct regs = view.regs;
   if (walk->at.nlegs == 1 && walk->at.legs[0].kind == LEG_HIT) {
     out->hit = walk->at.legs[0].count;
     return true;
   }
-  bool ok = find_moment(walk, out, &regs, &found, fault);
-  if (ok && found) {
-    place.ev = out->ev;
-    ok = place_add(&place, LEG_HIT, out->addr, 0, out->hit, fault) &&
-         place_copy(&place, 1, &walk->at, fault);
-    place_finish(&place);
-    return ok;
+  if (!walk_name(walk, &walk->at, &found, out, fault)) return false;
+  if (!found) {
+    return walk_goto(walk, &walk->at, fault) &&
+           fault_set(fault, FAULT_NOTFOUND, "this is in the midst of an instruction");
   }
-  ok = ok && walk_goto(walk, &walk->at, fault);
-  return ok && fault_set(fault, FAULT_NOTFOUND, "this is in the midst of an instruction");
+  const bool ok = place_add(&place, LEG_HIT, out->addr, 0, out->hit, fault) &&
+                  place_copy(&place, 1, &walk->at, fault);
+  place_finish(&place);
+  return ok;
 }

@@ -5,19 +5,20 @@
 ** it goes there again one instruction at a time, from the last place that is known, and counts.
 */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #include "replay/walk_inner.h"
 
-enum { STEPS_MOST = 200000 };
+enum { STEPS_MOST = 4000, CODE_MOST = 1 << 16 };
 
 /* ---- one instruction at a time --------------------------------------------------------------- */
 
 static bool too_far(Fault *fault) {
   return fault_set(fault, FAULT_LIMIT,
                    "the instruction before is more than %d instructions behind the last place that "
-                   "is known; break nearer to it, and go on from there",
+                   "is known; break nearer to it, and go back from there",
                    (int)STEPS_MOST);
 }
 
@@ -61,6 +62,49 @@ static bool count_steps(Walk *walk, const Place *from, const Leg *leg, uint64_t 
   return too_far(fault);
 }
 
+/* ---- from afar ------------------------------------------------------------------------------- */
+
+typedef struct Far {
+  Walk *walk;
+  const Moment *target;
+  Place *out;
+  bool is_switch; /* the last step before the event is not taken */
+} Far;
+
+/* Steps from the pass to the target: when they are few, the place before it is known. */
+static bool try_near(void *ctx, const Moment *from, bool *out_done, Fault *fault) {
+  const Far *far = ctx;
+  const Moment *target = far->target;
+  const Leg leg = {
+      .kind = LEG_PASS, .addr = target->addr, .count = from->addr == target->addr ? 2 : 1};
+  const Place start = {.ev = from->ev};
+  Fault why = {0};
+  uint64_t steps;
+  if (!place_copy(&start, 0, far->out, fault) ||
+      !place_add(far->out, LEG_HIT, from->addr, 0, from->hit, fault)) {
+    return false;
+  }
+  *out_done = count_steps(far->walk, far->out, target->hit ? &leg : NULL, &steps, &why);
+  if (!*out_done) {
+    return why.code == FAULT_LIMIT || fault_set(fault, why.code, "%s", why.text);
+  }
+  const bool one_less = target->hit || far->is_switch;
+  if (one_less && !steps) return fault_set(fault, FAULT_INTERNAL, "walk: a place before itself");
+  steps -= one_less;
+  return !steps || place_add(far->out, LEG_STEPS, 0, 0, steps, fault);
+}
+
+/* Before a place of which the last leg is far. */
+static bool before_far(Walk *walk, const Place *place, Place *out, Fault *fault) {
+  Moment target;
+  bool found, done;
+  Far far = {.walk = walk, .target = &target, .out = out};
+  if (!walk_name(walk, place, &found, &target, fault)) return false;
+  if (!found) return too_far(fault);
+  return walk_near(walk, &target, target.addr, target.addr, try_near, &far, &done, fault) &&
+         (done || too_far(fault));
+}
+
 /* ---- writes ---------------------------------------------------------------------------------- */
 
 /* The pass of the writing instruction that the last leg, a write, is behind. */
@@ -97,6 +141,7 @@ typedef struct Past {
   uint64_t ev;
   EventKind kind;
   int nr;
+  uint64_t rip;   /* 0: not told */
   bool by_itself; /* a signal that the thread's own instruction raised */
 } Past;
 
@@ -128,12 +173,23 @@ static bool last_events(Walk *walk, int32_t tid, uint64_t ev, Past out[2], Fault
                         event->kind == EVENT_SWITCH;
       if (event->tid != tid || !runs) continue;
       out[1] = out[0];
-      out[0] =
-          (Past){event->ev, event->kind, event->nr, event->kind == EVENT_SIGNAL && raised(event)};
+      out[0] = (Past){event->ev, event->kind, event->nr, event->has_regs ? event->regs.rip : 0,
+                      event->kind == EVENT_SIGNAL && raised(event)};
     }
     trace_close(cursor);
     if (!ok || out[1].ev || from == walk->first + 1) return ok;
   }
+}
+
+/* The instructions ahead of the one at addr, the nearest first. */
+static size_t look_ahead(Walk *walk, int32_t tid, uint64_t addr, uint64_t *out, size_t most) {
+  uint64_t *code = malloc(CODE_MOST * sizeof *code);
+  const size_t all = code ? player_code(walk->player, tid, addr, code, CODE_MOST) : 0;
+  size_t at = 0, count = 0;
+  while (at < all && at < CODE_MOST && code[at] != addr) at++;
+  while (at < all && at < CODE_MOST && count < most && at > 0) out[count++] = code[--at];
+  free(code);
+  return count;
 }
 
 /* Is the thread there after so many steps from the only pass of the instruction `from`? */
@@ -171,7 +227,7 @@ static bool before_call(Walk *walk, int32_t tid, const Past *past, Place *out, b
   if (!walk_goto(walk, &after, fault)) return false;
   if (!player_view(walk->player, tid, &view, &ignored)) return true;
   const uint64_t at = view.regs.rip - 2;
-  const size_t count = player_ahead(walk->player, tid, at, ahead, AHEAD);
+  const size_t count = look_ahead(walk, tid, at, ahead, AHEAD);
   for (size_t i = 0; i < count && !*out_there; i++) {
     if (!try_call(walk, tid, past->ev - 1, ahead[i], i + 1, at, out, out_there, fault))
       return false;
@@ -192,7 +248,19 @@ static bool before_event(Walk *walk, int32_t tid, const Past *past, bool *out_fo
     if (!before_call(walk, tid, past, out, &there, fault)) return false;
     if (there) return true;
   }
-  if (!count_steps(walk, &start, NULL, &steps, fault)) return false;
+  Fault why = {0};
+  if (!count_steps(walk, &start, NULL, &steps, &why)) {
+    const Moment target = {.ev = start.ev, .tid = tid};
+    Far far = {walk, &target, out, past->kind == EVENT_SWITCH};
+    const bool known = past->kind == EVENT_SWITCH || past->kind == EVENT_TRAP;
+    bool done = false;
+    if (why.code != FAULT_LIMIT || !known || !past->rip) {
+      return fault_set(fault, why.code, "%s", why.text);
+    }
+    const uint64_t here = past->kind == EVENT_SWITCH ? past->rip : 0;
+    return walk_near(walk, &target, here, past->rip, try_near, &far, &done, fault) &&
+           (done || too_far(fault));
+  }
   *out_found = past->kind != EVENT_SWITCH || steps > 0;
   if (past->kind == EVENT_SWITCH && steps) steps--;
   return place_copy(&start, 0, out, fault) &&
@@ -212,7 +280,12 @@ static bool before_legs(Walk *walk, const Place *place, bool *out_found, Place *
       if (!place_add(out, leg.kind, leg.addr, 0, leg.count - 1, fault)) return false;
       leg.count = 2;
     }
-    if (!count_steps(walk, out, &leg, &steps, fault)) return false;
+    Fault why = {0};
+    if (!count_steps(walk, out, &leg, &steps, &why)) {
+      *out_found = true;
+      if (why.code == FAULT_LIMIT) return before_far(walk, place, out, fault);
+      return fault_set(fault, why.code, "%s", why.text);
+    }
   }
   *out_found = steps > 0;
   return steps < 2 || place_add(out, LEG_STEPS, 0, 0, steps - 1, fault);

@@ -71,11 +71,23 @@ bool walk_goto(Walk *walk, const Place *place, Fault *fault);
 /* Goes from behind event `from` to the place, and tells the last stop that was met before it. */
 bool walk_look(Walk *walk, uint64_t from, const Place *to, bool *out_found, Place *out,
                WalkStop *out_stop, Fault *fault);
-/* How often an instruction is passed on the way from the event to the place, at most once more or
-** less. */
+/* How often the thread has come to an instruction on the way from the event to the place, at most
+** once more or less; some of it natively. */
 bool walk_passes(Walk *walk, const Place *place, uint64_t addr, uint64_t *out, Fault *fault);
+/* The place as a pass counted from its event alone. *out_found is false when there is none. */
+bool walk_name(Walk *walk, const Place *place, bool *out_found, Moment *out, Fault *fault);
 /* The thread of the event behind ev; 0: there is none. */
 bool walk_runner(Walk *walk, uint64_t ev, int32_t *out, Fault *fault);
+
+/* ---- walk_far.c */
+
+/* Tries the last known place before the target, and nearer ones as long as that is not enough
+** (*out_done) and there are any. The target is a pass, or, with a hit of 0, the event that ends the
+** interval; `here` is the instruction that the thread has come to and not run (0: none), which is
+** in the function of `around`. */
+typedef bool WalkTry(void *ctx, const Moment *from, bool *out_done, Fault *fault);
+bool walk_near(Walk *walk, const Moment *target, uint64_t here, uint64_t around, WalkTry *try,
+               void *ctx, bool *out_done, Fault *fault);
 
 /* ---- walk_before.c */
 

@@ -80,7 +80,6 @@ static bool counts(Walk *walk, const Leg *leg, const PlayEnd *end, bool *out, Fa
 /* What is met on the way, if somebody wants to know. */
 typedef struct Look {
   bool found;
-  uint64_t count;
   const Place *to;
   Place *place;
   WalkStop *stop;
@@ -94,7 +93,6 @@ static bool look(Walk *walk, Look *look, const PlayEnd *end, const Place *before
   bool ok = walk_met(walk, end, before, &met, &place, &stop, fault);
   if (ok && met && !place_same(&place, look->to)) {
     look->found = true;
-    look->count++;
     *look->stop = stop;
     ok = place_copy(&place, place.nlegs, look->place, fault);
   }
@@ -117,7 +115,6 @@ static bool go_steps(Walk *walk, uint64_t count, const Place *before, Look *seen
     if (!ok || (!at_break && end.kind != PLAY_WRITE)) continue;
     *seen->stop = (WalkStop){.kind = at_break ? WALK_BREAK : WALK_WRITE, .tid = tid, .addr = rip};
     seen->found = true;
-    seen->count++;
     ok = place_copy(before, before->nlegs, seen->place, fault) &&
          place_add(seen->place, LEG_STEPS, 0, 0, i, fault);
   }
@@ -205,24 +202,64 @@ bool walk_look(Walk *walk, uint64_t from, const Place *to, bool *out_found, Plac
   return ok;
 }
 
+/* ---- how often an instruction was come to ---------------------------------------------------- */
+
+static bool is_at(Walk *walk, uint64_t addr, bool *out, Fault *fault) {
+  int32_t tid;
+  uint64_t rip = 0;
+  if (!walk_turn(walk, &tid, &rip, fault)) return false;
+  *out = tid && rip == addr;
+  return true;
+}
+
+static bool count_steps(Walk *walk, uint64_t steps, uint64_t addr, uint64_t *count, Fault *fault) {
+  for (uint64_t i = 0; i < steps; i++) {
+    PlayEnd end;
+    bool there;
+    if (!player_step(walk->player, &end, fault) || !is_at(walk, addr, &there, fault)) return false;
+    *count += there;
+  }
+  return true;
+}
+
+/* Natively. One that it stands at already was counted when it came there. */
+static bool count_leg(Walk *walk, const Place *before, const Leg *leg, uint64_t addr,
+                      uint64_t *count, Fault *fault) {
+  uint64_t list[1] = {addr}, passes = 0;
+  int32_t tid;
+  uint64_t rip;
+  bool there = false;
+  if (!walk_turn(walk, &tid, &rip, fault)) return false;
+  if (before->nlegs && rip == addr) --*count;
+  bool ok = player_tally(walk->player, tid, list, 1, fault);
+  if (leg->kind == LEG_HIT) {
+    const Moment moment = {before->ev, tid, leg->addr, leg->count};
+    PlayEnd end;
+    ok = ok && player_moments(walk->player, &moment, 1, fault) &&
+         player_run(walk->player, before->ev + 1, &end, fault) &&
+         (end.kind == PLAY_MOMENT || lost(walk, before, fault));
+  } else {
+    ok = ok && go_passes(walk, leg, before, NULL, fault);
+  }
+  ok = ok && player_tallied(walk->player, tid, list, 1, &passes, fault) &&
+       (leg->kind != LEG_WRITE || is_at(walk, addr, &there, fault));
+  *count += passes + there;
+  return ok;
+}
+
 bool walk_passes(Walk *walk, const Place *place, uint64_t addr, uint64_t *out, Fault *fault) {
-  Place found = {0};
-  WalkStop stop;
-  Look seen = {.to = place, .place = &found, .stop = &stop};
-  const Moment moment = {.ev = place->ev};
-  uint64_t *breaks = walk->breaks, met = 0;
-  const size_t nbreaks = walk->nbreaks, nwatches = walk->nwatches;
-  uint64_t *all_met = walk->met;
-  walk->breaks = &addr;
-  walk->met = &met;
-  walk->nbreaks = 1;
-  walk->nwatches = 0;
-  const bool ok = player_goto(walk->player, &moment, fault) && go_legs(walk, place, &seen, fault);
-  walk->breaks = breaks;
-  walk->met = all_met;
-  walk->nbreaks = nbreaks;
-  walk->nwatches = nwatches;
-  place_finish(&found);
-  *out = seen.count;
+  const Place start = {.ev = place->ev};
+  Place before = {.ev = place->ev};
+  bool there;
+  *out = 0;
+  bool ok = walk_goto(walk, &start, fault) && is_at(walk, addr, &there, fault);
+  if (ok && place->nlegs && place->legs[0].kind == LEG_STEPS) *out = there;
+  for (size_t i = 0; ok && i < place->nlegs; i++) {
+    const Leg *leg = &place->legs[i];
+    ok = place_copy(place, i, &before, fault) &&
+         (leg->kind == LEG_STEPS ? count_steps(walk, leg->count, addr, out, fault)
+                                 : count_leg(walk, &before, leg, addr, out, fault));
+  }
+  place_finish(&before);
   return ok;
 }

@@ -212,18 +212,73 @@ def check_calls(db, recording):
         remote.close()
 
 
-def check_far(db, recording):
+def check_far(db, folder):
     """Back from behind a loop of which nothing is known but its end."""
+    recording = folder + "/far.omni"
+    subprocess.run([library, "record", "-o", recording, "--", folder + "/remote", "3000000"], check=True, capture_output=True)
+    db.execute("SELECT omni_use(?)", (recording,))
     moment, caller = db.execute("SELECT moment, caller FROM omni_calls WHERE func = 'mix'").fetchone()
     remote = Remote(recording, moment)
     remote.ask(f"Z0,{caller:x},1")
     check("swbreak" in remote.ask("vCont;c") and remote.rip() == caller, "behind mix")
     before = remote.registers()
     stop = remote.ask("bs")
-    check(stop.startswith("T05") and remote.registers() != before, f"before the end of mix: {stop} {getattr(remote, 'said', '')}")
+    check(stop.startswith("T05") and remote.memory(remote.rip(), 1) == b"\xc3", f"before the end of mix: {stop} {remote.rip():x} {getattr(remote, 'said', '')}")
     stop = remote.ask("vCont;s")
     check(remote.registers() == before, f"and on: {stop}")
+    places = []
+    for i in range(10):
+        places.append(remote.registers())
+        check(remote.ask("bs").startswith("T05"), "further back")
+    check(remote.rip() < caller and remote.moment().count(":") == 3, f"within mix: {remote.rip():x} {remote.moment()}")
+    for place in reversed(places):
+        remote.ask("vCont;s")
+        check(remote.registers() == place, "and on again")
     remote.close()
+
+
+SPIN = r"""
+#include <pthread.h>
+static volatile unsigned long sums[2];
+__attribute__((noinline)) static unsigned long add(unsigned long a, unsigned long b) { return a * 31 + b; }
+static void *work(void *arg) {
+  for (unsigned long i = 0; i < 30000000; i++) sums[(long)arg] = add(sums[(long)arg], i);
+  return 0;
+}
+int main(void) {
+  pthread_t thread;
+  pthread_create(&thread, 0, work, (void *)1L);
+  work((void *)0L);
+  pthread_join(thread, 0);
+  return 0;
+}
+"""
+
+
+def check_switches(db, folder):
+    """Where a thread was made to give way, and before it, in a loop of millions of rounds."""
+    with open(folder + "/spin.c", "w") as file:
+        file.write(SPIN)
+    subprocess.run(["gcc", "-O1", "-pthread", "-o", folder + "/spin", folder + "/spin.c"], check=True)
+    recording = folder + "/spin.omni"
+    subprocess.run([library, "record", "-o", recording, "--", folder + "/spin"], check=True, capture_output=True)
+    switches = db.execute("SELECT ev, tid FROM omni_events(?) WHERE kind = 'switch' ORDER BY ev LIMIT 3", (recording,)).fetchall()
+    check(len(switches) == 3, f"switches: {switches}")
+    for ev, tid in switches:
+        remote = Remote(recording, f"{ev}:{tid}")
+        remote.ask(f"Hgp1.{tid:x}")
+        remote.ask(f"Hcp1.{tid:x}")
+        places = []
+        for _ in range(6):
+            places.append(remote.registers())
+            stop = remote.ask("bs")
+            check(stop.startswith("T05") and remote.tid(stop) == tid, f"before switch {ev}: {stop} {getattr(remote, 'said', '')}")
+            remote.ask(f"Hgp1.{tid:x}")
+        for place in reversed(places):
+            stop = remote.ask(f"vCont;s:p1.{tid:x}")
+            remote.ask(f"Hgp1.{tid:x}")
+            check(remote.registers() == place, f"up to switch {ev}: {stop}")
+        remote.close()
 
 
 def check_interrupt(folder):
@@ -267,9 +322,10 @@ def main():
         check_watch(db, recording)
         check_step_oracles(db, folder, recording)
         check_calls(db, recording)
-        check_far(db, recording)
         check_signals(db, recording, pid)
         check_interrupt(folder)
+        check_far(db, folder)
+        check_switches(db, folder)
         db.close()
     print(f"# {shared.compared} comparisons, {shared.failures} not as they should be")
     sys.exit(shared.failures > 0 or shared.compared < 200)

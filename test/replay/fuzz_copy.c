@@ -1,7 +1,7 @@
 /*
-** libFuzzer: events of a hostile recording that are copied many at once, as the player does to answer
-** calls in the process. Copies are whole events that make sense, the same that are read one by one,
-** and behind what is skipped the next one follows.
+** libFuzzer: events of a hostile recording that are copied many at once, as the player does to
+** answer calls in the process. Copies are whole events that make sense, the same that are read one
+** by one, and behind what is skipped the next one follows.
 */
 #include "test/replay/fuzz_file.h"
 
