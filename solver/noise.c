@@ -45,6 +45,12 @@ static size_t numbers_in(const Model *model, const Term *terms, size_t nterms) {
   return count;
 }
 
+/* What rounding may make of a definition's value, of which `noise` is known. A comparison is true
+** or false: its noise is that of the sum it compares, which makes it doubtful, not wrong by a bit. */
+static double value_noise(const Definition *def, double noise) {
+  return def->kind == DEF_LE ? 0 : noise;
+}
+
 double model_noise(const Model *model, const Lin *lin, bool integral, double bound, double lo,
                    double hi) {
   if (adds_exactly(model, lin, integral, bound, fabs(lo) + fabs(hi) + fabs(bound))) return 0;
@@ -53,7 +59,10 @@ double model_noise(const Model *model, const Lin *lin, bool integral, double bou
     const VarInfo *info = &model->vars[lin->terms[i].var];
     double coef = fabs(lin->terms[i].coef);
     size += coef * reach_of(info);
-    if (info->kind == VAR_DERIVED) inherited += coef * model->defs[info->owner].noise;
+    if (info->kind == VAR_DERIVED) {
+      const Definition *def = &model->defs[info->owner];
+      inherited += coef * value_noise(def, def->noise);
+    }
   }
   return rounding_of(numbers_in(model, lin->terms, lin->count), size) + inherited;
 }
@@ -74,7 +83,7 @@ static double noise_at(const Model *model, const Term *terms, size_t count, doub
 void model_noises(const Model *model, const double *values, double *out_noises) {
   for (size_t i = 0; i < model->ndefs; i++) {
     const Definition *def = &model->defs[i];
-    out_noises[i] = def->noise;
+    out_noises[i] = value_noise(def, def->noise);
     if (def->kind != DEF_PRODUCT || def->noise == 0) continue;
     bool on = (values[lit_var(def->lit)] > 0.5) != lit_negative(def->lit);
     double own = noise_at(model, model->terms + def->span.start, def->span.count,
