@@ -1,8 +1,12 @@
 /*
 ** Infeasible cores: a deletion filter, see model.h.
 **
-** Whole groups (rules) are left out first, then single tags; what is left when nothing more can go
-** is a minimal core. Each step is one feasibility solve without goals.
+** Whole groups (rules) are left out first, then rows, then single tags; what is left when nothing
+** more can go is a minimal core. Each step is one feasibility solve without goals.
+**
+** Rows come before their tags: of "on n1 it does not fit" and "on n2 it does not fit", one and the
+** same row, the first may go when another row forbids n1 as well. That other row says nothing new,
+** and who reads the core would wonder what it is for.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +129,31 @@ static bool first_test(Filter *filter) {
   return fault_set(filter->fault, FAULT_INVALID, "solver: the model is feasible, there is no core");
 }
 
-bool solver_core(const Model *model, const int *groups, size_t ntags, const SolveOptions *options,
-                 Stop *stop, int **out_tags, size_t *out_count, bool *out_minimal, Fault *fault) {
+/* Of rows that have several tags left, which of these are needed? The only one is. */
+static bool reduce_rows(Filter *filter, const TagParts *parts, Unit *units) {
+  size_t count = list_units(filter, parts->rows, parts->ntags, units), kept = 0;
+  qsort(units, count, sizeof *units, by_group);
+  for (size_t i = 0, end; i < count; i = end) {
+    end = group_end(units, count, i);
+    for (size_t k = i; k < end && end > i + 1; k++) {
+      units[kept++] = (Unit){units[k].tag, units[k].tag};
+    }
+  }
+  return reduce(filter, units, kept);
+}
+
+static bool reduce_all(Filter *filter, const TagParts *parts, Unit *units) {
+  if (parts->groups) {
+    size_t count = list_units(filter, parts->groups, parts->ntags, units);
+    if (!reduce(filter, units, count)) return false;
+    filter->unsettled = false; /* groups only help; what counts is the passes over what is named */
+  }
+  if (!reduce(filter, units, list_units(filter, parts->rows, parts->ntags, units))) return false;
+  return !parts->rows || reduce_rows(filter, parts, units);
+}
+
+bool solver_core(const Model *model, const TagParts *parts, const SolveOptions *options, Stop *stop,
+                 int **out_tags, size_t *out_count, bool *out_minimal, Fault *fault) {
   bool ok = false;
   Filter filter = {.model = model, .options = options, .stop = stop, .fault = fault};
   filter.ntags = (size_t)(model_largest_tag(model) + 1);
@@ -140,9 +167,7 @@ bool solver_core(const Model *model, const int *groups, size_t ntags, const Solv
   }
   model_mark_tags(model, filter.used);
   if (!first_test(&filter)) goto out;
-  if (groups && !reduce(&filter, units, list_units(&filter, groups, ntags, units))) goto out;
-  filter.unsettled = false; /* groups only help; what counts is the pass over single tags */
-  if (!reduce(&filter, units, list_units(&filter, NULL, 0, units))) goto out;
+  if (!reduce_all(&filter, parts ? parts : &(TagParts){0}, units)) goto out;
   size_t count = list_units(&filter, NULL, 0, units);
   for (size_t i = 0; i < count; i++) tags[i] = units[i].tag;
   *out_tags = tags;

@@ -247,13 +247,21 @@ bool model_exact(const Model *model);
 bool solver_solve(const Model *model, const SolveOptions *options, Stop *stop, Answer *out,
                   Fault *fault);
 
+/* Which tags belong together: numbers per tag (NULL: each tag on its own). */
+typedef struct TagParts {
+  size_t ntags;      /* tags from here on are on their own */
+  const int *groups; /* large ones, as rules are: tried first, so that a core over these is found
+                     ** before it is split */
+  const int *rows;   /* what a reader takes for one thing: none is named that is not needed beside
+                     ** the whole of the others */
+} TagParts;
+
 /* A set of tags whose requirements cannot all hold (goals do not matter): tags[0..*count), sorted,
-** malloc'ed, owned by the caller. *out_minimal: leaving out any one of them was proven feasible.
-** FAULT_INVALID when the model is feasible, FAULT_TIMEOUT when that could not be settled.
-** `groups` (NULL: each tag on its own) maps a tag to a group; whole groups are tried first, so
-** that a core over rules is found before it is split into single requirements. */
-bool solver_core(const Model *model, const int *groups, size_t ntags, const SolveOptions *options,
-                 Stop *stop, int **out_tags, size_t *out_count, bool *out_minimal, Fault *fault);
+** malloc'ed, owned by the caller. *out_minimal: leaving out any one of them was proven feasible,
+** and so was the whole of all rows named but one. FAULT_INVALID when the model is feasible,
+** FAULT_TIMEOUT when that could not be settled. `parts`: NULL for none. */
+bool solver_core(const Model *model, const TagParts *parts, const SolveOptions *options, Stop *stop,
+                 int **out_tags, size_t *out_count, bool *out_minimal, Fault *fault);
 
 /* "GLPK 5.0" */
 const char *solver_backend(void);

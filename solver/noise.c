@@ -46,7 +46,7 @@ static size_t numbers_in(const Model *model, const Term *terms, size_t nterms) {
 }
 
 /* What rounding may make of a definition's value, of which `noise` is known. A comparison is true
-** or false: its noise is that of the sum it compares, which makes it doubtful, not wrong by a bit. */
+** or false: its noise is that of the sum it compares, which makes it doubtful, never a bit off. */
 static double value_noise(const Definition *def, double noise) {
   return def->kind == DEF_LE ? 0 : noise;
 }

@@ -81,12 +81,17 @@ static bool question_open(Question *question, VtCursor *cur, const char *name) {
 /* Rows for a minimal set of requirements that cannot hold together. */
 static bool add_core(Question *question, const SolveOptions *options, const char *verdict) {
   Compiler *compiler = &question->compiler;
-  int *groups = malloc((compiler->norigins + 1) * sizeof *groups), *tags = NULL;
-  size_t count = 0;
+  size_t n = compiler->norigins, count = 0;
+  int *groups = malloc((n + 1) * sizeof *groups), *rows = malloc((n + 1) * sizeof *rows);
+  int *tags = NULL;
   bool minimal = false, ok = false;
-  if (!groups) return fault_oom(&question->fault);
-  for (size_t i = 0; i < compiler->norigins; i++) groups[i] = compiler->origins[i].rule;
-  if (!solver_core(compiler->model, groups, compiler->norigins, options, &question->stop, &tags,
+  if (!groups || !rows) {
+    fault_oom(&question->fault);
+    goto out;
+  }
+  for (size_t i = 0; i < n; i++) groups[i] = compiler->origins[i].rule;
+  if (!origins_number_rows(compiler, rows, &question->fault) ||
+      !solver_core(compiler->model, &(TagParts){n, groups, rows}, options, &question->stop, &tags,
                    &count, &minimal, &question->fault)) {
     goto out;
   }
@@ -105,6 +110,7 @@ static bool add_core(Question *question, const SolveOptions *options, const char
   ok = true;
 out:
   free(groups);
+  free(rows);
   free(tags);
   return ok;
 }

@@ -57,14 +57,28 @@ static sqlite3_stmt *place_query(Referee *referee, const Origin *origin, Fault *
   return query;
 }
 
-static bool add_place(Referee *referee, const Origin *origin, Map *seen, int tag, Fault *fault) {
+bool origins_number_rows(const Compiler *compiler, int *out_rows, Fault *fault) {
+  Map seen = {0};
+  Text name = {0};
+  int64_t *at = NULL;
+  int rows = 0;
+  for (size_t i = 0; i < compiler->norigins; i++) {
+    const Origin *origin = &compiler->origins[i];
+    bool added = false;
+    text_clear(&name);
+    text_addf(&name, "%d %s", origin->rule, origin->key ? origin->key : "");
+    at = name.oom ? NULL : map_put(&seen, text_get(&name), name.length, rows, &added);
+    if (!at) break;
+    out_rows[i] = (int)*at;
+    rows += added;
+  }
+  map_finish(&seen);
+  text_finish(&name);
+  return at || compiler->norigins == 0 || fault_oom(fault);
+}
+
+static bool add_place(Referee *referee, const Origin *origin, Fault *fault) {
   const Rule *rule = &referee->compiler->rules[origin->rule];
-  bool added;
-  const char *name = arena_printf(&referee->arena, "%d %s", origin->rule, origin->key);
-  int64_t *at = name ? map_put(seen, name, strlen(name), (int64_t)referee->nplaces, &added) : NULL;
-  if (!at) return fault_oom(fault);
-  referee->place_of[tag] = (int)*at;
-  if (!added) return true;
   Place *place = &referee->places[referee->nplaces++];
   *place = (Place){.rule = origin->rule};
   if (!rule->view) return true;
@@ -75,14 +89,14 @@ static bool add_place(Referee *referee, const Origin *origin, Map *seen, int tag
 static bool add_places(Referee *referee, Fault *fault) {
   const Compiler *compiler = referee->compiler;
   size_t n = compiler->norigins;
-  Map seen = {0};
   referee->places = arena_array(&referee->arena, n + 1, sizeof *referee->places);
   referee->place_of = arena_array(&referee->arena, n + 1, sizeof *referee->place_of);
   bool ok = (referee->places && referee->place_of) || fault_oom(fault);
+  ok = ok && origins_number_rows(compiler, referee->place_of, fault);
   for (size_t i = 0; ok && i < n; i++) {
-    ok = add_place(referee, &compiler->origins[i], &seen, (int)i, fault);
+    bool first = referee->place_of[i] == (int)referee->nplaces;
+    ok = !first || add_place(referee, &compiler->origins[i], fault);
   }
-  map_finish(&seen);
   return ok;
 }
 

@@ -116,6 +116,10 @@ typedef struct Referee {
   int *place_of; /* per tag; NULL: tags are rules */
 } Referee;
 
+/* Which row each origin is of: those of one rule and one key are one row. Numbered from 0 in the
+** order in which they come up. */
+bool origins_number_rows(const Compiler *compiler, int *out_rows, Fault *fault);
+
 /* Sets options->judge where the model needs one. Close in any case. */
 bool referee_open(Referee *referee, Compiler *compiler, SolveOptions *options, Fault *fault);
 void referee_close(Referee *referee);

@@ -62,6 +62,20 @@ static bool check_answer(const World *w, uint64_t seed, const Answer *answer, co
   return true;
 }
 
+/* No row is named that the whole of the others can do without. */
+static bool check_core_rows(const World *w, const int *rows, const int *core, size_t count) {
+  double ignored[MAX_LEVELS];
+  for (size_t i = 0; i < count; i++) {
+    uint8_t tags[2 * MAX_ROWS] = {0};
+    for (int t = 0; t < w->ntags; t++) {
+      for (size_t k = 0; k < count; k++) tags[t] |= rows[core[k]] == rows[t];
+      if (rows[t] == rows[core[i]]) tags[t] = 0;
+    }
+    if (!enumerate(w, tags, ignored)) return false;
+  }
+  return true;
+}
+
 static bool check_core(const World *w, uint64_t seed) {
   uint8_t tags[2 * MAX_ROWS] = {0};
   double ignored[MAX_LEVELS];
@@ -69,10 +83,13 @@ static bool check_core(const World *w, uint64_t seed) {
   size_t count = 0;
   bool minimal = false, ok = true;
   Fault fault = {0};
-  int groups[2 * MAX_ROWS];
-  for (int i = 0; i < w->ntags; i++) groups[i] = i / 2;
-  if (!solver_core(w->model, seed % 2 ? groups : NULL, (size_t)w->ntags, NULL, NULL, &core, &count,
-                   &minimal, &fault)) {
+  int groups[2 * MAX_ROWS], rows[2 * MAX_ROWS];
+  for (int i = 0; i < w->ntags; i++) {
+    groups[i] = i / 4;
+    rows[i] = i / 2;
+  }
+  TagParts parts = {(size_t)w->ntags, seed % 2 ? groups : NULL, seed % 3 ? rows : NULL};
+  if (!solver_core(w->model, &parts, NULL, NULL, &core, &count, &minimal, &fault)) {
     return wrong(seed, fault.text);
   }
   for (size_t i = 0; i < count; i++) tags[core[i]] = 1;
@@ -82,6 +99,9 @@ static bool check_core(const World *w, uint64_t seed) {
     tags[core[i]] = 0;
     if (!enumerate(w, tags, ignored)) ok = wrong(seed, "the core is not minimal");
     tags[core[i]] = 1;
+  }
+  if (ok && parts.rows && !check_core_rows(w, rows, core, count)) {
+    ok = wrong(seed, "a row of the core is not needed");
   }
   free(core);
   return ok;

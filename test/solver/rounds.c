@@ -207,8 +207,7 @@ static bool check_core(World *w, uint64_t seed, const char *how, const SolveOpti
   size_t count = 0;
   bool minimal = false, ok = true;
   Fault fault = {0};
-  if (!solver_core(w->model, NULL, (size_t)w->nrules, options, NULL, &core, &count, &minimal,
-                   &fault)) {
+  if (!solver_core(w->model, NULL, options, NULL, &core, &count, &minimal, &fault)) {
     return fault.code == FAULT_TIMEOUT || wrong(seed, how, fault.text);
   }
   memset(skip, 1, sizeof skip);

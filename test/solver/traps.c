@@ -288,7 +288,7 @@ static bool refuse_nth(long n, bool linear) {
   FaultCode code = m ? fault.code : FAULT_NOMEM;
   if (ok) { /* a core of a feasible model: INVALID, unless memory is refused */
     fault_clear(&fault);
-    core = solver_core(m, NULL, 3, NULL, NULL, &tags, &count, &minimal, &fault);
+    core = solver_core(m, NULL, NULL, NULL, &tags, &count, &minimal, &fault);
   }
   long left = atomic_exchange(&countdown, 0);
   CHECK(ok ? answer.status == SOLVE_OPTIMAL : code == FAULT_NOMEM);

@@ -53,7 +53,9 @@ static bool add_row(Check *check, Core *core, const char *rule, const char *key)
   if (!key || core->count == MAX_CORE) return check_wrong(check, "explain: a row without a key");
   char *name = sqlite3_mprintf("%s %s", rule, key);
   for (int i = 0; i < core->count; i++) {
-    if (strcmp(core->names[i], name) == 0) core->exact = false; /* not told apart */
+    if (strcmp(core->names[i], name) != 0) continue;
+    sqlite3_free(name); /* the same row for another reason */
+    return true;
   }
   core->names[core->count] = name;
   core->queries[core->count] = core_query(check, rule, key);
