@@ -271,7 +271,7 @@ static Patch *patch_copy(const Patch *from) {
     patch_free(patch);
     return NULL;
   }
-  memcpy(patch->insns, from->insns, from->ninsns * sizeof *from->insns);
+  if (from->ninsns) memcpy(patch->insns, from->insns, from->ninsns * sizeof *from->insns);
   if (from->nsteps) memcpy(patch->steps, from->steps, from->nsteps * sizeof *from->steps);
   for (size_t i = 0; i < from->nactions; i++) {
     Action *action = &patch->actions[i];

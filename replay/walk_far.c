@@ -13,6 +13,8 @@ enum { MARKS = 384, CODE_MOST = 1 << 16, ROUNDS = 16 };
 
 typedef struct Marks {
   int32_t tid;
+  uint64_t start,
+      top; /* the interval's first instruction; what the stack has on top at the target */
   size_t count;
   uint64_t list[MARKS], passes[MARKS];
 } Marks;
@@ -43,16 +45,30 @@ static bool go_to(Walk *walk, const Moment *target, Fault *fault) {
                    (unsigned long long)target->ev);
 }
 
+/* A return address, where a function has just been entered. */
+static uint64_t read_top(Walk *walk, int32_t tid) {
+  PlayView view;
+  Fault ignored = {0};
+  uint64_t word = 0;
+  if (!player_view(walk->player, tid, &view, &ignored) ||
+      !player_read(walk->player, &view, view.regs.rsp, &word, sizeof word, &ignored)) {
+    return 0;
+  }
+  return word;
+}
+
 /* How often each mark was passed before the target. `here`: the target's own instruction, which has
 ** not run; 0: there is none. */
 static bool count(Walk *walk, const Moment *target, uint64_t here, Marks *marks, Fault *fault) {
   const Place start = {.ev = target->ev};
-  if (!walk_goto(walk, &start, fault) ||
+  int32_t tid;
+  if (!walk_goto(walk, &start, fault) || !walk_turn(walk, &tid, &marks->start, fault) ||
       !player_tally(walk->player, marks->tid, marks->list, marks->count, fault) ||
       !go_to(walk, target, fault) ||
       !player_tallied(walk->player, marks->tid, marks->list, marks->count, marks->passes, fault)) {
     return false;
   }
+  marks->top = read_top(walk, marks->tid);
   for (size_t i = 0; here && i < marks->count; i++) {
     if (marks->list[i] != here) continue;
     if (target->hit) marks->passes[i] = target->hit - 1;
@@ -105,6 +121,7 @@ static bool step_in(Walk *walk, const Moment *from, bool *out_there, uint64_t *o
 bool walk_near(Walk *walk, const Moment *target, uint64_t here, uint64_t around, WalkTry *try,
                void *ctx, bool *out_done, Fault *fault) {
   Marks marks = {.tid = target->tid};
+  int elsewhere = 0; /* nothing of the function was run: of its caller, or of where it all began? */
   *out_done = false;
   for (int round = 0; round < ROUNDS && !*out_done; round++) {
     Moment last;
@@ -114,7 +131,11 @@ bool walk_near(Walk *walk, const Moment *target, uint64_t here, uint64_t around,
         !find_last(walk, target, &marks, &found, &last, fault)) {
       return false;
     }
-    if (!found) return true;
+    if (!found) {
+      if (round > elsewhere || elsewhere == 2) return true;
+      around = elsewhere++ ? marks.start : marks.top;
+      continue;
+    }
     if (!try(ctx, &last, out_done, fault)) return false;
     if (*out_done) return true;
     if (!step_in(walk, &last, &found, &around, fault)) return false;

@@ -91,7 +91,8 @@ static bool look(Walk *walk, Look *look, const PlayEnd *end, const Place *before
   bool met;
   if (!look) return true;
   bool ok = walk_met(walk, end, before, &met, &place, &stop, fault);
-  if (ok && met && !place_same(&place, look->to)) {
+  /* One at the place itself is none; but a write stands before it. */
+  if (ok && met && (stop.kind == WALK_WRITE || !place_same(&place, look->to))) {
     look->found = true;
     *look->stop = stop;
     ok = place_copy(&place, place.nlegs, look->place, fault);
@@ -100,23 +101,35 @@ static bool look(Walk *walk, Look *look, const PlayEnd *end, const Place *before
   return ok;
 }
 
+/* Behind the i-th step. */
+static bool look_step(Walk *walk, Look *seen, const PlayEnd *end, const Place *before, uint64_t i,
+                      bool last, Fault *fault) {
+  int32_t tid;
+  uint64_t rip;
+  WalkStop stop = {.kind = WALK_STEPPED};
+  if (!walk_turn(walk, &tid, &rip, fault)) return false;
+  for (size_t k = 0; k < walk->nwatches && end->kind == PLAY_WRITE; k++) {
+    if (!walk_touches(walk, walk->watches[k].addr, walk->watches[k].size)) continue;
+    stop = (WalkStop){.kind = WALK_WRITE, .tid = tid, .addr = walk->watches[k].addr};
+  }
+  for (size_t k = 0; k < walk->nbreaks && !last; k++) {
+    if (walk->breaks[k] == rip) stop = (WalkStop){.kind = WALK_BREAK, .tid = tid, .addr = rip};
+  }
+  if (stop.kind == WALK_STEPPED) return true;
+  *seen->stop = stop;
+  seen->found = true;
+  return place_copy(before, before->nlegs, seen->place, fault) &&
+         place_add(seen->place, LEG_STEPS, 0, 0, i, fault);
+}
+
 static bool go_steps(Walk *walk, uint64_t count, const Place *before, Look *seen, Fault *fault) {
   bool ok = walk_arm(walk, false, seen != NULL, NULL, fault);
   for (uint64_t i = 1; ok && i <= count; i++) {
     PlayEnd end;
     ok = player_step(walk->player, &end, fault);
     if (ok && end.kind != PLAY_STEP && end.kind != PLAY_WRITE) ok = lost(walk, before, fault);
-    if (!ok || !seen || (i == count && before->nlegs + 1 == seen->to->nlegs)) continue;
-    int32_t tid;
-    uint64_t rip;
-    ok = walk_turn(walk, &tid, &rip, fault);
-    bool at_break = false;
-    for (size_t k = 0; ok && k < walk->nbreaks; k++) at_break |= walk->breaks[k] == rip;
-    if (!ok || (!at_break && end.kind != PLAY_WRITE)) continue;
-    *seen->stop = (WalkStop){.kind = at_break ? WALK_BREAK : WALK_WRITE, .tid = tid, .addr = rip};
-    seen->found = true;
-    ok = place_copy(before, before->nlegs, seen->place, fault) &&
-         place_add(seen->place, LEG_STEPS, 0, 0, i, fault);
+    const bool last = seen && i == count && before->nlegs + 1 == seen->to->nlegs;
+    if (ok && seen) ok = look_step(walk, seen, &end, before, i, last, fault);
   }
   return ok && walk_disarm(walk, fault);
 }

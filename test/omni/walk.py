@@ -142,6 +142,9 @@ def check_watch(db, recording):
     for old, new, _, _ in writes:
         stop = remote.ask("vCont;c")
         check(f"watch:{addr:x};" in stop and value() == new, f"forwards: {stop} {value()}, not {new}")
+    stop = remote.ask("bc")
+    check(f"watch:{addr:x};" in stop and value() == writes[-1][0], f"back over the last: {stop} {value()}")
+    check(f"watch:{addr:x};" in remote.ask("vCont;c") and value() == writes[-1][1], "and on")
     check("replaylog:end" in remote.ask("vCont;c"), "no more writes")
     for old, new, moment, _ in reversed(writes):
         stop = remote.ask("bc")
