@@ -42,7 +42,7 @@ static int set_message(VtTab *tab, int rc, Fault *fault) {
   sqlite3_free(tab->base.zErrMsg);
   tab->base.zErrMsg = NULL;
   if (rc == SQLITE_NOMEM) return rc;
-  fault_prefix(fault, "%s: ", tab->desc->name);
+  fault_prefix(fault, "%s: ", tab->name);
   tab->base.zErrMsg = sqlite3_mprintf("%s", fault->text);
   return tab->base.zErrMsg ? rc : SQLITE_NOMEM;
 }

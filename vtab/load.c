@@ -297,3 +297,5 @@ const VtConn *vt_next_loaded(const VtConn *conn, const VtConn *previous) {
 void vt_internal_enter(VtConn *conn) { conn->hub->internal++; }
 
 void vt_internal_leave(VtConn *conn) { conn->hub->internal--; }
+
+bool vt_is_internal(const VtConn *conn) { return conn->hub->internal > 0; }

@@ -5,8 +5,9 @@
 **
 **   SCAN omni_frames VIRTUAL TABLE INDEX 2:trace=? and event>=? order limit ?
 **
-** and holds everything: terms in the order of their values, then `order`, `reverse`, `limit ?`,
-** `offset ?` and `used 1f` (a hexadecimal column mask). Names that are not plain words are quoted.
+** and holds everything: terms in the order of their values, then `order`, `reverse` or `order by
+** a, b desc`, `limit ?`, `offset ?` and `used 1f` (a hexadecimal column mask). Names that are not
+** plain words are quoted.
 */
 #include "vtab/inside.h"
 
@@ -65,11 +66,14 @@ static bool is_number_type(const char *type) {
   return sqlite3_stricmp(type, "INTEGER") == 0 || sqlite3_stricmp(type, "REAL") == 0;
 }
 
-/* Our order of texts is memcmp's: under another collation seek() would drop rows that match. */
-static bool comparable(Draft *draft, int i, const VtColumn *column, VtOp op) {
-  if (op == VT_OP_GLOB || op == VT_OP_LIKE || is_number_type(column->type)) return true;
+/* Our order of texts is the column's: under another collation seek() would drop rows that match. */
+static bool comparable(Draft *draft, int i, int col, VtOp op) {
+  const VtNature *natures = draft->tab->natures;
+  if (op == VT_OP_GLOB || op == VT_OP_LIKE) return true;
+  if (natures && natures[col].whole_in && sqlite3_vtab_in(draft->info, i, -1)) return false;
+  if (!natures && is_number_type(draft->tab->cols[col].type)) return true;
   const char *collation = sqlite3_vtab_collation(draft->info, i);
-  return collation && sqlite3_stricmp(collation, "BINARY") == 0;
+  return collation && sqlite3_stricmp(collation, natures ? natures[col].collation : "BINARY") == 0;
 }
 
 static void take_term(Draft *draft, int i, int col, VtOp op, bool omit) {
@@ -105,7 +109,7 @@ static void take_constraint(Draft *draft, int i) {
   unsigned wanted = operator_of(constraint->op, &op);
   if (!wanted || !constraint->usable || col < 0 || col >= draft->tab->first_arg) return;
   const VtColumn *column = &draft->tab->cols[col];
-  if (draft->plan.nterms == VT_MAX_TERMS || !comparable(draft, i, column, op)) return;
+  if (draft->plan.nterms == VT_MAX_TERMS || !comparable(draft, i, col, op)) return;
   bool exact = (column->flags & VT_EXACT) != 0;
   if (op == VT_OP_EQ && (column->flags & VT_IN) && sqlite3_vtab_in(draft->info, i, -1)) {
     sqlite3_vtab_in(draft->info, i, 1);
@@ -139,7 +143,21 @@ static bool order_matches(const Draft *draft, bool backwards) {
   return true;
 }
 
+/* SQLite asks only for columns under their own collations, NULLs first. */
+static void take_sort(Draft *draft) {
+  const sqlite3_index_info *info = draft->info;
+  if (info->nOrderBy > VT_MAX_SORT) return;
+  for (int i = 0; i < info->nOrderBy; i++) {
+    draft->plan.sort[i] =
+        (VtOrder){column_of(draft->tab, info->aOrderBy[i].iColumn), info->aOrderBy[i].desc != 0};
+  }
+  draft->plan.nsort = info->nOrderBy;
+  draft->plan.ordered = true;
+  draft->info->orderByConsumed = 1;
+}
+
 static void take_order(Draft *draft) {
+  if (draft->info->nOrderBy > 0 && draft->tab->desc->any_order) take_sort(draft);
   if (draft->info->nOrderBy == 0 || draft->tab->desc->norder == 0) return;
   draft->plan.ordered = order_matches(draft, false);
   if (!draft->plan.ordered && draft->tab->desc->reversible) {
@@ -210,19 +228,40 @@ static bool is_word(const char *name) {
   return *name == '\0';
 }
 
+static const char *name_of(const VtTab *tab, int col) {
+  return col < 0 ? "rowid" : tab->cols[col].name;
+}
+
+static void write_name(const Draft *draft, Text *text, int col) {
+  const char *name = name_of(draft->tab, col);
+  if (is_word(name)) {
+    text_add(text, name);
+  } else {
+    text_add_name(text, name);
+  }
+}
+
+static void write_order(const Draft *draft, Text *text) {
+  const VtPlan *plan = &draft->plan;
+  if (!plan->nsort) {
+    if (plan->ordered) text_add(text, plan->reverse ? " reverse" : " order");
+    return;
+  }
+  for (int i = 0; i < plan->nsort; i++) {
+    text_add(text, i > 0 ? ", " : " order by ");
+    write_name(draft, text, plan->sort[i].col);
+    if (plan->sort[i].descending) text_add(text, " desc");
+  }
+}
+
 static void write_plan(const Draft *draft, Text *text) {
   const VtPlan *plan = &draft->plan;
   for (int i = 0; i < plan->nterms; i++) {
-    const char *name = draft->tab->cols[plan->terms[i].col].name;
     if (i > 0) text_add(text, " and ");
-    if (is_word(name)) {
-      text_add(text, name);
-    } else {
-      text_add_name(text, name);
-    }
+    write_name(draft, text, plan->terms[i].col);
     text_add(text, op_text[plan->terms[i].op]);
   }
-  if (plan->ordered) text_add(text, plan->reverse ? " reverse" : " order");
+  write_order(draft, text);
   if (plan->has_limit) text_add(text, " limit ?");
   if (plan->has_offset) text_add(text, " offset ?");
   if (draft->tab->desc->wants_used) {
@@ -316,11 +355,34 @@ static const char *skip_word(const char *text, const char *word, bool *found) {
   return *found ? at : text;
 }
 
-static bool read_tail(const char *text, VtPlan *plan) {
+static const char *read_sort(const VtTab *tab, const char *text, VtPlan *plan) {
+  bool more;
+  text = skip_word(text, "order by ", &more);
+  while (more && plan->nsort < VT_MAX_SORT) {
+    VtOrder *sort = &plan->sort[plan->nsort++];
+    const char *after = NULL;
+    for (sort->col = tab->ncols; !after && sort->col-- > -1;) {
+      after = skip_name(text, name_of(tab, sort->col));
+    }
+    if (!after) return NULL;
+    text = skip_word(after, "desc", &sort->descending);
+    text = skip_word(text, ", ", &more);
+  }
+  plan->ordered = plan->nsort > 0;
+  return text;
+}
+
+static bool read_tail(const VtTab *tab, const char *text, VtPlan *plan) {
   bool found;
-  text = skip_word(text, "reverse", &plan->reverse);
-  text = skip_word(text, "order", &plan->ordered);
-  plan->ordered = plan->ordered || plan->reverse;
+  plan->nsort = 0;
+  if (tab->desc->any_order) {
+    text = read_sort(tab, text, plan);
+    if (!text) return false;
+  } else {
+    text = skip_word(text, "reverse", &plan->reverse);
+    text = skip_word(text, "order", &plan->ordered);
+    plan->ordered = plan->ordered || plan->reverse;
+  }
   text = skip_word(text, "limit ?", &plan->has_limit);
   text = skip_word(text, "offset ?", &plan->has_offset);
   text = skip_word(text, "used ", &found);
@@ -346,7 +408,7 @@ bool vt_plan_read(const VtTab *tab, const char *text, VtPlan *plan) {
     plan->terms[i].value = NULL;
     if (!(text = read_term(tab, text, &plan->terms[i]))) return false;
   }
-  return read_tail(text, plan);
+  return read_tail(tab, text, plan);
 }
 
 /* ---- for seek() ------------------------------------------------------------------------------ */

@@ -19,6 +19,11 @@ static void add_type(Text *sql, const char *type) {
   }
 }
 
+static void add_nature(Text *sql, const VtNature *nature) {
+  text_add(sql, " COLLATE ");
+  text_add_name(sql, nature->collation);
+}
+
 static void add_key(Text *sql, const VtTab *tab) {
   const char *comma = "";
   text_add(sql, ",PRIMARY KEY(");
@@ -42,6 +47,7 @@ static int declare(VtTab *tab) {
     add_type(&sql, column->type ? column->type : "");
     if (column->flags & (VT_ARG | VT_HIDDEN)) text_add(&sql, " HIDDEN");
     if (column->flags & VT_NOTNULL) text_add(&sql, " NOT NULL");
+    if (tab->natures) add_nature(&sql, &tab->natures[i]);
   }
   if (tab->desc->without_rowid) {
     add_key(&sql, tab);
@@ -113,6 +119,7 @@ static int tab_open(sqlite3 *db, void *aux, int argc, const char *const *argv, b
   tab->conn = binding->conn;
   tab->conn->refs++;
   tab->db = db;
+  tab->name = table->name;
   tab->cols = table->cols;
   tab->ncols = table->ncols;
   tab->top = tab->written = -1;

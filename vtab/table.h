@@ -64,6 +64,14 @@ typedef struct VtColumn {
   const char *doc;  /* one line; for an argument with a default, say it */
 } VtColumn;
 
+/* More about a column that was decided at run time, and may hold anything, as an ordinary table's
+** may. */
+typedef struct VtNature {
+  const char *collation; /* constraints under another one are not passed on */
+  bool whole_in;         /* IN is not taken apart: SQLite would compare a TEXT column with numbers
+                            among its elements otherwise than in an ordinary table */
+} VtNature;
+
 /* ---- plans ----------------------------------------------------------------------------------- */
 
 typedef enum VtOp {
@@ -83,15 +91,22 @@ typedef struct VtTerm {
   sqlite3_value *value; /* in estimate(): NULL when not known yet */
 } VtTerm;
 
-enum { VT_MAX_TERMS = 32 };
+enum { VT_MAX_TERMS = 32, VT_MAX_SORT = 8 };
+
+typedef struct VtOrder {
+  int col; /* -1: the rowid */
+  bool descending;
+} VtOrder;
 
 /* What a query asks of one seek. Terms are joined by AND. Valid during the call only. Values are
 ** never NULL, except for VT_NULLABLE arguments: what compares with NULL has no rows. */
 typedef struct VtPlan {
   int nterms;
   VtTerm terms[VT_MAX_TERMS];
-  bool ordered;        /* rows must come as .order says, because SQLite will not sort them */
-  bool reverse;        /* ... in the opposite direction, all of it */
+  bool ordered;              /* rows must come as .order says, because SQLite will not sort them */
+  bool reverse;              /* ... in the opposite direction, all of it */
+  VtOrder sort[VT_MAX_SORT]; /* of tables with .any_order: the order that rows must come in */
+  int nsort;
   sqlite3_int64 limit; /* no more rows will be read; INT64_MAX: not known */
   sqlite3_uint64 used; /* columns that may be read (bit 63: all from 63 on), see .wants_used */
   bool has_limit, has_offset; /* the kit's: values after those of the terms */
@@ -127,7 +142,10 @@ struct VtTab {
   sqlite3 *db;
   const VtColumn *cols; /* desc->cols, unless connect() set others: see there */
   int ncols;
-  Arena arena; /* lives as long as the table */
+  const char *name;        /* in messages; set by connect(), else the descriptor's */
+  const VtNature *natures; /* of the columns, set by connect(). NULL: all are BINARY, and an INTEGER
+                              or REAL column holds numbers alone */
+  Arena arena;             /* lives as long as the table */
   /* The rest is the kit's. */
   int first_arg, rowid_col;
   bool began, connected;
@@ -159,11 +177,6 @@ typedef struct VtCreate {
   int nargs;
   const char *const *args;
 } VtCreate;
-
-typedef struct VtOrder {
-  int col;
-  bool descending;
-} VtOrder;
 
 /* Writes. Any function may be NULL: the operation is refused with a message (SQLITE_READONLY).
 ** `columns` holds ncols values in the order of the columns; in an UPDATE those not assigned may be
@@ -209,6 +222,7 @@ struct VtTable {
                            plan->ordered; NULL: none */
   int norder;
   bool reversible;    /* ... and backwards when plan->reverse */
+  bool any_order;     /* instead of .order: rows come in whatever order plan->sort asks for */
   bool wants_limit;   /* seek() makes use of plan->limit */
   bool wants_used;    /* seek() makes use of plan->used; it is then part of the plan's text */
   bool without_rowid; /* VT_KEY columns are the key; exactly one when writable */

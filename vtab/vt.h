@@ -115,6 +115,8 @@ const VtFunction *vt_common_functions(int *count);
 ** step). Calls nest. The host's own authorizer, if any, is asked as ever. */
 void vt_internal_enter(VtConn *conn);
 void vt_internal_leave(VtConn *conn);
+/* Is the connection between the two? For subscribers of the other hooks. */
+bool vt_is_internal(const VtConn *conn);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 

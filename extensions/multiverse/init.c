@@ -1,0 +1,143 @@
+/*
+** multiverse: functions and entry point.
+**
+**   INSERT INTO multiverse_rules(tbl, action, rule) VALUES ('Post', 'allow', 'author = :uid');
+**   SELECT multiverse_enter('{"uid":7}', ?1);
+**   SELECT * FROM Post;
+**   SELECT multiverse_leave(?1);
+*/
+#include "extensions/multiverse/multiverse.h"
+
+void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  (void)argc;
+  VtConn *conn = vt_conn(ctx);
+  Fault fault = {0};
+  Context context = {0};
+  Text sql = {0};
+  bool same;
+  const char *name = func_text(ctx, argv[0], NULL);
+  const char *json = name ? func_text(ctx, argv[1], NULL) : NULL;
+  if (!json) return;
+  vt_internal_enter(conn);
+  Policy *policy = policy_load(vt_db(conn), 0, &same, &fault);
+  const TablePolicy *table = policy ? policy_table(policy, name) : NULL;
+  if (policy && !table) fault_set(&fault, FAULT_NOTFOUND, "no rule opens %s", name);
+  sqlite3_stmt *members = table ? context_prepare(vt_db(conn), &fault) : NULL;
+  if (members && context_read(members, json, &context, &fault) &&
+      context_suits(&context, policy, &fault)) {
+    meaning_sql(policy, table, &context, &sql);
+  }
+  query_finish(members);
+  vt_internal_leave(conn);
+  if (fault.code) {
+    func_fault(ctx, &fault);
+  } else {
+    vt_result_text(ctx, &sql, false);
+  }
+  text_finish(&sql);
+  context_finish(&context);
+  policy_destroy(policy);
+}
+
+static const VtArgument enter_arguments[] = {
+    {"context", "TEXT (JSON)", NULL, "who it is for: an object, whose members rules call :name"},
+    {"token", "BLOB or TEXT", "NULL",
+     "secret of the host's, 16 to 4096 bytes, always bound and never written in SQL; it leaves the "
+     "universe or enters another. NULL: there is no way back"},
+    {0}};
+
+static const VtArgument leave_arguments[] = {
+    {"token", "BLOB or TEXT", NULL, "the one that was given to multiverse_enter()"}, {0}};
+
+static const VtArgument sql_arguments[] = {
+    {"tbl", "TEXT", NULL, "a table that the policy opens"},
+    {"context", "TEXT (JSON)", NULL, "as of multiverse_enter()"},
+    {0}};
+
+static const VtArgument member_arguments[] = {
+    {"members", "pointer", NULL, "a set; cannot be given in SQL text"},
+    {"value", "any", NULL, "what may be in it"},
+    {0}};
+
+static const VtError enter_errors[] = {
+    {"context: \"c\" is missing, which rules of the policy ask for", "the context",
+     "give all parameters of all rules"},
+    {"the temporary table \"t\" must be dropped first", "something is in TEMP",
+     "enter before anything temporary is made"},
+    {"n other statements are still running", "another statement reads",
+     "finish or reset it: it would go on showing base rows"},
+    {"this connection is in a universe, and the token is not its own", "entered twice",
+     "the token of the first time"},
+    {0}};
+
+static const VtFunction functions[] = {
+    {.name = "multiverse_enter",
+     .args = "context [, token]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "NULL",
+     .doc = "From now on this connection sees what the policy shows this user, and nothing else.",
+     .arguments = enter_arguments,
+     .errors = enter_errors,
+     .scalar = multiverse_enter},
+    {.name = "multiverse_leave",
+     .args = "token",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "NULL",
+     .doc = "Back out of the universe.",
+     .arguments = leave_arguments,
+     .scalar = multiverse_leave},
+    {.name = "multiverse_sql",
+     .args = "tbl, context",
+     .nargs = 2,
+     .flags = VT_EFFECT,
+     .returns = "TEXT",
+     .doc = "The plain SQL that the policy means for a table and a user.",
+     .arguments = sql_arguments,
+     .scalar = multiverse_sql},
+    {.name = "multiverse_member",
+     .args = "members, value",
+     .nargs = 2,
+     .flags = VT_READS,
+     .returns = "INTEGER",
+     .doc = "Is the value in the set? For statements of the extension's own.",
+     .arguments = member_arguments,
+     .scalar = multiverse_member},
+};
+
+static const VtTable *const tables[] = {&multiverse_groups_table, &multiverse_rules_table,
+                                        &multiverse_table_table, &multiverse_row_table};
+
+static int open_state(VtConn *conn, void *pointer, Fault *fault) {
+  (void)fault;
+  State *state = pointer;
+  state->conn = conn;
+  state->token_size = -1;
+  return SQLITE_OK;
+}
+
+static void close_state(void *pointer) {
+  State *state = pointer;
+  universe_forget(state);
+  policy_destroy(state->policy);
+  map_finish(&state->functions);
+}
+
+static const VtExtension multiverse = {
+    .name = "multiverse",
+    .version = VT_VERSION,
+    .doc = "One database, a private view of it for every user.",
+    .tables = tables,
+    .ntables = countof(tables),
+    .functions = functions,
+    .nfunctions = countof(functions),
+    .state_size = sizeof(State),
+    .open = open_state,
+    .close = close_state,
+};
+
+VT_EXPORT int sqlite3_multiverse_init(sqlite3 *db, char **err, const sqlite3_api_routines *api) {
+  return vt_load(db, err, api, &multiverse);
+}

@@ -1,0 +1,199 @@
+/*
+** The statements of a write, and what the rules say about a row.
+**
+** For the old row the judges are a statement on the base table; for the new one the same conditions
+** are asked about a table that shows just this row (row.c).
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "extensions/multiverse/judge.h"
+
+/* ---- statements ------------------------------------------------------------------------------ */
+
+/* Its results: one for each rule of the action, then whether the row is seen, then, for a row of
+** the base table, whether each column is rewritten, and its raw value. */
+static void write_judge(const Shadow *shadow, Action action, bool base, Text *out) {
+  const Meaning meaning = {.policy = shadow->policy, .table = shadow->table};
+  text_add(out, "SELECT ");
+  for (const Rule *rule = shadow->table->rules[action]; rule; rule = rule->next) {
+    const Truth truth = meaning_rule(&meaning, rule, out);
+    if (truth != TRUTH_TEXT) text_add(out, truth == TRUTH_TRUE ? "1" : "0");
+    text_add(out, ", ");
+  }
+  const Truth visible = meaning_visible(&meaning, out);
+  if (visible != TRUTH_TEXT) text_add(out, visible == TRUTH_TRUE ? "1" : "0");
+  for (int i = 0; base && i < shadow->base->ncolumns; i++) {
+    text_add(out, ", ");
+    const Truth rewritten =
+        shadow->table->rewritten[i] ? meaning_rewritten(&meaning, i, out) : TRUTH_FALSE;
+    if (rewritten != TRUTH_TEXT) text_add(out, rewritten == TRUTH_TRUE ? "1" : "0");
+    text_add(out, ", ");
+    meaning_raw(shadow->table, i, out);
+    text_add(out, ", ");
+    meaning_column(&meaning, i, out);
+  }
+  if (base) {
+    meaning_from(shadow->table, out);
+    return;
+  }
+  char *name =
+      sqlite3_mprintf(" FROM temp.\"" ROW_PREFIX "%w\" AS multiverse_row", shadow->base->name);
+  if (name) text_add(out, name);
+  out->oom |= !name;
+  sqlite3_free(name);
+}
+
+/* The row of the base table whose key is the first term. */
+static void write_by_key(const Shadow *shadow, const char *alias, Text *out) {
+  text_add(out, " WHERE ");
+  text_add(out, alias);
+  text_add_name(out, shadow->base->rowid);
+  text_addf(out, " = ?%d", meaning_first_term(shadow->policy));
+}
+
+static int count_rules(const Shadow *shadow, Action action) {
+  int n = 0;
+  for (const Rule *rule = shadow->table->rules[action]; rule; rule = rule->next) n++;
+  return n;
+}
+
+/* Terms of a write: the key, then columns. */
+int write_column_term(const Shadow *shadow, int column) {
+  return meaning_first_term(shadow->policy) + 1 + column;
+}
+
+/* What an INSERT stores in columns that it does not name. */
+static void write_presets(const Shadow *shadow, Text *out) {
+  for (int i = 0; i < shadow->base->ncolumns; i++) {
+    const char *preset = shadow->base->presets[i];
+    text_addf(out, i ? ", (%s)" : "SELECT (%s)", preset ? preset : "NULL");
+  }
+}
+
+static void write_insert(const Shadow *shadow, const bool *given, Text *out) {
+  const BaseTable *base = shadow->base;
+  const char *comma = "(";
+  text_add(out, "INSERT INTO main.");
+  text_add_name(out, base->name);
+  for (int i = 0; i < base->ncolumns; i++) {
+    if (!given[i]) continue;
+    text_add(out, comma);
+    text_add_name(out, base->columns[i].name);
+    comma = ", ";
+  }
+  if (given[base->ncolumns]) {
+    text_add(out, comma);
+    text_add_name(out, base->rowid);
+    comma = ", ";
+  }
+  if (*comma == '(') {
+    text_add(out, " DEFAULT VALUES");
+    return;
+  }
+  comma = ") SELECT ";
+  for (int i = 0; i < base->ncolumns; i++) {
+    if (!given[i]) continue;
+    text_addf(out, "%s?%d", comma, write_column_term(shadow, i));
+    comma = ", ";
+  }
+  if (given[base->ncolumns]) {
+    text_addf(out, "%s?%d", comma, meaning_first_term(shadow->policy));
+  }
+}
+
+static void write_update(const Shadow *shadow, const bool *changed, Text *out) {
+  const BaseTable *base = shadow->base;
+  const char *comma = " SET ";
+  text_add(out, "UPDATE main.");
+  text_add_name(out, base->name);
+  for (int i = 0; i < base->ncolumns; i++) {
+    if (!changed[i]) continue;
+    text_add(out, comma);
+    text_add_name(out, base->columns[i].name);
+    text_addf(out, " = ?%d", write_column_term(shadow, i));
+    comma = ", ";
+  }
+  write_by_key(shadow, "", out);
+}
+
+/* A statement of that shape; `flags` are its columns where it depends on them. */
+Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault) {
+  const int n = shadow->base->ncolumns;
+  Text shape = {0}, sql = {0};
+  text_addf(&shape, "%c%d ", what, (int)action);
+  for (int i = 0; flags && i <= n; i++) text_addc(&shape, flags[i] ? '1' : '0');
+  Inner *inner = shape.oom ? NULL : shadow_find(shadow, text_get(&shape));
+  if (!inner && !shape.oom) {
+    switch (what) {
+    case 'o':
+      write_judge(shadow, action, true, &sql);
+      write_by_key(shadow, "multiverse_row.", &sql);
+      break;
+    case 'n':
+      write_judge(shadow, action, false, &sql);
+      break;
+    case 'v':
+      write_presets(shadow, &sql);
+      break;
+    case 'i':
+      write_insert(shadow, flags, &sql);
+      break;
+    case 'u':
+      write_update(shadow, flags, &sql);
+      break;
+    default:
+      text_add(&sql, "DELETE FROM main.");
+      text_add_name(&sql, shadow->base->name);
+      write_by_key(shadow, "", &sql);
+    }
+    inner = shadow_add(shadow, text_get(&shape), &sql, fault);
+  }
+  if (shape.oom) fault_oom(fault);
+  text_finish(&shape);
+  text_finish(&sql);
+  if (inner && inner->serial != shadow->state->universe->serial) {
+    shadow_bind(shadow->state, inner->statement);
+    inner->serial = shadow->state->universe->serial;
+  }
+  return inner;
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+bool judgement_read(sqlite3_stmt *statement, Judgement *out) {
+  for (int i = 0; i < out->nrules; i++) {
+    out->rules[i] = out->rules[i] && sqlite3_column_int(statement, i) != 0;
+  }
+  out->seen = sqlite3_column_int(statement, out->nrules) != 0;
+  return true;
+}
+
+/* `values` are the columns of a row that is to be. */
+bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement *judgement,
+               Fault *fault) {
+  Inner *judge = write_statement(shadow, 'n', action, NULL, fault);
+  if (!judge) return false;
+  shadow->state->fresh = values;
+  const bool ok =
+      query_step(judge->statement, fault) == 1 && judgement_read(judge->statement, judgement);
+  sqlite3_reset(judge->statement);
+  shadow->state->fresh = NULL;
+  return ok;
+}
+
+/* Any of the rules. */
+bool judgement_permits(const Judgement *judgement) {
+  for (int i = 0; i < judgement->nrules; i++) {
+    if (judgement->rules[i]) return true;
+  }
+  return false;
+}
+
+bool judgement_begin(const Shadow *shadow, Action action, Judgement *out, Fault *fault) {
+  out->nrules = count_rules(shadow, action);
+  out->rules = malloc((size_t)out->nrules + 1);
+  if (!out->rules) return fault_oom(fault);
+  memset(out->rules, 1, (size_t)out->nrules + 1);
+  return out->nrules > 0 || fault_set(fault, FAULT_DENIED, "no rule lets rows of it be written so");
+}

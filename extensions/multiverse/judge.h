@@ -1,0 +1,32 @@
+/*
+** What a write runs: see judge.c.
+*/
+#ifndef TENFOLD_MULTIVERSE_JUDGE_H
+#define TENFOLD_MULTIVERSE_JUDGE_H
+
+#include "extensions/multiverse/shadow.h"
+
+typedef struct Judgement {
+  bool *rules; /* which apply */
+  int nrules;
+  bool seen;
+} Judgement;
+
+/* All rules of the action apply so far; FAULT_DENIED when there are none. Free .rules. */
+bool judgement_begin(const Shadow *shadow, Action action, Judgement *out, Fault *fault);
+/* Rules that do not apply to the row of a judging statement are struck out. */
+bool judgement_read(sqlite3_stmt *statement, Judgement *out);
+bool judgement_permits(const Judgement *judgement); /* any rule is left */
+
+/* `values` are the columns of a row that is to be. */
+bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement *judgement,
+               Fault *fault);
+
+/* A statement, bound to the universe: 'o' judges the row whose key is the first term, and tells of
+** each column whether it is rewritten, its raw value and what is shown; 'i', 'u', 'd' insert,
+** update and delete; 'v' gives the defaults. `flags`: the columns that it writes, and the rowid
+** last. */
+Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault);
+int write_column_term(const Shadow *shadow, int column); /* the parameter of a column */
+
+#endif

@@ -1,0 +1,123 @@
+/*
+** Sets of gids, compared as SQLite's = compares values under BINARY: 5 is 5.0, texts and blobs are
+** equal byte for byte, and nothing equals NULL.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "extensions/multiverse/multiverse.h"
+
+/* A real that is an integer, exactly. */
+static bool as_integer(double real, int64_t *out) {
+  if (!(real >= -9223372036854775808.0 && real < 9223372036854775808.0)) return false;
+  *out = (int64_t)real;
+  return (double)*out == real;
+}
+
+/* The key of a value that is no integer: its type and its bytes. 0: NULL, -1: out of memory. */
+static int other_key(sqlite3_value *value, char fixed[16], char **out) {
+  const int type = sqlite3_value_type(value);
+  *out = fixed;
+  if (type == SQLITE_NULL) return 0;
+  fixed[0] = (char)type;
+  if (type == SQLITE_FLOAT) {
+    const double real = sqlite3_value_double(value);
+    memcpy(fixed + 1, &real, sizeof real);
+    return 1 + (int)sizeof real;
+  }
+  const void *bytes =
+      type == SQLITE_BLOB ? sqlite3_value_blob(value) : (const void *)sqlite3_value_text(value);
+  const int length = sqlite3_value_bytes(value);
+  if (length && !bytes) return -1;
+  if (length > 14) *out = malloc((size_t)length + 1);
+  if (!*out) return -1;
+  (*out)[0] = (char)type;
+  if (length) memcpy(*out + 1, bytes, (size_t)length);
+  return 1 + length;
+}
+
+static bool is_integer(sqlite3_value *value, int64_t *out) {
+  switch (sqlite3_value_type(value)) {
+  case SQLITE_INTEGER:
+    *out = sqlite3_value_int64(value);
+    return true;
+  case SQLITE_FLOAT:
+    return as_integer(sqlite3_value_double(value), out);
+  default:
+    return false;
+  }
+}
+
+bool member_has(const MemberSet *set, sqlite3_value *value) {
+  int64_t integer;
+  if (is_integer(value, &integer)) {
+    size_t low = 0, high = set->count;
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (set->integers[middle] < integer) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low < set->count && set->integers[low] == integer;
+  }
+  char fixed[16], *key;
+  if (!set->others.count) return false;
+  const int length = other_key(value, fixed, &key);
+  const bool has = length > 0 && map_get(&set->others, key, (size_t)length);
+  if (key != fixed) free(key);
+  return has;
+}
+
+void member_clear(MemberSet *set) {
+  free(set->integers);
+  map_finish(&set->others);
+  *set = (MemberSet){0};
+}
+
+static int compare(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static bool add(MemberSet *set, sqlite3_value *value) {
+  int64_t integer;
+  if (is_integer(value, &integer)) {
+    if (!array_grow(set->integers, set->capacity, set->count + 1)) return false;
+    set->integers[set->count++] = integer;
+    return true;
+  }
+  char fixed[16], *key;
+  const int length = other_key(value, fixed, &key);
+  const bool ok =
+      length == 0 || (length > 0 && map_put(&set->others, key, (size_t)length, 1, NULL));
+  if (key != fixed) free(key);
+  return ok;
+}
+
+bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault) {
+  int step;
+  set->count = 0;
+  map_finish(&set->others);
+  set->others = (Map){0};
+  while ((step = query_step(statement, fault)) == 1) {
+    sqlite3_value *value = sqlite3_value_dup(sqlite3_column_value(statement, 0));
+    const bool ok = value && add(set, value);
+    sqlite3_value_free(value);
+    if (!ok) return fault_oom(fault);
+  }
+  if (set->count > 1) qsort(set->integers, set->count, sizeof *set->integers, compare);
+  set->loaded = step == 0;
+  return set->loaded;
+}
+
+void multiverse_member(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  (void)argc;
+  const MemberSet *set = sqlite3_value_pointer(argv[0], MEMBER_POINTER);
+  if (!set) {
+    func_fail(ctx, SQLITE_MISUSE, "it is for statements of the extension's own");
+    return;
+  }
+  sqlite3_result_int(ctx, member_has(set, argv[1]));
+}

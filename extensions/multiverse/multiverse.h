@@ -1,0 +1,261 @@
+/*
+** multiverse: a private view of the database for every user, under the same table names.
+**
+** A policy is rows of two storage tables. Entering a universe compiles it (policy.c), puts a
+** virtual table in front of every table it opens (table.c, in the TEMP schema, which SQLite looks
+** into first) and forbids everything else (guard.c). What a table shows is an inner statement on
+** the base table: the policy's meaning for this user, partially evaluated for what the query asks
+** (meaning.c, seek.c). Marzoev et al., "Towards Multiverse Databases", HotOS'19.
+*/
+#ifndef TENFOLD_MULTIVERSE_H
+#define TENFOLD_MULTIVERSE_H
+
+#include "base/arena.h"
+#include "base/array.h"
+#include "sql/sql.h"
+#include "vtab/query.h"
+#include "vtab/vt.h"
+#include "vtab/watch.h"
+
+/* ---- base tables: base.c ------------------------------------------------------------------ */
+
+typedef struct BaseIndex {
+  int *columns; /* -1: an expression */
+  double *rows; /* expected for given values of the first, the first two, … columns */
+  int ncolumns;
+  bool unique;
+} BaseIndex;
+
+typedef struct BaseTable {
+  const char *name;
+  SqlColumn *columns;
+  const char **presets; /* DEFAULT as written, or NULL */
+  bool *generated;
+  int ncolumns;
+  const char *rowid; /* a name of it that no column has; NULL: WITHOUT ROWID */
+  int rowid_column;  /* the column that is the rowid, or -1 */
+  int *keys;         /* columns of the primary key */
+  int nkeys;
+  BaseIndex *indexes;
+  int nindexes;
+  double rows;
+} BaseTable;
+
+/* An ordinary table of main. *out is NULL when there is none of that name. */
+bool base_find(sqlite3 *db, const char *name, Arena *arena, BaseTable **out, Fault *fault);
+
+/* What sql_bind asks: tables and views of main. `ctx` is a sqlite3 pointer. */
+extern bool (*const base_source)(void *ctx, const char *schema, const char *name, Arena *arena,
+                                 SqlSource *source, Fault *fault);
+SqlFunctionKind base_function(void *ctx, const char *name, int nargs);
+/* Every overload of it says that its result depends on its arguments alone. */
+bool base_is_deterministic(sqlite3 *db, const char *name, bool *out, Fault *fault);
+
+/* ---- policies: policy.c ---------------------------------------------------------------------- */
+
+/* Who is in which group: SELECT … AS gid and other columns, each of which is compared with the
+** context's parameter of the same name. */
+typedef struct Group {
+  const char *name, *members;
+  SqlSelect *select;
+  const char **keys; /* its result columns but gid */
+  int *params;       /* of the policy, for each of them */
+  int nkeys;
+  SqlAffinity affinity; /* of gid */
+  const char *collation;
+} Group;
+
+/* An expression over a row, TRUE or not; of a group: for any of the user's gids. */
+typedef struct Condition {
+  const Group *group; /* NULL: no group */
+  SqlExpr *expr;
+  int atom; /* of the table: "column = :gid", which `rest` then leaves out; -1: not of that form */
+  SqlExpr **rest;
+  int nrest;
+} Condition;
+
+typedef enum Action {
+  ACTION_ALLOW,
+  ACTION_DENY,
+  ACTION_REWRITE,
+  ACTION_INSERT,
+  ACTION_UPDATE,
+  ACTION_DELETE,
+  ACTIONS
+} Action;
+
+typedef struct Rule {
+  sqlite3_int64 id;
+  Action action;
+  Condition when, unless;
+  bool has_unless;
+  int column;     /* rewrite */
+  SqlExpr *value; /* rewrite: what the cell shows */
+  bool *columns;  /* update: which; NULL: all */
+  struct Rule *next;
+} Rule;
+
+/* A membership that is known when the value of a column is. */
+typedef struct Atom {
+  int group, column;
+} Atom;
+
+enum { MAX_ATOMS = 32 };
+
+typedef struct TablePolicy {
+  const BaseTable *base;
+  SqlSource *source;
+  Rule *rules[ACTIONS], **last[ACTIONS]; /* in the order of their ids */
+  bool *rewritten;                       /* per column */
+  Atom atoms[MAX_ATOMS];
+  int natoms;
+} TablePolicy;
+
+typedef struct Policy {
+  Arena arena;
+  Group *groups;
+  int ngroups;
+  TablePolicy **tables;
+  int ntables;
+  const char **params; /* of the context, in no order; not gid */
+  int nparams;
+  size_t params_capacity;
+  uint64_t hash; /* of its rows and of the schema */
+} Policy;
+
+/* Rows as stored; texts may be NULL. */
+typedef struct RuleText {
+  sqlite3_int64 id;
+  const char *table, *action, *group, *rule, *column, *value, *unless_group, *unless;
+} RuleText;
+
+/* Made from the storage tables; NULL with the fault set. `known`: the hash of a policy that the
+** caller has: *same tells that it is still that one, and then NULL is returned without a fault. */
+Policy *policy_load(sqlite3 *db, uint64_t known, bool *same, Fault *fault);
+void policy_destroy(Policy *policy);
+const TablePolicy *policy_table(const Policy *policy, const char *name);
+bool policy_hash(sqlite3 *db, uint64_t *out, Fault *fault);
+
+/* Is a row fit to be stored? Faults name the rule and the place. */
+bool policy_check_rule(sqlite3 *db, const RuleText *text, Fault *fault);
+bool policy_check_group(sqlite3 *db, const char *name, const char *members, Fault *fault);
+
+extern const char *const action_names[ACTIONS];
+
+/* ---- who asks: universe.c -------------------------------------------------------------------- */
+
+/* The gids of a user in a group. */
+typedef struct MemberSet {
+  int64_t *integers; /* ascending */
+  size_t count, capacity;
+  Map others; /* texts, blobs, reals that are no integers */
+  bool loaded;
+} MemberSet;
+
+bool member_has(const MemberSet *set, sqlite3_value *value);
+void member_clear(MemberSet *set);
+/* Everything the statement returns. */
+bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault);
+void multiverse_member(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+#define MEMBER_POINTER "multiverse-members"
+
+typedef struct Context { /* {"uid": 7, …} */
+  const char **names;
+  sqlite3_value **values;
+  int count;
+  Arena arena;
+} Context;
+
+/* By the statement that context_prepare() gives, which is left reset. */
+sqlite3_stmt *context_prepare(sqlite3 *db, Fault *fault);
+bool context_read(sqlite3_stmt *rows, const char *json, Context *out, Fault *fault);
+void context_finish(Context *context);
+sqlite3_value *context_value(const Context *context, const char *name);
+/* All parameters of the policy have a value. */
+bool context_suits(const Context *context, const Policy *policy, Fault *fault);
+
+typedef struct Universe {
+  Context context;
+  MemberSet *sets; /* per group of the policy */
+  uint64_t serial; /* tells universes apart */
+} Universe;
+
+/* ---- the connection's state: init.c, enter.c ------------------------------------------------- */
+
+typedef struct State {
+  VtConn *conn;
+  Policy *policy;     /* the last one compiled; while inside, the one that holds */
+  Universe *universe; /* NULL: outside */
+  VtWatch *guard, *veto;
+  sqlite3_stmt *harmless[64]; /* veto.c: statements that were looked at … */
+  bool compiled;              /* … unless one has been compiled since */
+  Map functions;              /* that may be called inside */
+  uint8_t *token;
+  int token_size; /* -1: no way back */
+  uint64_t serials;
+  /* sync.c: the state of the database that the policy and the sets are of. */
+  bool synced;
+  sqlite3_int64 data_version, total_changes;
+  unsigned file_version;
+  struct Shadow *keeper; /* a table that keeps the connection's statements; NULL: none is there */
+  sqlite3_value **fresh; /* the row that ROW_PREFIX tables show */
+} State;
+
+bool universe_is_inside(const State *state);
+void universe_forget(State *state);
+
+/* ---- what a policy means: meaning.c ---------------------------------------------------------- */
+
+/* Where SQL for a table is written: plain SQL with the context's values in it, or for the engine,
+** with numbered parameters: context, then sets of members, then the values of a query's terms. */
+typedef struct Meaning {
+  const Policy *policy;
+  const TablePolicy *table;
+  const Context *context;    /* plain; NULL: for the engine */
+  const signed char *truths; /* per atom of the table: 1, 0, or -1 for not known; engine only */
+} Meaning;
+
+typedef enum Truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_TEXT } Truth;
+
+int meaning_first_term(const Policy *policy); /* number of the first parameter behind those */
+
+/* Text is added only for TRUTH_TEXT, and never needs parentheses around it. */
+Truth meaning_visible(const Meaning *meaning, Text *out);
+/* The rule applies to the row. */
+Truth meaning_rule(const Meaning *meaning, const Rule *rule, Text *out);
+/* A cell is rewritten, by any rule. */
+Truth meaning_rewritten(const Meaning *meaning, int column, Text *out);
+/* What a universe sees of a column. */
+void meaning_column(const Meaning *meaning, int column, Text *out);
+void meaning_members(const Policy *policy, const Group *group, Text *out);
+/* main."Post" AS multiverse_row */
+void meaning_from(const TablePolicy *table, Text *out);
+void meaning_raw(const TablePolicy *table, int column, Text *out); /* -1: the rowid */
+
+/* The whole of it as a SELECT: the oracle, and what an auditor reads. */
+void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *context, Text *out);
+
+/* ---- tables and functions -------------------------------------------------------------------- */
+
+extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
+    multiverse_row_table;
+
+/* Columns of tables in TEMP that have those of a base table. */
+int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);
+
+/* row.c: "multiverse_row:Post" shows one row, as Post would store it. */
+#define ROW_PREFIX "multiverse_row:"
+
+void multiverse_enter(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void multiverse_leave(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+
+/* guard.c: the authorizer inside a universe, and the functions it lets through. */
+int guard_ask(void *ctx, int action, const char *a, const char *b, const char *database,
+              const char *accessor);
+bool guard_prepare(State *state, Fault *fault);
+
+/* veto.c: at the start of a statement. */
+int veto_start(unsigned event, void *ctx, void *p, void *x);
+
+#endif

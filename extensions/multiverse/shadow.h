@@ -1,0 +1,62 @@
+/*
+** The virtual table that stands in front of a base table.
+*/
+#ifndef TENFOLD_MULTIVERSE_SHADOW_H
+#define TENFOLD_MULTIVERSE_SHADOW_H
+
+#include "extensions/multiverse/multiverse.h"
+
+typedef struct Shadow Shadow;
+
+/* A prepared statement of a table's, for queries of one shape. */
+typedef struct Inner {
+  sqlite3_stmt *statement;
+  char *shape;     /* what it was prepared for */
+  int *at;         /* per column of the table: column of the statement, or -1 */
+  uint64_t serial; /* the universe whose parameters are bound */
+  bool busy;
+  struct Inner *next;
+} Inner;
+
+struct Shadow { /* a table in a connection */
+  VtTab tab;
+  State *state;
+  BaseTable *base;
+  const Policy *policy; /* that `table` is of */
+  const TablePolicy *table;
+  Inner *inners;
+  sqlite3_stmt *version;  /* PRAGMA data_version */
+  sqlite3_stmt *context;  /* of context_prepare() */
+  sqlite3_stmt **members; /* per group of the policy */
+  int nmembers;
+};
+
+typedef struct ShadowCursor {
+  VtCursor cursor;
+  Inner *inner;
+} ShadowCursor;
+
+/* Inside a universe whose policy opens this table, and its memberships are those of the database's
+** present state. Without `sure` they may be of an earlier one, which shadow_is_current() tells once
+** a statement reads. */
+bool shadow_sync(Shadow *shadow, bool sure, Fault *fault);
+bool shadow_is_current(const Shadow *shadow);
+sqlite3_stmt *shadow_context(Shadow *shadow, Fault *fault);
+void shadow_forget(Shadow *shadow); /* its statements */
+
+/* A statement for what the plan asks, its parameters bound. `text` is the plan's, as SQLite keeps
+** it. */
+bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inner **out,
+                      Fault *fault);
+
+/* One of its statements that is not in use and has this shape, or NULL; and a new one, which is put
+** among them. */
+Inner *shadow_find(const Shadow *shadow, const char *shape);
+Inner *shadow_add(Shadow *shadow, const char *shape, const Text *sql, Fault *fault);
+
+extern const VtWriter shadow_writer;
+
+/* The context's parameters and the sets of members. */
+void shadow_bind(const State *state, sqlite3_stmt *statement);
+
+#endif

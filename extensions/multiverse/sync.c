@@ -1,0 +1,147 @@
+/*
+** Which state of the database a universe's memberships are of.
+**
+** SQLITE_FCNTL_DATA_VERSION tells of every commit, and costs nothing, but only once a statement
+** reads; PRAGMA data_version tells which of them were others', after which the policy itself is
+** looked at again; sqlite3_total_changes64() tells of writes of our own that are not committed. A
+** transaction that has written is looked at anew each time, since ROLLBACK TO leaves no trace.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "extensions/multiverse/shadow.h"
+
+void shadow_forget(Shadow *shadow) {
+  for (Inner *inner = shadow->inners, *next; inner; inner = next) {
+    next = inner->next;
+    sqlite3_finalize(inner->statement);
+    free(inner->shape);
+    free(inner->at);
+    free(inner);
+  }
+  for (int i = 0; i < shadow->nmembers; i++) sqlite3_finalize(shadow->members[i]);
+  sqlite3_finalize(shadow->version);
+  sqlite3_finalize(shadow->context);
+  free(shadow->members);
+  shadow->inners = NULL;
+  shadow->members = NULL;
+  shadow->version = shadow->context = NULL;
+  shadow->nmembers = 0;
+  shadow->policy = NULL;
+  shadow->table = NULL;
+}
+
+static bool take_policy(Shadow *shadow, Fault *fault) {
+  const State *state = shadow->state;
+  if (!state->universe) return fault_set(fault, FAULT_DENIED, "no universe has been entered");
+  if (!shadow->base) return fault_set(fault, FAULT_DENIED, "the table has been dropped");
+  if (shadow->policy == state->policy) return true;
+  shadow_forget(shadow);
+  shadow->table = policy_table(state->policy, shadow->base->name);
+  if (!shadow->table) return fault_set(fault, FAULT_DENIED, "no rule opens it");
+  shadow->members = calloc((size_t)state->policy->ngroups + 1, sizeof *shadow->members);
+  if (!shadow->members) return fault_oom(fault);
+  shadow->nmembers = state->policy->ngroups;
+  shadow->policy = state->policy;
+  return true;
+}
+
+static bool read_version(Shadow *shadow, sqlite3_int64 *out, Fault *fault) {
+  if (!shadow->version) {
+    shadow->version = query_prepare(shadow->tab.db, "PRAGMA main.data_version", fault);
+    if (!shadow->version) return false;
+  }
+  const bool ok = query_step(shadow->version, fault) == 1;
+  if (ok) *out = sqlite3_column_int64(shadow->version, 0);
+  sqlite3_reset(shadow->version);
+  return ok;
+}
+
+static bool is_policy_the_same(Shadow *shadow, Fault *fault) {
+  uint64_t hash;
+  if (!policy_hash(shadow->tab.db, &hash, fault)) return false;
+  return hash == shadow->policy->hash ||
+         fault_set(fault, FAULT_DENIED,
+                   "the policy or the schema has changed since the universe was entered: leave it, "
+                   "then enter again");
+}
+
+/* Sets are loaded when a statement needs them. */
+static bool load_sets(Shadow *shadow, Fault *fault) {
+  Universe *universe = shadow->state->universe;
+  for (int i = 0; i < shadow->table->natoms; i++) {
+    const int group = shadow->table->atoms[i].group;
+    MemberSet *set = &universe->sets[group];
+    if (set->loaded) continue;
+    if (!shadow->members[group]) {
+      Text sql = {0};
+      meaning_members(shadow->policy, &shadow->policy->groups[group], &sql);
+      shadow->members[group] =
+          query_prepare(shadow->tab.db, sql.oom ? NULL : text_get(&sql), fault);
+      text_finish(&sql);
+      if (!shadow->members[group]) return false;
+    }
+    sqlite3_stmt *members = shadow->members[group];
+    shadow_bind(shadow->state, members);
+    const bool ok = member_load(set, members, fault);
+    sqlite3_reset(members);
+    if (!ok) return false;
+  }
+  return true;
+}
+
+static unsigned file_version(sqlite3 *db) {
+  unsigned version = 0;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_DATA_VERSION, &version);
+  return version;
+}
+
+bool shadow_is_current(const Shadow *shadow) {
+  return file_version(shadow->tab.db) == shadow->state->file_version;
+}
+
+static void unload_sets(const State *state) {
+  for (int i = 0; i < state->policy->ngroups; i++) state->universe->sets[i].loaded = false;
+}
+
+static bool sync_surely(Shadow *shadow, int transaction, Fault *fault) {
+  State *state = shadow->state;
+  const sqlite3_int64 changes = sqlite3_total_changes64(shadow->tab.db);
+  sqlite3_int64 version;
+  if (!read_version(shadow, &version, fault)) return false;
+  const bool foreign = !state->synced || version != state->data_version;
+  if (foreign && !is_policy_the_same(shadow, fault)) return false;
+  if (foreign || changes != state->total_changes || transaction == SQLITE_TXN_WRITE ||
+      !shadow_is_current(shadow)) {
+    unload_sets(state);
+  }
+  if (!load_sets(shadow, fault)) return false;
+  state->data_version = version;
+  state->total_changes = changes;
+  state->file_version = file_version(shadow->tab.db);
+  state->synced = true;
+  return true;
+}
+
+/* Most statements find nothing changed. That is only known when they read, so they are begun and
+** asked afterwards. */
+bool shadow_sync(Shadow *shadow, bool sure, Fault *fault) {
+  sqlite3 *db = shadow->tab.db;
+  const State *state = shadow->state;
+  vt_internal_enter(shadow->tab.conn);
+  bool ok = take_policy(shadow, fault);
+  const int transaction = ok ? sqlite3_txn_state(db, "main") : 0;
+  if (ok && !sure && state->synced && transaction != SQLITE_TXN_WRITE &&
+      sqlite3_total_changes64(db) == state->total_changes) {
+    ok = load_sets(shadow, fault);
+  } else {
+    ok = ok && sync_surely(shadow, transaction, fault);
+  }
+  vt_internal_leave(shadow->tab.conn);
+  return ok;
+}
+
+sqlite3_stmt *shadow_context(Shadow *shadow, Fault *fault) {
+  if (!shadow->context) shadow->context = context_prepare(shadow->tab.db, fault);
+  return shadow->context;
+}

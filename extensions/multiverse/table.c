@@ -1,0 +1,231 @@
+/*
+** multiverse_table: what stands in front of a base table inside a universe, under its name.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "extensions/multiverse/shadow.h"
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags) {
+  VtColumn *columns = arena_array(&tab->arena, (size_t)base->ncolumns, sizeof *columns);
+  VtNature *natures = arena_array(&tab->arena, (size_t)base->ncolumns, sizeof *natures);
+  if (!columns || !natures) return SQLITE_NOMEM;
+  for (int i = 0; i < base->ncolumns; i++) {
+    const SqlColumn *column = &base->columns[i];
+    const bool number = sql_type_affinity(column->type) >= SQL_AFFINITY_NUMERIC;
+    const bool exact = flags && number && policy && !policy->rewritten[i];
+    columns[i] =
+        (VtColumn){.name = column->name,
+                   .type = column->type,
+                   .flags = flags | (column->hidden ? VT_HIDDEN : 0) | (exact ? VT_EXACT : 0),
+                   .doc = "a column of the base table"};
+    if (i == base->rowid_column) columns[i].flags |= flags ? VT_ROWID | VT_UNIQUE : VT_ROWID;
+    natures[i] = (VtNature){.collation = column->collation ? column->collation : "BINARY",
+                            .whole_in = !number};
+  }
+  tab->cols = columns;
+  tab->ncols = base->ncolumns;
+  tab->natures = natures;
+  return SQLITE_OK;
+}
+
+/* Another connection has dropped the base table. Ours must open, so that it can be dropped. */
+static int connect_gone(VtTab *tab, const VtCreate *create) {
+  static const VtColumn gone[] = {{.name = "gone", .type = "", .flags = VT_OUT, .doc = "nothing"}};
+  if (create->create) {
+    return vt_fail(tab, SQLITE_ERROR, "there is no table main.%s", create->name);
+  }
+  tab->cols = gone;
+  tab->ncols = countof(gone);
+  return SQLITE_OK;
+}
+
+static int table_connect(VtTab *tab, const VtCreate *create) {
+  Shadow *shadow = (Shadow *)tab;
+  Fault fault = {0};
+  shadow->state = vt_state(tab->conn);
+  if (sqlite3_stricmp(create->schema, "temp") || create->nargs) {
+    return vt_fail(tab, SQLITE_ERROR, "multiverse_enter() makes such tables, nobody else");
+  }
+  vt_internal_enter(tab->conn);
+  const bool ok = base_find(tab->db, create->name, &tab->arena, &shadow->base, &fault);
+  vt_internal_leave(tab->conn);
+  if (!ok) return vt_fault(tab, &fault);
+  if (!shadow->base) return connect_gone(tab, create);
+  const Policy *policy = shadow->state->policy;
+  shadow->state->keeper = shadow;
+  tab->name = shadow->base->name;
+  return shadow_declare(tab, shadow->base, policy ? policy_table(policy, tab->name) : NULL,
+                        VT_EQ | VT_RANGE);
+}
+
+static void table_disconnect(VtTab *tab) {
+  Shadow *shadow = (Shadow *)tab;
+  if (shadow->state->keeper == shadow) shadow->state->keeper = NULL;
+  shadow_forget(shadow);
+}
+
+static int table_destroy(VtTab *tab) {
+  (void)tab;
+  return SQLITE_OK;
+}
+
+/* ---- estimating ------------------------------------------------------------------------------ */
+
+static bool has_equal(const VtPlan *plan, int column) { return vt_term(plan, column, VT_OP_EQ); }
+
+/* Rows that the index leaves to be read for the terms it serves. */
+static double index_rows(const BaseTable *base, const BaseIndex *index, const VtPlan *plan) {
+  double rows = base->rows;
+  for (int i = 0; i < index->ncolumns && index->columns[i] >= 0; i++) {
+    if (has_equal(plan, index->columns[i])) {
+      rows = index->rows[i];
+      continue;
+    }
+    const bool range =
+        vt_term(plan, index->columns[i], VT_OP_LT) || vt_term(plan, index->columns[i], VT_OP_LE) ||
+        vt_term(plan, index->columns[i], VT_OP_GT) || vt_term(plan, index->columns[i], VT_OP_GE);
+    if (range) rows /= 4;
+    break;
+  }
+  return rows;
+}
+
+static void table_estimate(VtTab *tab, const VtPlan *plan, double *rows, double *cost) {
+  const BaseTable *base = ((Shadow *)tab)->base;
+  double best = base->rows;
+  if (base->rowid_column >= 0 && has_equal(plan, base->rowid_column)) best = 1;
+  for (int i = 0; i < base->nindexes; i++) {
+    const double own = index_rows(base, &base->indexes[i], plan);
+    if (own < best) best = own;
+  }
+  *cost = 10 + best * 3;
+  if (plan->nsort && best > 1) *cost += best;
+  for (int i = 0; i < plan->nterms && best > 1; i++) {
+    if (plan->terms[i].op == VT_OP_EQ) best *= 0.9; /* each tells a little more */
+  }
+  *rows = best;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* What went wrong inside is the policy's, and perhaps about rows that are not to be seen. */
+static int inner_failed(VtTab *tab, int rc) {
+  switch (rc & 0xff) {
+  case SQLITE_NOMEM:
+  case SQLITE_INTERRUPT:
+    return rc;
+  case SQLITE_BUSY:
+  case SQLITE_LOCKED:
+  case SQLITE_IOERR:
+  case SQLITE_CORRUPT:
+    return vt_fail(tab, rc, "%s", sqlite3_errstr(rc));
+  default:
+    return vt_fail(tab, SQLITE_ERROR, "the policy cannot be evaluated");
+  }
+}
+
+static int table_step(VtCursor *cur) {
+  ShadowCursor *cursor = (ShadowCursor *)cur;
+  vt_internal_enter(cur->tab->conn);
+  const int rc = sqlite3_step(cursor->inner->statement);
+  vt_internal_leave(cur->tab->conn);
+  if (rc == SQLITE_ROW) return SQLITE_OK;
+  cur->eof = true;
+  return rc == SQLITE_DONE ? SQLITE_OK : inner_failed(cur->tab, rc);
+}
+
+/* Stands on the first row. *current is false when the memberships turn out to be old, or when the
+** statement failed, perhaps since the schema is another one. */
+static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
+  ShadowCursor *cursor = (ShadowCursor *)cur;
+  Shadow *shadow = (Shadow *)cur->tab;
+  Fault fault = {0};
+  cursor->inner = NULL;
+  *current = true;
+  if (!shadow_sync(shadow, sure, &fault)) return vt_fault(cur->tab, &fault);
+  vt_internal_enter(cur->tab->conn);
+  const bool ok =
+      shadow_statement(shadow, plan, cur->plan_text ? cur->plan_text : "", &cursor->inner, &fault);
+  vt_internal_leave(cur->tab->conn);
+  if (!ok) return vt_fault(cur->tab, &fault);
+  cur->eof = false;
+  const int rc = table_step(cur);
+  *current = rc == SQLITE_OK ? shadow_is_current(shadow) : sure || (rc & 0xff) != SQLITE_ERROR;
+  return rc;
+}
+
+static void end(ShadowCursor *cursor) {
+  if (!cursor->inner) return;
+  sqlite3_reset(cursor->inner->statement);
+  cursor->inner->busy = false;
+  cursor->inner = NULL;
+}
+
+static int table_seek(VtCursor *cur, const VtPlan *plan) {
+  enum { TRIES = 10 };
+  ShadowCursor *cursor = (ShadowCursor *)cur;
+  bool current;
+  int rc = begin(cur, plan, false, &current);
+  for (int i = 0; !current && i < TRIES; i++) {
+    end(cursor);
+    rc = begin(cur, plan, true, &current);
+  }
+  if (current) return rc;
+  end(cursor);
+  return vt_fail(cur->tab, SQLITE_BUSY, "the database changes all the time");
+}
+
+static void table_done(VtCursor *cur) { end((ShadowCursor *)cur); }
+
+static int table_column(VtCursor *cur, sqlite3_context *ctx, int col) {
+  if (sqlite3_vtab_nochange(ctx)) return SQLITE_OK;
+  const Inner *inner = ((ShadowCursor *)cur)->inner;
+  const int at = inner->at[col];
+  if (at >= 0) sqlite3_result_value(ctx, sqlite3_column_value(inner->statement, at));
+  return SQLITE_OK;
+}
+
+/* Rows of a table WITHOUT ROWID are told apart by a hash of their keys. */
+static sqlite3_int64 table_rowid(VtCursor *cur) {
+  const BaseTable *base = ((Shadow *)cur->tab)->base;
+  sqlite3_stmt *statement = ((ShadowCursor *)cur)->inner->statement;
+  if (base->rowid) return sqlite3_column_int64(statement, 0);
+  uint64_t hash = 0;
+  for (int i = 0; i < base->nkeys; i++) {
+    const int type = sqlite3_column_type(statement, i);
+    const void *bytes = sqlite3_column_blob(statement, i);
+    hash = hash_bytes(bytes ? bytes : "", (size_t)sqlite3_column_bytes(statement, i),
+                      hash + (uint64_t)type);
+  }
+  return (sqlite3_int64)hash;
+}
+
+static const VtColumn columns[] = {
+    {.name = "column", .type = "", .flags = VT_OUT, .doc = "as in the base table"}};
+
+const VtTable multiverse_table_table = {
+    .name = "multiverse_table",
+    .doc = "Stands in front of a table of main inside a universe; multiverse_enter() makes it.",
+    .risk = SQLITE_VTAB_INNOCUOUS,
+    .cols = columns,
+    .ncols = countof(columns),
+    .rows = 1000000,
+    .any_order = true,
+    .wants_used = true,
+    .table_size = sizeof(Shadow),
+    .cursor_size = sizeof(ShadowCursor),
+    .connect = table_connect,
+    .disconnect = table_disconnect,
+    .created = true,
+    .destroy = table_destroy,
+    .estimate = table_estimate,
+    .seek = table_seek,
+    .step = table_step,
+    .column = table_column,
+    .rowid = table_rowid,
+    .done = table_done,
+    .writer = &shadow_writer,
+};

@@ -1,0 +1,305 @@
+/*
+** Writing inside a universe.
+**
+** A row is judged before anything is written (judge.c).
+**
+** Then one statement writes to the base table. What a failure has to undo SQLite undoes, if the
+** statement journal reaches the base table's schema: see reach_journal().
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "extensions/multiverse/judge.h"
+
+static bool denied(Fault *fault, const char *what) {
+  return fault_set(fault, FAULT_DENIED, "%s", what);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Inside BEGIN, a statement that fails is undone by its journal. That of a statement on a table of
+** TEMP does not reach main by itself; but it takes in every schema in which a statement with a
+** journal of its own begins meanwhile. So one does, that does nothing. */
+static bool reach_journal(Shadow *shadow, Fault *fault) {
+  if (sqlite3_get_autocommit(shadow->tab.db)) return true;
+  Inner *inner = shadow_find(shadow, "journal");
+  if (!inner) {
+    Text sql = {0};
+    text_add(&sql, "INSERT INTO main._multiverse_rules SELECT * FROM main._multiverse_rules "
+                   "WHERE 0");
+    inner = shadow_add(shadow, "journal", &sql, fault);
+    text_finish(&sql);
+  }
+  if (!inner) return false;
+  const int step = query_step(inner->statement, fault);
+  sqlite3_reset(inner->statement);
+  return step == 0;
+}
+
+static bool run(Shadow *shadow, Inner *inner, int *out_rc, Fault *fault) {
+  if (!reach_journal(shadow, fault)) return false;
+  const int rc = sqlite3_step(inner->statement);
+  if (rc == SQLITE_DONE) {
+    sqlite3_reset(inner->statement);
+    return true;
+  }
+  *out_rc = rc;
+  query_fault(shadow->tab.db, rc, fault);
+  sqlite3_reset(inner->statement);
+  return false;
+}
+
+static int give_up(Shadow *shadow, int rc, const Fault *fault) {
+  if ((rc & 0xff) == SQLITE_CONSTRAINT) return vt_fail(&shadow->tab, rc, "%s", fault->text);
+  return vt_fault(&shadow->tab, fault);
+}
+
+/* A virtual table is not told which columns an INSERT does not name: they come as NULL. Where there
+** is a DEFAULT, that is what NULL stands for. */
+static bool take_presets(Shadow *shadow, sqlite3_value **columns, sqlite3_value **values,
+                         Fault *fault) {
+  const BaseTable *base = shadow->base;
+  bool any = false;
+  for (int i = 0; i < base->ncolumns; i++) {
+    values[i] = columns[i];
+    any |= base->presets[i] && sqlite3_value_type(columns[i]) == SQLITE_NULL;
+  }
+  if (!any) return true;
+  Inner *presets = write_statement(shadow, 'v', ACTION_INSERT, NULL, fault);
+  if (!presets || query_step(presets->statement, fault) != 1) return false;
+  for (int i = 0; i < base->ncolumns; i++) {
+    if (!base->presets[i] || sqlite3_value_type(columns[i]) != SQLITE_NULL) continue;
+    sqlite3_value *preset = sqlite3_value_dup(sqlite3_column_value(presets->statement, i));
+    if (preset) values[i] = preset;
+    if (!preset) fault_oom(fault);
+  }
+  sqlite3_reset(presets->statement);
+  return !fault->code;
+}
+
+static bool is_allowed_in(Shadow *shadow, sqlite3_value **values, Fault *fault) {
+  Judgement judgement = {0};
+  bool ok = judgement_begin(shadow, ACTION_INSERT, &judgement, fault) &&
+            judge_new(shadow, ACTION_INSERT, values, &judgement, fault);
+  if (ok && !judgement_permits(&judgement))
+    ok = denied(fault, "the policy does not let this row in");
+  if (ok && !judgement.seen) ok = denied(fault, "the row would not be seen by who inserts it");
+  free(judgement.rules);
+  return ok;
+}
+
+static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values, int *rc,
+                      Fault *fault) {
+  const BaseTable *base = shadow->base;
+  bool *given = calloc((size_t)base->ncolumns + 1, sizeof *given);
+  if (!given) return fault_oom(fault);
+  for (int i = 0; i < base->ncolumns; i++) given[i] = !base->generated[i];
+  given[base->ncolumns] =
+      base->rowid && base->rowid_column < 0 && sqlite3_value_type(key) != SQLITE_NULL;
+  Inner *inner = write_statement(shadow, 'i', ACTION_INSERT, given, fault);
+  for (int i = 0; inner && i < base->ncolumns; i++) {
+    if (given[i]) sqlite3_bind_value(inner->statement, write_column_term(shadow, i), values[i]);
+  }
+  if (inner && given[base->ncolumns]) {
+    sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
+  }
+  free(given);
+  return inner && run(shadow, inner, rc, fault);
+}
+
+static bool insert(Shadow *shadow, sqlite3_value *key, sqlite3_value **columns, int *rc,
+                   Fault *fault) {
+  const int n = shadow->base->ncolumns;
+  sqlite3_value **values = calloc((size_t)n + 1, sizeof *values);
+  if (!values) return fault_oom(fault);
+  const bool ok = take_presets(shadow, columns, values, fault) &&
+                  is_allowed_in(shadow, values, fault) && write_row(shadow, key, values, rc, fault);
+  for (int i = 0; i < n; i++) {
+    if (values[i] != columns[i]) sqlite3_value_free(values[i]);
+  }
+  free(values);
+  return ok;
+}
+
+static int shadow_insert(VtTab *tab, sqlite3_value *key, sqlite3_value **columns,
+                         sqlite3_int64 *rowid) {
+  Shadow *shadow = (Shadow *)tab;
+  Fault fault = {0};
+  int rc = SQLITE_OK;
+  if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
+  vt_internal_enter(tab->conn);
+  const bool ok = insert(shadow, key, columns, &rc, &fault);
+  vt_internal_leave(tab->conn);
+  *rowid = sqlite3_last_insert_rowid(tab->db);
+  return ok ? SQLITE_OK : give_up(shadow, rc, &fault);
+}
+
+/* ---- the row that is there ------------------------------------------------------------------- */
+
+/* Stands on the old row, judged; reset it when done. */
+static Inner *judge_old(Shadow *shadow, Action action, sqlite3_value *key, Judgement *judgement,
+                        Fault *fault) {
+  if (!shadow->base->rowid) {
+    fault_set(fault, FAULT_UNSUPPORTED,
+              "rows of a table WITHOUT ROWID can be inserted, not changed or deleted");
+    return NULL;
+  }
+  if (!judgement_begin(shadow, action, judgement, fault)) return NULL;
+  Inner *judge = write_statement(shadow, 'o', action, NULL, fault);
+  if (!judge) return NULL;
+  sqlite3_bind_value(judge->statement, meaning_first_term(shadow->policy), key);
+  const int step = query_step(judge->statement, fault);
+  if (step == 1) judgement_read(judge->statement, judgement);
+  if (step == 1 && judgement->seen) return judge;
+  sqlite3_reset(judge->statement);
+  if (step >= 0) denied(fault, "the row is not there any more");
+  return NULL;
+}
+
+static bool erase(Shadow *shadow, sqlite3_value *key, int *rc, Fault *fault) {
+  Judgement judgement = {0};
+  Inner *old = judge_old(shadow, ACTION_DELETE, key, &judgement, fault);
+  bool ok = old != NULL;
+  if (old) sqlite3_reset(old->statement);
+  if (ok && !judgement_permits(&judgement)) {
+    ok = denied(fault, "the policy does not let this row be deleted");
+  }
+  free(judgement.rules);
+  Inner *inner = ok ? write_statement(shadow, 'd', ACTION_DELETE, NULL, fault) : NULL;
+  if (inner) sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
+  return inner && run(shadow, inner, rc, fault);
+}
+
+static int shadow_remove(VtTab *tab, sqlite3_value *key) {
+  Shadow *shadow = (Shadow *)tab;
+  Fault fault = {0};
+  int rc = SQLITE_OK;
+  if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
+  vt_internal_enter(tab->conn);
+  const bool ok = erase(shadow, key, &rc, &fault);
+  vt_internal_leave(tab->conn);
+  return ok ? SQLITE_OK : give_up(shadow, rc, &fault);
+}
+
+/* ---- changing -------------------------------------------------------------------------------- */
+
+static bool is_same(sqlite3_value *a, sqlite3_value *b) {
+  if (sqlite3_value_type(a) != sqlite3_value_type(b)) return false;
+  const int n = sqlite3_value_bytes(a);
+  if (n != sqlite3_value_bytes(b)) return false;
+  return n == 0 || memcmp(sqlite3_value_blob(a), sqlite3_value_blob(b), (size_t)n) == 0;
+}
+
+typedef struct Change {   /* an UPDATE of one row */
+  sqlite3_value **values; /* the row as it will be; owned where `owned` says */
+  bool *owned, *changed;
+  sqlite3_value *key; /* copied */
+} Change;
+
+/* A cell that is rewritten for the user shows a replacement. Written back it means "as it was";
+** anything else would overwrite what the user may not know. */
+static bool take_column(Shadow *shadow, sqlite3_stmt *old, int first, int i, sqlite3_value *given,
+                        Change *change, Fault *fault) {
+  const bool rewritten = sqlite3_column_int(old, first + 3 * i) != 0;
+  if (!sqlite3_value_nochange(given)) {
+    sqlite3_value *shown = sqlite3_value_dup(sqlite3_column_value(old, first + 3 * i + 2));
+    if (!shown) return fault_oom(fault);
+    const bool same = rewritten && is_same(shown, given);
+    sqlite3_value_free(shown);
+    if (rewritten && !same) {
+      return fault_set(fault, FAULT_DENIED,
+                       "column %s of this row is not shown, so it cannot be set",
+                       shadow->base->columns[i].name);
+    }
+    if (!same && !shadow->base->generated[i]) {
+      change->changed[i] = true;
+      change->values[i] = given;
+      return true;
+    }
+  }
+  change->values[i] = sqlite3_value_dup(sqlite3_column_value(old, first + 3 * i + 1));
+  change->owned[i] = true;
+  return change->values[i] || fault_oom(fault);
+}
+
+/* Every column that changes is in the list of a rule that applies before and after. */
+static bool may_change(const Shadow *shadow, const Judgement *judgement, const Change *change,
+                       Fault *fault) {
+  bool any = judgement_permits(judgement);
+  for (int i = 0; any && i < shadow->base->ncolumns; i++) {
+    if (!change->changed[i]) continue;
+    bool may = false;
+    int n = 0;
+    for (const Rule *rule = shadow->table->rules[ACTION_UPDATE]; rule; rule = rule->next, n++) {
+      may |= judgement->rules[n] && (!rule->columns || rule->columns[i]);
+    }
+    if (!may) {
+      return fault_set(fault, FAULT_DENIED, "the policy does not let column %s be set",
+                       shadow->base->columns[i].name);
+    }
+  }
+  return any || denied(fault, "the policy does not let this row be changed");
+}
+
+static bool write_change(Shadow *shadow, sqlite3_value *key, const Change *change, int *rc,
+                         Fault *fault) {
+  bool any = false;
+  for (int i = 0; i < shadow->base->ncolumns; i++) any |= change->changed[i];
+  if (!any) return true;
+  Inner *inner = write_statement(shadow, 'u', ACTION_UPDATE, change->changed, fault);
+  if (!inner) return false;
+  sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
+  for (int i = 0; i < shadow->base->ncolumns; i++) {
+    if (!change->changed[i]) continue;
+    sqlite3_bind_value(inner->statement, write_column_term(shadow, i), change->values[i]);
+  }
+  return run(shadow, inner, rc, fault);
+}
+
+static bool change_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **columns, Change *change,
+                       int *rc, Fault *fault) {
+  Judgement judgement = {0};
+  Inner *old = judge_old(shadow, ACTION_UPDATE, key, &judgement, fault);
+  bool ok = old != NULL;
+  const int first = judgement.nrules + 1;
+  for (int i = 0; ok && i < shadow->base->ncolumns; i++) {
+    ok = take_column(shadow, old->statement, first, i, columns[i], change, fault);
+  }
+  if (old) sqlite3_reset(old->statement);
+  ok = ok && judge_new(shadow, ACTION_UPDATE, change->values, &judgement, fault) &&
+       may_change(shadow, &judgement, change, fault);
+  if (ok && !judgement.seen) ok = denied(fault, "the row would not be seen by who changes it");
+  free(judgement.rules);
+  return ok && write_change(shadow, key, change, rc, fault);
+}
+
+static int shadow_update(VtTab *tab, sqlite3_value *old_key, sqlite3_value *new_key,
+                         sqlite3_value **columns) {
+  Shadow *shadow = (Shadow *)tab;
+  const size_t n = (size_t)shadow->base->ncolumns + 1;
+  Fault fault = {0};
+  int rc = SQLITE_OK;
+  if (shadow->base->rowid_column < 0 && !is_same(old_key, new_key)) {
+    return vt_fail(tab, SQLITE_READONLY, "the rowid cannot be changed");
+  }
+  if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
+  Change change = {calloc(n, sizeof *change.values), calloc(n, sizeof *change.owned),
+                   calloc(n, sizeof *change.changed), NULL};
+  bool ok = (change.values && change.owned && change.changed) || fault_oom(&fault);
+  vt_internal_enter(tab->conn);
+  ok = ok && change_row(shadow, old_key, columns, &change, &rc, &fault);
+  vt_internal_leave(tab->conn);
+  for (size_t i = 0; change.values && change.owned && i < n; i++) {
+    if (change.owned[i]) sqlite3_value_free(change.values[i]);
+  }
+  free(change.values);
+  free(change.owned);
+  free(change.changed);
+  return ok ? SQLITE_OK : give_up(shadow, rc, &fault);
+}
+
+const VtWriter shadow_writer = {.insert = shadow_insert,
+                                .update = shadow_update,
+                                .remove = shadow_remove,
+                                .native = true,
+                                .constraints = true};

@@ -1,0 +1,232 @@
+/*
+** Policies, and what they mean in plain SQL.
+*/
+#include <stdio.h>
+#include <string.h>
+
+#include "test/multiverse/oracle/oracle.h"
+
+static const char *const groups[] = {
+    "SELECT uid, g AS gid FROM M WHERE role = 0", "SELECT g AS gid, uid FROM M WHERE role <> 0",
+    "SELECT uid, h AS gid FROM M", "SELECT uid, g + 0 AS gid, :x AS x FROM M WHERE role = 1"};
+
+enum { NGROUPS = 4 };
+
+/* Parts are made from a seed, so that the same choice can be written for each user. */
+static void operand(Words *out, int column, const User *user, bool in_group, const char *gid) {
+  const unsigned what = pick(in_group ? 10 : 8);
+  if (what < 5) {
+    literal(out);
+  } else if (what == 5) {
+    say(out, user ? "%d" : ":uid", user ? user->uid : 0);
+  } else if (what == 6) {
+    if (user) {
+      say(out, "%s", user->x);
+    } else {
+      say(out, ":x");
+    }
+  } else if (what == 7) {
+    say(out, user ? "r.c%d" : "c%d", (column + 1) % NCOLS);
+  } else {
+    say(out, "%s", user ? gid : ":gid");
+  }
+}
+
+static void simple(Words *out, const User *user, bool in_group, const char *gid) {
+  const int column = (int)pick(NCOLS);
+  const char *row = user ? "r." : "";
+  switch (pick(8)) {
+  case 0:
+    say(out, "%sc%d IS %sNULL", row, column, chance(50) ? "NOT " : "");
+    break;
+  case 1:
+    say(out, "%sc%d IN (SELECT g FROM M WHERE uid = ", row, column);
+    say(out, user ? "%d" : ":uid", user ? user->uid : 0);
+    say(out, ")");
+    break;
+  case 2:
+    say(out, "NOT %sc%d", row, column);
+    break;
+  default:
+    say(out, "%sc%d %s ", row, column,
+        (const char *const[]){"=", "=", "=", "<>", "<", ">=", "IS"}[pick(7)]);
+    operand(out, column, user, in_group, gid);
+  }
+}
+
+static void condition(Words *out, const User *user, bool in_group, const char *gid, int depth) {
+  if (depth == 0 || chance(40)) {
+    simple(out, user, in_group, gid);
+    return;
+  }
+  const char *op = chance(60) ? "AND" : "OR";
+  say(out, chance(15) ? "NOT (" : "(");
+  condition(out, user, in_group, gid, depth - 1);
+  say(out, " %s ", op);
+  condition(out, user, in_group, gid, depth - 1);
+  say(out, ")");
+}
+
+/* What rules mostly look like: column = :gid AND something. */
+static void group_condition(Words *out, const User *user, const char *gid) {
+  const int column = 1 + (int)pick(NCOLS - 1);
+  if (chance(25)) {
+    condition(out, user, true, gid, 2);
+    return;
+  }
+  say(out, user ? "r.c%d = %s" : "c%d = :gid", column, gid);
+  if (chance(60)) {
+    say(out, " AND ");
+    condition(out, user, false, gid, 1);
+  }
+}
+
+/* The condition that a seed stands for: as the rule's text (user NULL), or as plain SQL. */
+static void write_condition(Words *out, uint64_t seed, int group, const User *user) {
+  const uint64_t kept = chance_swap(seed);
+  if (group < 0) {
+    say(out, user ? "(" : "");
+    condition(out, user, false, "", 2);
+    say(out, user ? ")" : "");
+  } else if (!user) {
+    group_condition(out, NULL, "");
+  } else {
+    const char *members = groups[group];
+    say(out, "EXISTS (SELECT 1 FROM (");
+    for (const char *at = members; *at; at++) {
+      if (!strncmp(at, ":x", 2)) {
+        say(out, "%s", user->x);
+        at++;
+      } else {
+        say(out, "%c", *at);
+      }
+    }
+    say(out, ") AS m WHERE m.uid = %d AND ", user->uid);
+    if (group == 3) say(out, "m.x = %s AND ", user->x);
+    say(out, "(");
+    group_condition(out, user, "m.gid");
+    say(out, "))");
+  }
+  chance_swap(kept);
+}
+
+typedef struct Clause {
+  int table, group, unless_group;
+  uint64_t seed, unless_seed;
+  bool has_unless;
+  const char *action;
+  int column;
+  char value[24];
+} Clause;
+
+enum { MOST_CLAUSES = 16 };
+static Clause clauses[MOST_CLAUSES];
+static int nclauses;
+
+static void quote(Words *out, const char *text) {
+  say(out, "'");
+  for (; *text; text++) say(out, *text == '\'' ? "''" : "%c", *text);
+  say(out, "'");
+}
+
+/* A value that the column would store as it is. */
+static void choose_value(Clause *clause) {
+  const char *type = tables[clause->table].types[clause->column];
+  const bool text = !strncmp(type, "TEXT", 4), any = !*type || !strcmp(type, "BLOB");
+  const bool real = !strcmp(type, "REAL");
+  if (chance(15)) {
+    strcpy(clause->value, "NULL");
+  } else if (text || (any && chance(50))) {
+    snprintf(clause->value, sizeof clause->value, "'%c'", "abx"[pick(3)]);
+  } else if (real) {
+    snprintf(clause->value, sizeof clause->value, "%u.5", pick(4));
+  } else {
+    snprintf(clause->value, sizeof clause->value, "%u", pick(5));
+  }
+}
+
+void make_policy(Words *out) {
+  for (int g = 0; g < NGROUPS; g++) {
+    say(out, "INSERT INTO multiverse_groups VALUES ('g%d', ", g);
+    quote(out, groups[g]);
+    say(out, ");\n");
+  }
+  nclauses = 0;
+  for (int t = 0; t < NTABLES; t++) {
+    const int n = 1 + (int)pick(MOST_CLAUSES / 2 - 1);
+    for (int i = 0; i < n; i++) {
+      Clause *clause = &clauses[nclauses++];
+      *clause = (Clause){.table = t, .group = -1, .unless_group = -1, .seed = chance_seed()};
+      const unsigned what = i ? pick(10) : 0;
+      clause->action = what < 5 ? "allow" : what < 6 ? "deny" : "rewrite";
+      if (chance(60)) clause->group = (int)pick(NGROUPS);
+      if (*clause->action == 'r') {
+        clause->column = 1 + (int)pick(NCOLS - 1);
+        choose_value(clause);
+      }
+      clause->has_unless = chance(25);
+      clause->unless_seed = chance_seed();
+      if (chance(60)) clause->unless_group = (int)pick(NGROUPS);
+    }
+  }
+  for (int i = 0; i < nclauses; i++) {
+    const Clause *clause = &clauses[i];
+    Words rule = {0};
+    say(out, "INSERT INTO multiverse_rules VALUES (%d, '%s', '%s', ", i + 1,
+        tables[clause->table].name, clause->action);
+    say(out, clause->group < 0 ? "NULL, " : "'g%d', ", clause->group);
+    write_condition(&rule, clause->seed, clause->group, NULL);
+    quote(out, rule.at);
+    if (*clause->action == 'r') {
+      say(out, ", 'c%d', ", clause->column);
+      quote(out, clause->value);
+    } else {
+      say(out, ", NULL, NULL");
+    }
+    if (clause->has_unless) {
+      Words unless = {0};
+      write_condition(&unless, clause->unless_seed, clause->unless_group, NULL);
+      say(out, clause->unless_group < 0 ? ", NULL, " : ", 'g%d', ", clause->unless_group);
+      quote(out, unless.at);
+    } else {
+      say(out, ", NULL, NULL");
+    }
+    say(out, ");\n");
+  }
+}
+
+static void write_clause(Words *out, const Clause *clause, const User *user) {
+  say(out, "(");
+  write_condition(out, clause->seed, clause->group, user);
+  if (clause->has_unless) {
+    say(out, " AND (");
+    write_condition(out, clause->unless_seed, clause->unless_group, user);
+    say(out, ") IS NOT TRUE");
+  }
+  say(out, ")");
+}
+
+void write_oracle(Words *out, int t, const User *user) {
+  for (int c = 0; c < NCOLS; c++) {
+    say(out, c ? ", " : "SELECT ");
+    bool open = false;
+    for (int i = 0; i < nclauses; i++) {
+      if (clauses[i].table != t || *clauses[i].action != 'r' || clauses[i].column != c) continue;
+      say(out, open ? " WHEN " : "CASE WHEN ");
+      write_clause(out, &clauses[i], user);
+      say(out, " THEN %s", clauses[i].value);
+      open = true;
+    }
+    say(out, open ? " ELSE r.c%d END" : "r.c%d", c);
+  }
+  say(out, " FROM %s AS r WHERE ", tables[t].name);
+  for (int pass = 0; pass < 2; pass++) {
+    say(out, pass ? " AND (0" : "(0");
+    for (int i = 0; i < nclauses; i++) {
+      if (clauses[i].table != t || *clauses[i].action != (pass ? 'd' : 'a')) continue;
+      say(out, " OR ");
+      write_clause(out, &clauses[i], user);
+    }
+    say(out, pass ? ") IS NOT TRUE" : ")");
+  }
+}
