@@ -107,7 +107,8 @@ typedef struct VtPlan {
   bool reverse;              /* ... in the opposite direction, all of it */
   VtOrder sort[VT_MAX_SORT]; /* of tables with .any_order: the order that rows must come in */
   int nsort;
-  sqlite3_int64 limit; /* no more rows will be read; INT64_MAX: not known */
+  sqlite3_int64 limit; /* so many rows are wanted first; INT64_MAX: not known. SQLite 3.40 says so
+                          although it tests `a > b` of two columns itself: then it reads on */
   sqlite3_uint64 used; /* columns that may be read (bit 63: all from 63 on), see .wants_used */
   bool has_limit, has_offset; /* the kit's: values after those of the terms */
 } VtPlan;
