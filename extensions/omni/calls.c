@@ -253,8 +253,8 @@ static int get_answer(CallsCursor *cur) {
   return SQLITE_OK;
 }
 
-/* SQLite says LIMIT although it tests more than it has told us, such as a0 > a1 (3.40): then it asks
-** for rows beyond. Those before are the same in the whole answer. */
+/* SQLite says LIMIT although it tests more than it has told us, such as a0 > a1 (3.40): then it
+** asks for rows beyond. Those before are the same in the whole answer. */
 static bool is_cut(const CallsCursor *cur) { return cur->ask->limit && cur->at >= cur->ask->limit; }
 
 static int ask_for_all(CallsCursor *cur) {
