@@ -43,7 +43,8 @@ double text_read_real(const char *digits, char **out_end);
 /* "" rather than NULL for an empty text; valid until the next change. NULL only after oom. */
 const char *text_get(const Text *text);
 
-void text_clear(Text *text);  /* length 0, memory kept */
-void text_finish(Text *text); /* memory given back, text empty again */
+void text_clear(Text *text);              /* length 0, memory kept */
+void text_cut(Text *text, size_t length); /* back to a length that it had before */
+void text_finish(Text *text);             /* memory given back, text empty again */
 
 #endif

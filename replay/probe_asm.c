@@ -83,12 +83,6 @@ void asm_constant(Asm *code, Reg to, uint64_t value) {
   }
 }
 
-void asm_move(Asm *code, Reg to, Reg from) {
-  asm_byte(code, rex(from, 0, to));
-  asm_byte(code, 0x89);
-  asm_byte(code, modrm(3, from, to));
-}
-
 void asm_not(Asm *code, Reg reg) {
   asm_byte(code, rex(0, 0, reg));
   asm_byte(code, 0xf7);

@@ -77,7 +77,6 @@ void asm_load_low(Asm *code, Reg to, uint64_t addr);
 void asm_store_low(Asm *code, Reg from, uint64_t addr);
 /* Any constant; `mov`, so the flags stay. */
 void asm_constant(Asm *code, Reg to, uint64_t value);
-void asm_move(Asm *code, Reg to, Reg from);
 void asm_not(Asm *code, Reg reg); /* leaves the flags alone, as the manual promises */
 /* Sets the flags: reg against the word at `addr`, which must be within 2 GiB (a constant behind
 ** the code), or against memory below 2 GiB. */

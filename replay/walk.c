@@ -66,8 +66,6 @@ void walk_close(Walk *walk) {
   free(walk);
 }
 
-int32_t walk_pid(const Walk *walk) { return walk->pid; }
-
 void walk_pass(Walk *walk, uint64_t signals) { walk->passed = signals; }
 
 /* ---- breaks and watches ---------------------------------------------------------------------- */

@@ -37,7 +37,6 @@ typedef struct Walk Walk;
 bool walk_open(Recording *recording, Player *player, const Moment *moment, Walk **out,
                Fault *fault);
 void walk_close(Walk *walk);
-int32_t walk_pid(const Walk *walk);
 
 /* From now on breakpoints and watches are these. */
 bool walk_points(Walk *walk, const uint64_t *breaks, size_t nbreaks, const WalkWatch *watches,

@@ -124,8 +124,6 @@ bool net_index(Net *net);
 /* A value for every column -> a value for every variable of the model, exactly evaluated. Members
 ** of a group keep their present value where the counts allow. */
 bool net_expand(const Net *net, const double *columns, double *values, Fault *fault);
-/* The other way round, for the primaries of a complete assignment. */
-void net_project(const Net *net, const double *values, double *columns);
 /* Present values as columns: starts where given, NAN where unknown. */
 void net_start(const Net *net, double *columns);
 

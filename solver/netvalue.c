@@ -153,23 +153,6 @@ bool net_expand(const Net *net, const double *columns, double *values, Fault *fa
   return true;
 }
 
-void net_project(const Net *net, const double *values, double *columns) {
-  const Model *model = net->model;
-  for (int32_t c = 0; c < net->nprimary; c++) {
-    if (net->group[c] < 0) {
-      columns[c] = values[net->var[c]];
-      continue;
-    }
-    const NetGroup *group = &net->groups[net->group[c]];
-    const int32_t *members = net->members + group->first_member;
-    Var offset = net->var[c] - model->choices[members[0]].first;
-    columns[c] = 0;
-    for (int32_t m = 0; m < group->size; m++) {
-      columns[c] += values[model->choices[members[m]].first + offset];
-    }
-  }
-}
-
 void net_start(const Net *net, double *columns) {
   const Model *model = net->model;
   for (int32_t c = 0; c < net->nprimary; c++) columns[c] = net->group[c] < 0 ? NAN : 0;

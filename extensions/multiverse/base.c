@@ -143,16 +143,14 @@ static bool load_index(sqlite3 *db, Arena *arena, BaseTable *table, const char *
   return true;
 }
 
-static bool take_statistics(sqlite3 *db, BaseTable *table, const char *index_name,
+static void take_statistics(sqlite3 *db, BaseTable *table, const char *index_name,
                             BaseIndex *index) {
   Fault none = {0}; /* there is no sqlite_stat1 before the first ANALYZE */
   sqlite3_stmt *query =
       query_printf(db, &none, "SELECT stat FROM main.sqlite_stat1 WHERE tbl = %Q AND idx IS %Q",
                    table->name, index_name);
-  bool found = query && query_step(query, &none) == 1;
-  if (found) read_statistics(table, index, query_text(query, 0));
+  if (query && query_step(query, &none) == 1) read_statistics(table, index, query_text(query, 0));
   query_finish(query);
-  return found;
 }
 
 static bool take_indexes(sqlite3 *db, Arena *arena, BaseTable *table, Fault *fault) {

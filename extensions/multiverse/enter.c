@@ -12,8 +12,6 @@
 
 enum { TOKEN_SHORTEST = 16, TOKEN_LONGEST = 4096, NO_TOKEN = -1 };
 
-bool universe_is_inside(const State *state) { return state->universe != NULL; }
-
 static void universe_destroy(Universe *universe, int ngroups) {
   if (!universe) return;
   for (int i = 0; universe->sets && i < ngroups; i++) member_clear(&universe->sets[i]);
@@ -201,7 +199,6 @@ void multiverse_enter(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   const char *json = func_text(ctx, argv[0], NULL);
   sqlite3_value *token = argc > 1 ? argv[1] : NULL;
   if (!json) return;
-  state->conn = conn;
   vt_internal_enter(conn);
   bool ok;
   if (!state->universe) {

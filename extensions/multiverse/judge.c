@@ -161,12 +161,11 @@ Inner *write_statement(Shadow *shadow, char what, Action action, const bool *fla
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-bool judgement_read(sqlite3_stmt *statement, Judgement *out) {
+void judgement_read(sqlite3_stmt *statement, Judgement *out) {
   for (int i = 0; i < out->nrules; i++) {
     out->rules[i] = out->rules[i] && sqlite3_column_int(statement, i) != 0;
   }
   out->seen = sqlite3_column_int(statement, out->nrules) != 0;
-  return true;
 }
 
 /* `values` are the columns of a row that is to be. */
@@ -175,8 +174,8 @@ bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement 
   Inner *judge = write_statement(shadow, 'n', action, NULL, fault);
   if (!judge) return false;
   shadow->state->fresh = values;
-  const bool ok =
-      query_step(judge->statement, fault) == 1 && judgement_read(judge->statement, judgement);
+  const bool ok = query_step(judge->statement, fault) == 1;
+  if (ok) judgement_read(judge->statement, judgement);
   sqlite3_reset(judge->statement);
   shadow->state->fresh = NULL;
   return ok;

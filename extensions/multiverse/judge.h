@@ -15,7 +15,7 @@ typedef struct Judgement {
 /* All rules of the action apply so far; FAULT_DENIED when there are none. Free .rules. */
 bool judgement_begin(const Shadow *shadow, Action action, Judgement *out, Fault *fault);
 /* Rules that do not apply to the row of a judging statement are struck out. */
-bool judgement_read(sqlite3_stmt *statement, Judgement *out);
+void judgement_read(sqlite3_stmt *statement, Judgement *out);
 bool judgement_permits(const Judgement *judgement); /* any rule is left */
 
 /* `values` are the columns of a row that is to be. */

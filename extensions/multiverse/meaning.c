@@ -100,9 +100,12 @@ static bool write_base(void *ctx, Text *out, const SqlSource *source) {
   return true;
 }
 
+static SqlPrinter printer_of(Pen *pen) {
+  return (SqlPrinter){.out = pen->out, .ctx = pen, .expr = write_special, .source = write_base};
+}
+
 static void write_expr(Pen *pen, const SqlExpr *expr) {
-  const SqlPrinter printer = {
-      .out = pen->out, .ctx = pen, .expr = write_special, .source = write_base};
+  const SqlPrinter printer = printer_of(pen);
   text_addc(pen->out, '(');
   sql_print_expr(&printer, expr);
   text_addc(pen->out, ')');
@@ -111,7 +114,7 @@ static void write_expr(Pen *pen, const SqlExpr *expr) {
 void meaning_members(const Policy *policy, const Group *group, Text *out) {
   const Meaning meaning = {.policy = policy};
   Pen pen = {.meaning = &meaning, .out = out};
-  const SqlPrinter printer = {.out = out, .ctx = &pen, .expr = write_special, .source = write_base};
+  const SqlPrinter printer = printer_of(&pen);
   text_add(out, "SELECT multiverse_member.gid FROM (");
   sql_print_select(&printer, group->select);
   text_add(out, ") AS multiverse_member WHERE ");
@@ -126,8 +129,7 @@ void meaning_members(const Policy *policy, const Group *group, Text *out) {
 
 static void write_exists(Pen *pen, const Condition *condition) {
   const Group *group = condition->group;
-  const SqlPrinter printer = {
-      .out = pen->out, .ctx = pen, .expr = write_special, .source = write_base};
+  const SqlPrinter printer = printer_of(pen);
   text_add(pen->out, "EXISTS (SELECT 1 FROM (");
   sql_print_select(&printer, group->select);
   text_add(pen->out, ") AS multiverse_member WHERE ");
@@ -177,10 +179,6 @@ static Truth write_condition(Pen *pen, const Condition *condition) {
   return TRUTH_TEXT;
 }
 
-static void cut(Text *out, size_t length) {
-  if (out->data) out->data[out->length = length] = '\0';
-}
-
 /* When the rule applies: `when`, but not `unless`. */
 static Truth write_rule(Pen *pen, const Rule *rule) {
   if (!rule->has_unless) return write_condition(pen, &rule->when);
@@ -195,10 +193,10 @@ static Truth write_rule(Pen *pen, const Rule *rule) {
     text_add(out, " IS NOT TRUE)");
     return TRUTH_TEXT;
   }
-  cut(out, after);
+  text_cut(out, after);
   text_addc(out, ')');
   const Truth truth = unless == TRUTH_TRUE ? TRUTH_FALSE : when;
-  if (truth != TRUTH_TEXT) cut(out, start);
+  if (truth != TRUTH_TEXT) text_cut(out, start);
   return truth;
 }
 
@@ -215,9 +213,9 @@ static Truth write_any(Pen *pen, const Rule *rule, int column) {
       or = " OR ";
       continue;
     }
-    cut(pen->out, before);
+    text_cut(pen->out, before);
     if (truth == TRUTH_FALSE) continue;
-    cut(pen->out, start);
+    text_cut(pen->out, start);
     return TRUTH_TRUE;
   }
   if (* or == '(') return TRUTH_FALSE;
@@ -240,11 +238,11 @@ Truth meaning_visible(const Meaning *meaning, Text *out) {
       text_add(out, " IS NOT TRUE");
       visible = TRUTH_TEXT;
     } else if (allowed == TRUTH_TEXT) {
-      cut(out, before - strlen(" AND "));
+      text_cut(out, before - strlen(" AND "));
     }
   }
   text_addc(out, ')');
-  if (visible != TRUTH_TEXT) cut(out, start);
+  if (visible != TRUTH_TEXT) text_cut(out, start);
   return visible;
 }
 
@@ -288,7 +286,7 @@ void meaning_column(const Meaning *meaning, int column, Text *out) {
       open = true;
       continue;
     }
-    cut(out, before);
+    text_cut(out, before);
     if (truth == TRUTH_FALSE) continue;
     if (open) text_add(out, " ELSE ");
     write_replacement(&pen, rule);

@@ -201,7 +201,6 @@ typedef struct State {
   sqlite3_value **fresh; /* the row that ROW_PREFIX tables show */
 } State;
 
-bool universe_is_inside(const State *state);
 void universe_forget(State *state);
 
 /* ---- what a policy means: meaning.c ---------------------------------------------------------- */

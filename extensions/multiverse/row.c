@@ -35,11 +35,6 @@ static int row_connect(VtTab *tab, const VtCreate *create) {
   return shadow_declare(tab, row->base, NULL, 0);
 }
 
-static int row_destroy(VtTab *tab) {
-  (void)tab;
-  return SQLITE_OK;
-}
-
 static int row_seek(VtCursor *cur, const VtPlan *plan) {
   (void)plan;
   cur->eof = !((RowTab *)cur->tab)->state->fresh;
@@ -103,7 +98,6 @@ const VtTable multiverse_row_table = {
     .table_size = sizeof(RowTab),
     .connect = row_connect,
     .created = true,
-    .destroy = row_destroy,
     .seek = row_seek,
     .step = row_step,
     .column = row_column,

@@ -182,8 +182,8 @@ static void write_terms(const Question *question, const Meaning *meaning, Text *
     const Truth rewritten = meaning_rewritten(meaning, term->col, out);
     if (rewritten == TRUTH_TEXT) {
       text_add(out, " IS NOT TRUE");
-    } else if (out->data) {
-      out->data[out->length = before] = '\0';
+    } else {
+      text_cut(out, before);
       if (rewritten == TRUTH_TRUE) text_add(out, " AND 0");
     }
   }
@@ -191,7 +191,7 @@ static void write_terms(const Question *question, const Meaning *meaning, Text *
   text_add(out, and);
   const Truth visible = meaning_visible(meaning, out);
   if (visible == TRUTH_FALSE) text_add(out, "0");
-  if (visible == TRUTH_TRUE && out->data) out->data[out->length = before] = '\0';
+  if (visible == TRUTH_TRUE) text_cut(out, before);
 }
 
 static void write_sort(const Meaning *meaning, const VtPlan *plan, Text *out) {

@@ -67,11 +67,6 @@ static void table_disconnect(VtTab *tab) {
   shadow_forget(shadow);
 }
 
-static int table_destroy(VtTab *tab) {
-  (void)tab;
-  return SQLITE_OK;
-}
-
 /* ---- estimating ------------------------------------------------------------------------------ */
 
 static bool has_equal(const VtPlan *plan, int column) { return vt_term(plan, column, VT_OP_EQ); }
@@ -220,7 +215,6 @@ const VtTable multiverse_table_table = {
     .connect = table_connect,
     .disconnect = table_disconnect,
     .created = true,
-    .destroy = table_destroy,
     .estimate = table_estimate,
     .seek = table_seek,
     .step = table_step,

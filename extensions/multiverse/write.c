@@ -193,7 +193,6 @@ static bool is_same(sqlite3_value *a, sqlite3_value *b) {
 typedef struct Change {   /* an UPDATE of one row */
   sqlite3_value **values; /* the row as it will be; owned where `owned` says */
   bool *owned, *changed;
-  sqlite3_value *key; /* copied */
 } Change;
 
 /* A cell that is rewritten for the user shows a replacement. Written back it means "as it was";
@@ -284,7 +283,7 @@ static int shadow_update(VtTab *tab, sqlite3_value *old_key, sqlite3_value *new_
   }
   if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
   Change change = {calloc(n, sizeof *change.values), calloc(n, sizeof *change.owned),
-                   calloc(n, sizeof *change.changed), NULL};
+                   calloc(n, sizeof *change.changed)};
   bool ok = (change.values && change.owned && change.changed) || fault_oom(&fault);
   vt_internal_enter(tab->conn);
   ok = ok && change_row(shadow, old_key, columns, &change, &rc, &fault);

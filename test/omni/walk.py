@@ -242,10 +242,13 @@ def check_far(db, folder):
 
 SPIN = r"""
 #include <pthread.h>
+#include <time.h>
 static volatile unsigned long sums[2];
 __attribute__((noinline)) static unsigned long add(unsigned long a, unsigned long b) { return a * 31 + b; }
 static void *work(void *arg) {
-  for (unsigned long i = 0; i < 30000000; i++) sums[(long)arg] = add(sums[(long)arg], i);
+  do {
+    for (unsigned long i = 0; i < 100000000; i++) sums[(long)arg] = add(sums[(long)arg], i);
+  } while (clock() < CLOCKS_PER_SEC);
   return 0;
 }
 int main(void) {
@@ -259,7 +262,9 @@ int main(void) {
 
 
 def check_switches(db, folder):
-    """Where a thread was made to give way, and before it, in a loop of millions of rounds."""
+    """Where a thread was made to give way, and before it, in a loop of millions of rounds.
+
+    The loop goes on for a second of the processor: on any machine that is many times the time a thread has."""
     with open(folder + "/spin.c", "w") as file:
         file.write(SPIN)
     subprocess.run(["gcc", "-O1", "-pthread", "-o", folder + "/spin", folder + "/spin.c"], check=True)
