@@ -49,16 +49,24 @@ static bool keeps_digits(double factor) {
   return fabs(factor) == 1 || fabs(frexp(factor, &exponent)) == 0.5;
 }
 
+/* A rounded coefficient is a number among others as long as it is a term of its own, though it may
+** look like a binary fraction: 0.1 * 10 does. So all that is said of it is that there is one. */
+static const double flag = 1e-200;
+
 /* What is rounded when every coefficient is multiplied. */
 static double rough_product(const Lin *lin, double factor) {
   double rough = 0;
   bool binary = number_is_binary(factor);
   if (keeps_digits(factor)) return 0;
-  for (size_t i = 0; i < lin->count; i++) {
-    double coef = lin->terms[i].coef;
-    if (!binary || !number_is_binary(coef)) rough += fabs(coef * factor);
+  for (size_t i = 0; i < lin->count && rough == 0; i++) {
+    if (!binary || !number_is_binary(lin->terms[i].coef)) rough = flag;
   }
   return binary && number_is_binary(lin->constant) ? rough : rough + fabs(lin->constant * factor);
+}
+
+static double scaled_rough(const Lin *lin, double factor) {
+  double rough = fabs(factor) * lin->rough + rough_product(lin, factor);
+  return lin->rough > 0 ? fmax(rough, flag) : rough;
 }
 
 void lin_add_lin(Lin *lin, const Lin *other, double factor) {
@@ -66,7 +74,7 @@ void lin_add_lin(Lin *lin, const Lin *other, double factor) {
   if (lin->oom) return;
   size_t count = other->count; /* `other` may be `lin` itself */
   double constant = other->constant;
-  double rough = fabs(factor) * other->rough + rough_product(other, factor);
+  double rough = scaled_rough(other, factor);
   if (count && (count > SIZE_MAX - lin->count ||
                 !array_extend(lin->terms, lin->capacity, lin->count + count))) {
     lin->oom = true;
@@ -80,7 +88,7 @@ void lin_add_lin(Lin *lin, const Lin *other, double factor) {
 }
 
 void lin_scale(Lin *lin, double factor) {
-  lin->rough = fabs(factor) * lin->rough + rough_product(lin, factor);
+  lin->rough = scaled_rough(lin, factor);
   for (size_t i = 0; i < lin->count; i++) lin->terms[i].coef *= factor;
   lin->constant *= factor;
 }
@@ -160,6 +168,12 @@ static void sort_terms(Term *terms, size_t count) {
   free(starts);
 }
 
+/* What was rounded in two coefficients and their sum, as a term, is not the size of. */
+static double merging_hides(const Lin *lin, double a, double b) {
+  if (lin->rough == 0 && number_is_binary(a) && number_is_binary(b)) return 0;
+  return fmax(fabs(a) + fabs(b) - fabs(a + b), flag);
+}
+
 void lin_normalize(Lin *lin) {
   bool sorted = true, clean = true;
   for (size_t i = 0; i < lin->count; i++) {
@@ -173,9 +187,7 @@ void lin_normalize(Lin *lin) {
     Term term = lin->terms[i++];
     while (i < lin->count && lin->terms[i].var == term.var) {
       double more = lin->terms[i++].coef;
-      if (term.coef != floor(term.coef) || more != floor(more)) {
-        lin->rough += rough_part(term.coef) + rough_part(more);
-      }
+      lin->rough += merging_hides(lin, term.coef, more);
       term.coef += more;
     }
     if (term.var == VAR_ONE) {
