@@ -29,6 +29,10 @@ void universe_forget(State *state) {
   state->token_size = NO_TOKEN;
 }
 
+bool state_is_admin(const State *state, Fault *fault) {
+  return !state->universe || fault_set(fault, FAULT_DENIED, "not inside a universe");
+}
+
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 static bool keep_token(State *state, sqlite3_value *value, Fault *fault) {

@@ -54,6 +54,20 @@ static const VtArgument sql_arguments[] = {
     {"context", "TEXT (JSON)", NULL, "as of multiverse_enter()"},
     {0}};
 
+static const VtArgument load_arguments[] = {
+    {"json", "TEXT (JSON)", NULL,
+     "a document like that of multiverse_policy_json(); ids of rules "
+     "may be missing"},
+    {0}};
+
+static const VtError load_errors[] = {
+    {"rules[2]: rule 3 of t: no such column: c (line 1, column 1)", "that rule, counted from 0",
+     "as for multiverse_rules; nothing has been changed"},
+    {"rules[2]: unknown member \"table\"", "a misspelt name",
+     "id, tbl, action, grp, rule, col, value, unless_grp, unless"},
+    {"\"rules\" is missing", "half a document", "an empty array where there are none"},
+    {0}};
+
 static const VtArgument member_arguments[] = {
     {"members", "pointer", NULL, "a set; cannot be given in SQL text"},
     {"value", "any", NULL, "what may be in it"},
@@ -97,6 +111,23 @@ static const VtFunction functions[] = {
      .doc = "The plain SQL that the policy means for a table and a user.",
      .arguments = sql_arguments,
      .scalar = multiverse_sql},
+    {.name = "multiverse_policy_json",
+     .args = "",
+     .nargs = 0,
+     .flags = VT_EFFECT | VT_JSON,
+     .returns = "TEXT (JSON)",
+     .doc = "The whole policy as one document, a line for each group and rule.",
+     .scalar = multiverse_policy_json},
+    {.name = "multiverse_policy_load",
+     .args = "json",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Puts the policy of a document in the place of the present one, all of it or nothing; "
+            "the number of rules.",
+     .arguments = load_arguments,
+     .errors = load_errors,
+     .scalar = multiverse_policy_load},
     {.name = "multiverse_member",
      .args = "members, value",
      .nargs = 2,

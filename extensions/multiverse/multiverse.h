@@ -135,6 +135,13 @@ Policy *policy_load(sqlite3 *db, uint64_t known, bool *same, Fault *fault);
 void policy_destroy(Policy *policy);
 const TablePolicy *policy_table(const Policy *policy, const char *name);
 bool policy_hash(sqlite3 *db, uint64_t *out, Fault *fault);
+/* Of multiverse_policy_json(). Faults name the place in the document. */
+Policy *policy_of_document(sqlite3 *db, const char *json, Fault *fault);
+
+/* The rows as stored, in the order in which they apply; and whether the tables have been made. */
+extern const char policy_groups_sql[], policy_rules_sql[];
+bool policy_is_stored(sqlite3 *db, bool *out, Fault *fault);
+bool storage_create(sqlite3 *db, Fault *fault);
 
 /* Is a row fit to be stored? Faults name the rule and the place. */
 bool policy_check_rule(sqlite3 *db, const RuleText *text, Fault *fault);
@@ -203,6 +210,10 @@ typedef struct State {
 
 void universe_forget(State *state);
 
+/* Outside of every universe: what tells about all of the base data asks first, though the
+** authorizer already denies it inside. */
+bool state_is_admin(const State *state, Fault *fault);
+
 /* ---- what a policy means: meaning.c ---------------------------------------------------------- */
 
 /* Where SQL for a table is written: plain SQL with the context's values in it, or for the engine,
@@ -248,6 +259,8 @@ int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy,
 void multiverse_enter(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void multiverse_leave(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void multiverse_policy_json(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void multiverse_policy_load(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 
 /* guard.c: the authorizer inside a universe, and the functions it lets through. */
 int guard_ask(void *ctx, int action, const char *a, const char *b, const char *database,

@@ -7,13 +7,12 @@
 
 /* ---- the stored rows ------------------------------------------------------------------------- */
 
-static const char groups_sql[] = "SELECT name, members FROM main._multiverse_groups ORDER BY name";
-static const char rules_sql[] =
+const char policy_groups_sql[] = "SELECT name, members FROM main._multiverse_groups ORDER BY name";
+const char policy_rules_sql[] =
     "SELECT id, tbl, action, grp, rule, col, value, unless_grp, unless FROM "
     "main._multiverse_rules ORDER BY id";
 
-/* *out is false when the tables have not been made yet. */
-static bool is_stored(sqlite3 *db, bool *out, Fault *fault) {
+bool policy_is_stored(sqlite3 *db, bool *out, Fault *fault) {
   sqlite3_stmt *find = query_prepare(db,
                                      "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' "
                                      "AND name IN ('_multiverse_groups', '_multiverse_rules')",
@@ -41,15 +40,16 @@ static bool hash_rows(sqlite3 *db, const char *sql, uint64_t *hash, Fault *fault
 bool policy_hash(sqlite3 *db, uint64_t *out, Fault *fault) {
   bool stored;
   *out = 1;
-  if (!is_stored(db, &stored, fault)) return false;
-  if (stored && (!hash_rows(db, groups_sql, out, fault) || !hash_rows(db, rules_sql, out, fault))) {
+  if (!policy_is_stored(db, &stored, fault)) return false;
+  if (stored && (!hash_rows(db, policy_groups_sql, out, fault) ||
+                 !hash_rows(db, policy_rules_sql, out, fault))) {
     return false;
   }
   return hash_rows(db, "PRAGMA main.schema_version", out, fault);
 }
 
 static bool load_groups(Compiler *compiler) {
-  sqlite3_stmt *rows = query_prepare(compiler->db, groups_sql, compiler->fault);
+  sqlite3_stmt *rows = query_prepare(compiler->db, policy_groups_sql, compiler->fault);
   int step = -1;
   while (rows && (step = query_step(rows, compiler->fault)) == 1) {
     if (compiler_add_group(compiler, query_text(rows, 0), query_text(rows, 1))) continue;
@@ -61,7 +61,7 @@ static bool load_groups(Compiler *compiler) {
 }
 
 static bool load_rules(Compiler *compiler) {
-  sqlite3_stmt *rows = query_prepare(compiler->db, rules_sql, compiler->fault);
+  sqlite3_stmt *rows = query_prepare(compiler->db, policy_rules_sql, compiler->fault);
   int step = -1;
   while (rows && (step = query_step(rows, compiler->fault)) == 1) {
     const char *texts[9];
@@ -99,7 +99,7 @@ Policy *policy_load(sqlite3 *db, uint64_t known, bool *same, Fault *fault) {
   uint64_t hash;
   bool stored;
   *same = false;
-  if (!policy_hash(db, &hash, fault) || !is_stored(db, &stored, fault)) return NULL;
+  if (!policy_hash(db, &hash, fault) || !policy_is_stored(db, &stored, fault)) return NULL;
   *same = hash == known;
   if (*same || !compiler_begin(db, &compiler, fault)) return NULL;
   compiler.policy->hash = hash;

@@ -145,15 +145,17 @@ static const Write *write_of(const VtTab *tab) {
   return tab->desc == &multiverse_groups_table ? &group_write : &rule_write;
 }
 
+bool storage_create(sqlite3 *db, Fault *fault) {
+  return query_run(db, create_groups, fault) && query_run(db, create_rules, fault);
+}
+
 static int stored_insert(VtTab *tab, sqlite3_value *key, sqlite3_value **columns,
                          sqlite3_int64 *rowid) {
   (void)key;
   const Write *write = write_of(tab);
   Fault fault = {0};
   vt_internal_enter(tab->conn);
-  const bool ok = query_run(tab->db, create_groups, &fault) &&
-                  query_run(tab->db, create_rules, &fault) &&
-                  write->check(tab->db, columns, &fault) &&
+  const bool ok = storage_create(tab->db, &fault) && write->check(tab->db, columns, &fault) &&
                   run(tab->db, write->insert, write->ncols, columns, &fault);
   vt_internal_leave(tab->conn);
   *rowid = sqlite3_last_insert_rowid(tab->db);

@@ -183,6 +183,13 @@ static void one_case(uint64_t seed) {
   step = "the policy";
   run(db, words->at);
   free(words);
+  step = "the policy as a document";
+  run(db, "CREATE TEMP TABLE kept AS SELECT multiverse_policy_json() AS json");
+  run(db, "SELECT multiverse_policy_load('{\"groups\":[],\"rules\":[]}')");
+  run(db, "SELECT multiverse_policy_load(json) FROM temp.kept");
+  compare(db, db, "SELECT multiverse_policy_json()", "SELECT json FROM temp.kept", true,
+          &(User){0});
+  run(db, "DROP TABLE temp.kept");
   for (int i = 0; i < 3; i++) {
     User user = {.uid = 1 + (int)pick(5)};
     Words x = {0};
