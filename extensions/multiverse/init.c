@@ -139,7 +139,8 @@ static const VtFunction functions[] = {
 };
 
 static const VtTable *const tables[] = {&multiverse_groups_table, &multiverse_rules_table,
-                                        &multiverse_table_table, &multiverse_row_table};
+                                        &multiverse_table_table, &multiverse_row_table,
+                                        &multiverse_explain_table};
 
 static int open_state(VtConn *conn, void *pointer, Fault *fault) {
   (void)fault;

@@ -168,7 +168,8 @@ static Truth write_atom(Pen *pen, const Condition *condition) {
 }
 
 static Truth write_condition(Pen *pen, const Condition *condition) {
-  if (condition->group && !pen->meaning->context && condition->atom >= 0) {
+  if (condition->group && !pen->meaning->context && !pen->meaning->queried &&
+      condition->atom >= 0) {
     return write_atom(pen, condition);
   }
   if (condition->group) {
@@ -177,6 +178,48 @@ static Truth write_condition(Pen *pen, const Condition *condition) {
     write_expr(pen, condition->expr);
   }
   return TRUTH_TEXT;
+}
+
+/* FROM (SELECT …) AS multiverse_member: those of the user. */
+static void write_memberships(Pen *pen, const Group *group) {
+  const SqlPrinter printer = printer_of(pen);
+  const char *where = " WHERE multiverse_member.";
+  text_add(pen->out, "(SELECT * FROM (");
+  sql_print_select(&printer, group->select);
+  text_add(pen->out, ") AS multiverse_member");
+  for (int i = 0; i < group->nkeys; i++) {
+    text_add(pen->out, where);
+    text_add_name(pen->out, group->keys[i]);
+    text_add(pen->out, " = ");
+    write_param(pen, group->keys[i]);
+    where = " AND multiverse_member.";
+  }
+  text_add(pen->out, ") AS multiverse_member");
+}
+
+void meaning_verdict(const Meaning *meaning, const Condition *condition, Text *out) {
+  Pen pen = {.meaning = meaning, .out = out};
+  const Group *group = condition->group;
+  text_add(out, "SELECT CASE WHEN ");
+  write_expr(&pen, condition->expr);
+  text_add(out, " THEN 1 WHEN NOT ");
+  write_expr(&pen, condition->expr);
+  text_add(out, " THEN 0 END AS multiverse_verdict");
+  if (group) {
+    text_add(out, ", multiverse_member.gid AS multiverse_gid, 'gid = ' || "
+                  "quote(multiverse_member.gid)");
+  }
+  for (int i = 0; group && i < group->nkeys; i++) {
+    text_add(out, " || ', ' || ");
+    text_add_string(out, group->keys[i], strlen(group->keys[i]));
+    text_add(out, " || ' = ' || quote(multiverse_member.");
+    text_add_name(out, group->keys[i]);
+    text_addc(out, ')');
+  }
+  meaning_from(meaning->table, out);
+  if (!group) return;
+  text_add(out, ", ");
+  write_memberships(&pen, group);
 }
 
 /* When the rule applies: `when`, but not `unless`. */
@@ -267,6 +310,11 @@ static void write_replacement(Pen *pen, const Rule *rule) {
   if (cast) text_add(pen->out, "CAST(");
   write_expr(pen, rule->value);
   if (cast) text_add(pen->out, " AS TEXT)");
+}
+
+void meaning_replacement(const Meaning *meaning, const Rule *rule, Text *out) {
+  Pen pen = {.meaning = meaning, .out = out};
+  write_replacement(&pen, rule);
 }
 
 void meaning_column(const Meaning *meaning, int column, Text *out) {

@@ -223,6 +223,7 @@ typedef struct Meaning {
   const TablePolicy *table;
   const Context *context;    /* plain; NULL: for the engine */
   const signed char *truths; /* per atom of the table: 1, 0, or -1 for not known; engine only */
+  bool queried; /* numbered parameters, but memberships by sub-selects, as in plain SQL */
 } Meaning;
 
 typedef enum Truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_TEXT } Truth;
@@ -237,6 +238,12 @@ Truth meaning_rule(const Meaning *meaning, const Rule *rule, Text *out);
 Truth meaning_rewritten(const Meaning *meaning, int column, Text *out);
 /* What a universe sees of a column. */
 void meaning_column(const Meaning *meaning, int column, Text *out);
+/* The cell that a rewrite shows instead. */
+void meaning_replacement(const Meaning *meaning, const Rule *rule, Text *out);
+/* SELECT up to and without its WHERE: multiverse_verdict, what the condition's expression is for a
+** row, 1, 0 or NULL; of a group also multiverse_gid and the membership as a text, a row for each of
+** the user's. */
+void meaning_verdict(const Meaning *meaning, const Condition *condition, Text *out);
 void meaning_members(const Policy *policy, const Group *group, Text *out);
 /* main."Post" AS multiverse_row */
 void meaning_from(const TablePolicy *table, Text *out);
@@ -248,7 +255,7 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 /* ---- tables and functions -------------------------------------------------------------------- */
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
-    multiverse_row_table;
+    multiverse_row_table, multiverse_explain_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);

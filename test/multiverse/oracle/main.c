@@ -144,6 +144,18 @@ static void check_meaning(sqlite3 *base, sqlite3 *oracle, const User *user, cons
   }
 }
 
+/* What an administrator is told about some rows. */
+static void check_admin(sqlite3 *base, const User *user, const char *context) {
+  static Question question;
+  for (int t = 0; t < NTABLES; t++) {
+    step = "multiverse_explain";
+    ask_explain_visible(&question, t, user, context);
+    compare(base, base, question.sql.at, question.plain.at, false, user);
+    ask_explain_rewrites(&question, t, user, context);
+    compare(base, base, question.sql.at, question.plain.at, false, user);
+  }
+}
+
 static void one_universe(sqlite3 *db, const User *user, int queries) {
   Words context = {0}, enter = {0};
   const bool text = user->x[0] == '\'';
@@ -155,6 +167,7 @@ static void one_universe(sqlite3 *db, const User *user, int queries) {
   }
   sqlite3 *oracle = open_oracle(db, user);
   check_meaning(db, oracle, user, context.at);
+  check_admin(db, user, context.at);
   step = "entering";
   say(&enter, "SELECT multiverse_enter('%s', 'sixteen bytes and more')", context.at);
   run(db, enter.at);

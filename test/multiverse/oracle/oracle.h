@@ -52,6 +52,17 @@ void make_policy(Words *out);
 /* What the user may see of a table, in plain SQL. */
 void write_oracle(Words *out, int table, const User *user);
 
+/* ---- admin.c */
+
+typedef struct Question { /* two queries with the same answer */
+  Words sql, plain;
+} Question;
+
+/* What multiverse_explain() says of some rows of a table: which are visible, and cells that are
+** rewritten to something else. */
+void ask_explain_visible(Question *out, int table, const User *user, const char *context);
+void ask_explain_rewrites(Question *out, int table, const User *user, const char *context);
+
 /* ---- queries.c */
 
 /* *ordered: the order of its rows counts. */
