@@ -165,13 +165,13 @@ static bool explain_rule(Explanation *explanation, const Rule *rule) {
   }
   if (effect.oom) fault_oom(explanation->fault);
   const Cell cells[EXPLAIN_WIDTH] = {
-      [EXPLAIN_RULE] = cell_integer(rule->id),
-      [EXPLAIN_ACTION] = cell_text(action_names[rule->action]),
-      [EXPLAIN_GRP] = cell_text(rule->when.group ? rule->when.group->name : NULL),
-      [EXPLAIN_GID] = cell_value(when.gid),
-      [EXPLAIN_MEMBER] = cell_text(when.whole),
-      [EXPLAIN_VERDICT] = when.truth < 0 ? (Cell){0} : cell_integer(when.truth),
-      [EXPLAIN_EFFECT] = cell_text(text_get(&effect))};
+      [EXPLAIN_RULE] = line_integer(rule->id),
+      [EXPLAIN_ACTION] = line_text(action_names[rule->action]),
+      [EXPLAIN_GRP] = line_text(rule->when.group ? rule->when.group->name : NULL),
+      [EXPLAIN_GID] = line_value(when.gid),
+      [EXPLAIN_MEMBER] = line_text(when.whole),
+      [EXPLAIN_VERDICT] = when.truth < 0 ? (Cell){0} : line_integer(when.truth),
+      [EXPLAIN_EFFECT] = line_text(text_get(&effect))};
   ok = ok && !explanation->fault->code && lines_add(explanation->lines, cells, explanation->fault);
   text_finish(&effect);
   verdict_finish(&when);
@@ -205,7 +205,7 @@ static bool conclude(Explanation *explanation, bool found) {
     text_add(&why, "not visible: no rule shows it");
   }
   const Cell cells[EXPLAIN_WIDTH] = {
-      [EXPLAIN_VERDICT] = cell_integer(visible), [EXPLAIN_EFFECT] = cell_text(text_get(&why))};
+      [EXPLAIN_VERDICT] = line_integer(visible), [EXPLAIN_EFFECT] = line_text(text_get(&why))};
   const bool ok = (!why.oom || fault_oom(explanation->fault)) &&
                   lines_add(explanation->lines, cells, explanation->fault);
   text_finish(&why);

@@ -6,15 +6,15 @@
 
 #include "extensions/multiverse/lines.h"
 
-Cell cell_text(const char *text) { return (Cell){.text = text}; }
+Cell line_text(const char *text) { return (Cell){.text = text}; }
 
-Cell cell_integer(sqlite3_int64 integer) {
+Cell line_integer(sqlite3_int64 integer) {
   return (Cell){.number = CELL_INTEGER, .integer = integer};
 }
 
-Cell cell_real(double real) { return (Cell){.number = CELL_REAL, .real = real}; }
+Cell line_real(double real) { return (Cell){.number = CELL_REAL, .real = real}; }
 
-Cell cell_value(sqlite3_value *value) { return (Cell){.value = value}; }
+Cell line_value(sqlite3_value *value) { return (Cell){.value = value}; }
 
 void lines_begin(LinesCursor *lines, int width) {
   lines->width = width;

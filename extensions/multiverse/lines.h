@@ -15,10 +15,10 @@ typedef struct Cell {
   double real;
 } Cell;
 
-Cell cell_text(const char *text);
-Cell cell_integer(sqlite3_int64 integer);
-Cell cell_real(double real);
-Cell cell_value(sqlite3_value *value); /* of a statement or an argument; copied when added */
+Cell line_text(const char *text);
+Cell line_integer(sqlite3_int64 integer);
+Cell line_real(double real);
+Cell line_value(sqlite3_value *value); /* of a statement or an argument; copied when added */
 
 typedef struct LinesCursor {
   VtCursor cursor;
