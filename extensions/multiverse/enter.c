@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "extensions/multiverse/shadow.h"
+#include "extensions/multiverse/cache.h"
 
 enum { TOKEN_SHORTEST = 16, TOKEN_LONGEST = 4096, NO_TOKEN = -1 };
 
@@ -118,6 +118,7 @@ static bool refresh_policy(State *state, Fault *fault) {
   Policy *policy =
       policy_load(vt_db(state->conn), state->policy ? state->policy->hash : 0, &same, fault);
   if (!policy) return same;
+  cache_forget_policy(state);
   policy_destroy(state->policy);
   state->policy = policy;
   return true;

@@ -6,7 +6,7 @@
 **   SELECT * FROM Post;
 **   SELECT multiverse_leave(?1);
 */
-#include "extensions/multiverse/multiverse.h"
+#include "extensions/multiverse/cache.h"
 
 void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   (void)argc;
@@ -68,6 +68,10 @@ static const VtError load_errors[] = {
     {"\"rules\" is missing", "half a document", "an empty array where there are none"},
     {0}};
 
+static const VtArgument cache_arguments[] = {
+    {"bytes", "INTEGER", "leaves it as it is", "how much memory the rows may take; 0: no cache"},
+    {0}};
+
 static const VtArgument member_arguments[] = {
     {"members", "pointer", NULL, "a set; cannot be given in SQL text"},
     {"value", "any", NULL, "what may be in it"},
@@ -82,6 +86,13 @@ static const VtError enter_errors[] = {
      "finish or reset it: it would go on showing base rows"},
     {"this connection is in a universe, and the token is not its own", "entered twice",
      "the token of the first time"},
+    {0}};
+
+static const VtError cache_errors[] = {
+    {"this SQLite has no preupdate hook that an extension can reach …",
+     "the host has SQLite in itself, or one without SQLITE_ENABLE_PREUPDATE_HOOK",
+     "none is needed: universes work, without a cache"},
+    {"a transaction is open", "it may have written what the cache has not been told", "commit it"},
     {0}};
 
 static const VtFunction functions[] = {
@@ -128,6 +139,16 @@ static const VtFunction functions[] = {
      .arguments = load_arguments,
      .errors = load_errors,
      .scalar = multiverse_policy_load},
+    {.name = "multiverse_cache",
+     .args = "[bytes]",
+     .nargs = 0,
+     .optional = 1,
+     .flags = VT_EFFECT | VT_JSON,
+     .returns = "TEXT (JSON)",
+     .doc = "Keeps rows in memory for all universes of this connection; tells what it keeps.",
+     .arguments = cache_arguments,
+     .errors = cache_errors,
+     .scalar = multiverse_cache},
     {.name = "multiverse_member",
      .args = "members, value",
      .nargs = 2,
@@ -153,6 +174,7 @@ static int open_state(VtConn *conn, void *pointer, Fault *fault) {
 static void close_state(void *pointer) {
   State *state = pointer;
   universe_forget(state);
+  cache_destroy(state->cache);
   policy_destroy(state->policy);
   map_finish(&state->functions);
 }

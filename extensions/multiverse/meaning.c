@@ -111,6 +111,11 @@ static void write_expr(Pen *pen, const SqlExpr *expr) {
   text_addc(pen->out, ')');
 }
 
+void meaning_expr(const Meaning *meaning, const SqlExpr *expr, Text *out) {
+  Pen pen = {.meaning = meaning, .out = out};
+  write_expr(&pen, expr);
+}
+
 void meaning_members(const Policy *policy, const Group *group, Text *out) {
   const Meaning meaning = {.policy = policy};
   Pen pen = {.meaning = &meaning, .out = out};

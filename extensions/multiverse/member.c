@@ -15,42 +15,36 @@ static bool as_integer(double real, int64_t *out) {
 }
 
 /* The key of a value that is no integer: its type and its bytes. 0: NULL, -1: out of memory. */
-static int other_key(sqlite3_value *value, char fixed[16], char **out) {
-  const int type = sqlite3_value_type(value);
+static int other_key(const Datum *cell, char fixed[16], char **out) {
   *out = fixed;
-  if (type == SQLITE_NULL) return 0;
-  fixed[0] = (char)type;
-  if (type == SQLITE_FLOAT) {
-    const double real = sqlite3_value_double(value);
-    memcpy(fixed + 1, &real, sizeof real);
-    return 1 + (int)sizeof real;
+  if (cell->type == SQLITE_NULL) return 0;
+  fixed[0] = (char)cell->type;
+  if (cell->type == SQLITE_FLOAT) {
+    memcpy(fixed + 1, &cell->as.real, sizeof cell->as.real);
+    return 1 + (int)sizeof cell->as.real;
   }
-  const void *bytes =
-      type == SQLITE_BLOB ? sqlite3_value_blob(value) : (const void *)sqlite3_value_text(value);
-  const int length = sqlite3_value_bytes(value);
-  if (length && !bytes) return -1;
-  if (length > 14) *out = malloc((size_t)length + 1);
+  if (cell->length > 14) *out = malloc((size_t)cell->length + 1);
   if (!*out) return -1;
-  (*out)[0] = (char)type;
-  if (length) memcpy(*out + 1, bytes, (size_t)length);
-  return 1 + length;
+  (*out)[0] = (char)cell->type;
+  if (cell->length) memcpy(*out + 1, cell->as.bytes, cell->length);
+  return 1 + (int)cell->length;
 }
 
-static bool is_integer(sqlite3_value *value, int64_t *out) {
-  switch (sqlite3_value_type(value)) {
+static bool is_integer(const Datum *cell, int64_t *out) {
+  switch (cell->type) {
   case SQLITE_INTEGER:
-    *out = sqlite3_value_int64(value);
+    *out = cell->as.integer;
     return true;
   case SQLITE_FLOAT:
-    return as_integer(sqlite3_value_double(value), out);
+    return as_integer(cell->as.real, out);
   default:
     return false;
   }
 }
 
-bool member_has(const MemberSet *set, sqlite3_value *value) {
+bool member_has_datum(const MemberSet *set, const Datum *cell) {
   int64_t integer;
-  if (is_integer(value, &integer)) {
+  if (is_integer(cell, &integer)) {
     size_t low = 0, high = set->count;
     while (low < high) {
       const size_t middle = low + (high - low) / 2;
@@ -64,10 +58,15 @@ bool member_has(const MemberSet *set, sqlite3_value *value) {
   }
   char fixed[16], *key;
   if (!set->others.count) return false;
-  const int length = other_key(value, fixed, &key);
+  const int length = other_key(cell, fixed, &key);
   const bool has = length > 0 && map_get(&set->others, key, (size_t)length);
   if (key != fixed) free(key);
   return has;
+}
+
+bool member_has(const MemberSet *set, sqlite3_value *value) {
+  Datum cell;
+  return datum_read(value, &cell) && member_has_datum(set, &cell);
 }
 
 void member_clear(MemberSet *set) {
@@ -83,13 +82,15 @@ static int compare(const void *a, const void *b) {
 
 static bool add(MemberSet *set, sqlite3_value *value) {
   int64_t integer;
-  if (is_integer(value, &integer)) {
+  Datum cell;
+  if (!datum_read(value, &cell)) return false;
+  if (is_integer(&cell, &integer)) {
     if (!array_grow(set->integers, set->capacity, set->count + 1)) return false;
     set->integers[set->count++] = integer;
     return true;
   }
   char fixed[16], *key;
-  const int length = other_key(value, fixed, &key);
+  const int length = other_key(&cell, fixed, &key);
   const bool ok =
       length == 0 || (length > 0 && map_put(&set->others, key, (size_t)length, 1, NULL));
   if (key != fixed) free(key);

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "extensions/multiverse/datum.h"
 #include "sql/sql.h"
 #include "vtab/query.h"
 #include "vtab/vt.h"
@@ -160,6 +161,7 @@ typedef struct MemberSet {
 } MemberSet;
 
 bool member_has(const MemberSet *set, sqlite3_value *value);
+bool member_has_datum(const MemberSet *set, const Datum *cell);
 void member_clear(MemberSet *set);
 /* Everything the statement returns. */
 bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault);
@@ -206,6 +208,7 @@ typedef struct State {
   unsigned file_version;
   struct Shadow *keeper; /* a table that keeps the connection's statements; NULL: none is there */
   sqlite3_value **fresh; /* the row that ROW_PREFIX tables show */
+  struct Cache *cache;   /* cache.c; NULL: off */
 } State;
 
 void universe_forget(State *state);
@@ -244,6 +247,8 @@ void meaning_replacement(const Meaning *meaning, const Rule *rule, Text *out);
 ** row, 1, 0 or NULL; of a group also multiverse_gid and the membership as a text, a row for each of
 ** the user's. */
 void meaning_verdict(const Meaning *meaning, const Condition *condition, Text *out);
+/* An expression of the table's. */
+void meaning_expr(const Meaning *meaning, const SqlExpr *expr, Text *out);
 void meaning_members(const Policy *policy, const Group *group, Text *out);
 /* main."Post" AS multiverse_row */
 void meaning_from(const TablePolicy *table, Text *out);

@@ -18,16 +18,6 @@
 
 #include "extensions/multiverse/shadow.h"
 
-typedef enum Mode { MODE_SKIP = '-', MODE_RAW = 'r', MODE_SHOWN = 's' } Mode;
-
-typedef struct Question { /* a plan, looked at */
-  Shadow *shadow;
-  const VtPlan *plan;
-  char modes[VT_MAX_TERMS];
-  signed char truths[MAX_ATOMS];
-  char known[MAX_ATOMS + 1]; /* the same as a text */
-} Question;
-
 static SqlAffinity affinity_of(const Shadow *shadow, int column) {
   return sql_type_affinity(shadow->base->columns[column].type);
 }
@@ -115,6 +105,14 @@ static void decide_atoms(Question *question) {
     }
     question->known[a] = (char)('1' + question->truths[a]);
   }
+}
+
+void question_read(Question *question, Shadow *shadow, const VtPlan *plan) {
+  *question = (Question){.shadow = shadow, .plan = plan};
+  for (int i = 0; i < plan->nterms; i++) {
+    question->modes[i] = (char)mode_of(shadow, &plan->terms[i]);
+  }
+  decide_atoms(question);
 }
 
 /* ---- shapes: what a statement depends on ---------------------------------------------------- */
@@ -286,11 +284,8 @@ static Inner *find_inner(const Question *question, const char *text) {
 
 bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inner **out,
                       Fault *fault) {
-  Question question = {.shadow = shadow, .plan = plan};
-  for (int i = 0; i < plan->nterms; i++) {
-    question.modes[i] = (char)mode_of(shadow, &plan->terms[i]);
-  }
-  decide_atoms(&question);
+  Question question;
+  question_read(&question, shadow, plan);
   Inner *inner = find_inner(&question, text);
   if (!inner) {
     Text shape = {0};

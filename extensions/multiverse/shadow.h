@@ -24,23 +24,42 @@ struct Shadow { /* a table in a connection */
   BaseTable *base;
   const Policy *policy; /* that `table` is of */
   const TablePolicy *table;
+  int number; /* of it in the policy */
   Inner *inners;
   sqlite3_stmt *version;  /* PRAGMA data_version */
   sqlite3_stmt *context;  /* of context_prepare() */
   sqlite3_stmt **members; /* per group of the policy */
   int nmembers;
+  sqlite3_stmt *pin; /* PRAGMA data_version, which stands on its row while `pins` cursors read */
+  int pins;
+  struct Eye *eye; /* served.c: the universe's, as the table's lens has it */
 };
 
 typedef struct ShadowCursor {
   VtCursor cursor;
-  Inner *inner;
+  Inner *inner;          /* tier 1 */
+  struct Served *served; /* tier 2 */
 } ShadowCursor;
+
+typedef enum Mode { MODE_SKIP = '-', MODE_RAW = 'r', MODE_SHOWN = 's' } Mode;
+
+typedef struct Question { /* a plan, looked at: seek.c */
+  Shadow *shadow;
+  const VtPlan *plan;
+  char modes[VT_MAX_TERMS];
+  signed char truths[MAX_ATOMS];
+  char known[MAX_ATOMS + 1]; /* the same as a text */
+} Question;
+
+/* Which terms can be passed on and how, and which memberships they decide. */
+void question_read(Question *question, Shadow *shadow, const VtPlan *plan);
 
 /* Inside a universe whose policy opens this table, and its memberships are those of the database's
 ** present state. Without `sure` they may be of an earlier one, which shadow_is_current() tells once
 ** a statement reads. */
 bool shadow_sync(Shadow *shadow, bool sure, Fault *fault);
 bool shadow_is_current(const Shadow *shadow);
+unsigned shadow_file_version(const Shadow *shadow);
 sqlite3_stmt *shadow_context(Shadow *shadow, Fault *fault);
 void shadow_forget(Shadow *shadow); /* its statements */
 
@@ -55,6 +74,14 @@ Inner *shadow_find(const Shadow *shadow, const char *shape);
 Inner *shadow_add(Shadow *shadow, const char *shape, const Text *sql, Fault *fault);
 
 extern const VtWriter shadow_writer;
+
+/* served.c: tier 2. True: the cursor stands on its first row, or is at the end. */
+bool served_seek(ShadowCursor *cursor, const VtPlan *plan);
+void served_step(ShadowCursor *cursor);
+void served_column(const ShadowCursor *cursor, sqlite3_context *ctx, int column);
+sqlite3_int64 served_rowid(const ShadowCursor *cursor);
+void served_done(ShadowCursor *cursor);
+void served_forget(Shadow *shadow);
 
 /* The context's parameters and the sets of members. */
 void shadow_bind(const State *state, sqlite3_stmt *statement);

@@ -22,13 +22,16 @@ void shadow_forget(Shadow *shadow) {
   for (int i = 0; i < shadow->nmembers; i++) sqlite3_finalize(shadow->members[i]);
   sqlite3_finalize(shadow->version);
   sqlite3_finalize(shadow->context);
+  sqlite3_finalize(shadow->pin);
+  served_forget(shadow);
   free(shadow->members);
   shadow->inners = NULL;
   shadow->members = NULL;
-  shadow->version = shadow->context = NULL;
+  shadow->version = shadow->context = shadow->pin = NULL;
   shadow->nmembers = 0;
   shadow->policy = NULL;
   shadow->table = NULL;
+  shadow->number = 0;
 }
 
 static bool take_policy(Shadow *shadow, Fault *fault) {
@@ -39,6 +42,7 @@ static bool take_policy(Shadow *shadow, Fault *fault) {
   shadow_forget(shadow);
   shadow->table = policy_table(state->policy, shadow->base->name);
   if (!shadow->table) return fault_set(fault, FAULT_DENIED, "no rule opens it");
+  while (state->policy->tables[shadow->number] != shadow->table) shadow->number++;
   shadow->members = calloc((size_t)state->policy->ngroups + 1, sizeof *shadow->members);
   if (!shadow->members) return fault_oom(fault);
   shadow->nmembers = state->policy->ngroups;
@@ -90,14 +94,14 @@ static bool load_sets(Shadow *shadow, Fault *fault) {
   return true;
 }
 
-static unsigned file_version(sqlite3 *db) {
+unsigned shadow_file_version(const Shadow *shadow) {
   unsigned version = 0;
-  sqlite3_file_control(db, "main", SQLITE_FCNTL_DATA_VERSION, &version);
+  sqlite3_file_control(shadow->tab.db, "main", SQLITE_FCNTL_DATA_VERSION, &version);
   return version;
 }
 
 bool shadow_is_current(const Shadow *shadow) {
-  return file_version(shadow->tab.db) == shadow->state->file_version;
+  return shadow_file_version(shadow) == shadow->state->file_version;
 }
 
 static void unload_sets(const State *state) {
@@ -118,7 +122,7 @@ static bool sync_surely(Shadow *shadow, int transaction, Fault *fault) {
   if (!load_sets(shadow, fault)) return false;
   state->data_version = version;
   state->total_changes = changes;
-  state->file_version = file_version(shadow->tab.db);
+  state->file_version = shadow_file_version(shadow);
   state->synced = true;
   return true;
 }

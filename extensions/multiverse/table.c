@@ -124,6 +124,10 @@ static int inner_failed(VtTab *tab, int rc) {
 
 static int table_step(VtCursor *cur) {
   ShadowCursor *cursor = (ShadowCursor *)cur;
+  if (cursor->served) {
+    served_step(cursor);
+    return SQLITE_OK;
+  }
   vt_internal_enter(cur->tab->conn);
   const int rc = sqlite3_step(cursor->inner->statement);
   vt_internal_leave(cur->tab->conn);
@@ -153,6 +157,7 @@ static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
 }
 
 static void end(ShadowCursor *cursor) {
+  served_done(cursor);
   if (!cursor->inner) return;
   sqlite3_reset(cursor->inner->statement);
   cursor->inner->busy = false;
@@ -163,6 +168,7 @@ static int table_seek(VtCursor *cur, const VtPlan *plan) {
   enum { TRIES = 10 };
   ShadowCursor *cursor = (ShadowCursor *)cur;
   bool current;
+  if (served_seek(cursor, plan)) return SQLITE_OK;
   int rc = begin(cur, plan, false, &current);
   for (int i = 0; !current && i < TRIES; i++) {
     end(cursor);
@@ -177,7 +183,12 @@ static void table_done(VtCursor *cur) { end((ShadowCursor *)cur); }
 
 static int table_column(VtCursor *cur, sqlite3_context *ctx, int col) {
   if (sqlite3_vtab_nochange(ctx)) return SQLITE_OK;
-  const Inner *inner = ((ShadowCursor *)cur)->inner;
+  const ShadowCursor *cursor = (const ShadowCursor *)cur;
+  if (cursor->served) {
+    served_column(cursor, ctx, col);
+    return SQLITE_OK;
+  }
+  const Inner *inner = cursor->inner;
   const int at = inner->at[col];
   if (at >= 0) sqlite3_result_value(ctx, sqlite3_column_value(inner->statement, at));
   return SQLITE_OK;
@@ -186,6 +197,7 @@ static int table_column(VtCursor *cur, sqlite3_context *ctx, int col) {
 /* Rows of a table WITHOUT ROWID are told apart by a hash of their keys. */
 static sqlite3_int64 table_rowid(VtCursor *cur) {
   const BaseTable *base = ((Shadow *)cur->tab)->base;
+  if (((ShadowCursor *)cur)->served) return served_rowid((ShadowCursor *)cur);
   sqlite3_stmt *statement = ((ShadowCursor *)cur)->inner->statement;
   if (base->rowid) return sqlite3_column_int64(statement, 0);
   uint64_t hash = 0;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extensions/multiverse/cache.h"
 #include "extensions/multiverse/judge.h"
 
 static bool denied(Fault *fault, const char *what) {
@@ -41,6 +42,7 @@ static bool run(Shadow *shadow, Inner *inner, int *out_rc, Fault *fault) {
   const int rc = sqlite3_step(inner->statement);
   if (rc == SQLITE_DONE) {
     sqlite3_reset(inner->statement);
+    cache_note_write(shadow->state);
     return true;
   }
   *out_rc = rc;

@@ -16,6 +16,7 @@
 static const char *step; /* what goes on, for messages */
 static uint64_t case_seed;
 static long checks, failures;
+static sqlite3_int64 served; /* scans, from memory */
 
 static void die(sqlite3 *db, const char *sql) {
   printf("Bail out! seed %llu, %s: %s\n%.3000s\n", (unsigned long long)case_seed, step,
@@ -183,6 +184,19 @@ static void one_universe(sqlite3 *db, const User *user, int queries) {
   sqlite3_close(oracle);
 }
 
+/* Two of three cases with rows kept in memory; one of them with so little of it that they come and
+** go. */
+static void choose_cache(Words *out, uint64_t seed) {
+  if (seed % 3) say(out, "SELECT multiverse_cache(%d)", seed % 3 == 1 ? 1000000 : 3000);
+}
+
+static void count_served(sqlite3 *db) {
+  sqlite3_stmt *count;
+  if (sqlite3_prepare_v2(db, "SELECT multiverse_cache() ->> 'served'", -1, &count, NULL)) return;
+  if (sqlite3_step(count) == SQLITE_ROW) served += sqlite3_column_int64(count, 0);
+  sqlite3_finalize(count);
+}
+
 static void one_case(uint64_t seed) {
   case_seed = seed;
   chance_begin(seed);
@@ -194,6 +208,10 @@ static void one_case(uint64_t seed) {
   *words = (Words){0};
   make_policy(words);
   step = "the policy";
+  run(db, words->at);
+  *words = (Words){0};
+  choose_cache(words, seed);
+  step = "the cache";
   run(db, words->at);
   free(words);
   step = "the policy as a document";
@@ -213,6 +231,7 @@ static void one_case(uint64_t seed) {
     snprintf(user.x, sizeof user.x, "%.15s", x.at);
     one_universe(db, &user, 30);
   }
+  count_served(db);
   if (sqlite3_close(db) != SQLITE_OK) {
     failures++;
     printf("not ok - seed %llu: the connection does not close\n", (unsigned long long)seed);
@@ -223,6 +242,7 @@ int main(int argc, char **argv) {
   const long wanted = argc > 1 ? atol(argv[1]) : 10000;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
   while (checks < wanted && failures < 5) one_case(seed++);
-  printf("%s 1 - %ld checks, %ld wrong\n1..1\n", failures ? "not ok" : "ok", checks, failures);
-  return failures != 0;
+  printf("%s 1 - %ld checks, %ld wrong, %lld scans from memory\n1..1\n",
+         failures || !served ? "not ok" : "ok", checks, failures, (long long)served);
+  return failures || !served;
 }

@@ -1,0 +1,316 @@
+/*
+** What a table's policy asks of a row in memory: see lens.h.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "extensions/multiverse/lens.h"
+
+typedef struct Grinder { /* a lens in the making */
+  const Policy *policy;
+  const TablePolicy *table;
+  Meaning meaning;
+  Arena *arena;
+  Lens *lens;
+  Text row, eye; /* SQL */
+  bool oom;
+} Grinder;
+
+/* ---- what an expression depends on ----------------------------------------------------------- */
+
+typedef struct Traits {
+  bool columns, params, other;
+} Traits;
+
+/* Depend on their arguments alone, whatever time it is and whatever a PRAGMA says. */
+static const char *const pure[] = {
+    "abs",          "char",      "coalesce",   "hex",        "ifnull",
+    "iif",          "instr",     "json",       "json_array", "json_array_length",
+    "json_extract", "json_type", "json_valid", "length",     "lower",
+    "ltrim",        "max",       "min",        "nullif",     "printf",
+    "quote",        "replace",   "round",      "rtrim",      "sign",
+    "soundex",      "substr",    "substring",  "trim",       "typeof",
+    "unicode",      "upper"};
+
+static bool is_pure(const SqlExpr *expr) {
+  if (expr->filter || expr->over || expr->is_aggregate || expr->star || expr->distinct)
+    return false;
+  for (size_t i = 0; i < countof(pure); i++) {
+    if (!sqlite3_stricmp(pure[i], expr->name)) return true;
+  }
+  return false;
+}
+
+static SqlWalk note_expr(void *ctx, SqlExpr *expr) {
+  Traits *traits = ctx;
+  switch (expr->kind) {
+  case SQL_EXPR_COLUMN:
+    traits->columns = true;
+    break;
+  case SQL_EXPR_VARIABLE:
+    traits->params = true;
+    break;
+  case SQL_EXPR_FUNCTION:
+    traits->other |= !is_pure(expr);
+    break;
+  case SQL_EXPR_LIKE: /* PRAGMA case_sensitive_like, and functions of the host's */
+  case SQL_EXPR_CURRENT:
+  case SQL_EXPR_RAISE:
+  case SQL_EXPR_IN_TABLE:
+    traits->other = true;
+    break;
+  default:
+    break;
+  }
+  return traits->other ? SQL_WALK_STOP : SQL_WALK_ON;
+}
+
+static SqlWalk note_select(void *ctx, SqlSelect *select) {
+  (void)select;
+  ((Traits *)ctx)->other = true;
+  return SQL_WALK_STOP;
+}
+
+static Traits traits_of(SqlExpr *expr) {
+  Traits traits = {false, false, false};
+  const SqlVisitor visitor = {.ctx = &traits, .expr = note_expr, .select = note_select};
+  sql_walk_expr(expr, &visitor);
+  return traits;
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+static const Node *unfit(Grinder *grinder, const char *why) {
+  grinder->lens->unfit = why;
+  return NULL;
+}
+
+static const Node *node(Grinder *grinder, Node model) {
+  Node *made = arena_alloc(grinder->arena, sizeof *made);
+  grinder->oom |= !made;
+  if (made) *made = model;
+  return made;
+}
+
+static const Node *join(Grinder *grinder, NodeKind kind, const Node *left, const Node *right) {
+  return left && right ? node(grinder, (Node){.kind = kind, .left = left, .right = right}) : NULL;
+}
+
+/* Three-valued in one column: 0 for TRUE, 1 for FALSE, NULL. */
+static void ask(Grinder *grinder, Text *sql, const SqlExpr *expr) {
+  text_add(sql, ", NOT ");
+  meaning_expr(&grinder->meaning, expr, sql);
+}
+
+static SqlOp turned(SqlOp op) {
+  switch (op) {
+  case SQL_OP_LT:
+    return SQL_OP_GT;
+  case SQL_OP_LE:
+    return SQL_OP_GE;
+  case SQL_OP_GT:
+    return SQL_OP_LT;
+  case SQL_OP_GE:
+    return SQL_OP_LE;
+  default:
+    return op;
+  }
+}
+
+static bool is_comparison(SqlOp op) {
+  return (op >= SQL_OP_EQ && op <= SQL_OP_GE) || op == SQL_OP_IS || op == SQL_OP_IS_NOT;
+}
+
+static int param_number(const Policy *policy, const char *name) {
+  for (int i = 0; i < policy->nparams; i++) {
+    if (!strcmp(policy->params[i], name)) return i;
+  }
+  return -1;
+}
+
+/* author <> :uid */
+static const Node *comparison(Grinder *grinder, const SqlExpr *expr) {
+  const bool first = expr->args[0]->kind == SQL_EXPR_COLUMN;
+  const SqlExpr *column = expr->args[!first], *param = expr->args[first];
+  Lens *lens = grinder->lens;
+  if (column->kind != SQL_EXPR_COLUMN || param->kind != SQL_EXPR_VARIABLE ||
+      column->bound != grinder->table->source || column->alias_of) {
+    return unfit(grinder, "a rule mixes columns and the context otherwise than by comparing them");
+  }
+  SqlAffinity affinity = SQL_AFFINITY_INTEGER;
+  if (column->column >= 0) {
+    const SqlColumn *own = &grinder->table->base->columns[column->column];
+    affinity = sql_type_affinity(own->type);
+    if (own->collation) return unfit(grinder, "a rule compares under a collation");
+  }
+  const int number = param_number(grinder->policy, param->text + 1);
+  if (number < 0) return unfit(grinder, "a rule asks for :gid otherwise than by column = :gid");
+  const int operand = (int)lens->noperands;
+  if (!array_grow(lens->operands, lens->operands_capacity, lens->noperands + 1)) {
+    grinder->oom = true;
+    return NULL;
+  }
+  lens->operands[lens->noperands++] = (Operand){number, affinity};
+  return node(grinder, (Node){.kind = NODE_COMPARE,
+                              .op = first ? expr->op : turned(expr->op),
+                              .a = column->column,
+                              .b = operand});
+}
+
+static const Node *grind(Grinder *grinder, SqlExpr *expr) {
+  const Traits traits = traits_of(expr);
+  if (traits.other) {
+    return unfit(grinder, "a rule has a sub-select, LIKE, or a function that is not SQLite's own");
+  }
+  if (!traits.columns) {
+    ask(grinder, &grinder->eye, expr);
+    return node(grinder, (Node){.kind = NODE_CONTEXT, .a = grinder->lens->ncontexts++});
+  }
+  if (!traits.params) {
+    ask(grinder, &grinder->row, expr);
+    return node(grinder, (Node){.kind = NODE_FLAG, .a = grinder->lens->nflags++});
+  }
+  if (expr->kind == SQL_EXPR_UNARY && expr->op == SQL_OP_NOT) {
+    const Node *inner = grind(grinder, expr->args[0]);
+    return inner ? node(grinder, (Node){.kind = NODE_NOT, .left = inner}) : NULL;
+  }
+  if (expr->kind == SQL_EXPR_BINARY && (expr->op == SQL_OP_AND || expr->op == SQL_OP_OR)) {
+    const Node *left = grind(grinder, expr->args[0]);
+    const Node *right = left ? grind(grinder, expr->args[1]) : NULL;
+    return join(grinder, expr->op == SQL_OP_AND ? NODE_AND : NODE_OR, left, right);
+  }
+  if (expr->kind == SQL_EXPR_BINARY && is_comparison(expr->op)) return comparison(grinder, expr);
+  return unfit(grinder, "a rule mixes columns and the context otherwise than by comparing them");
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+static const Node *grind_condition(Grinder *grinder, const Condition *condition) {
+  if (!condition->group) return grind(grinder, condition->expr);
+  if (condition->atom < 0) return unfit(grinder, "a rule of a group is not column = :gid AND …");
+  const Node *all = node(grinder, (Node){.kind = NODE_ATOM, .a = condition->atom});
+  for (int i = 0; all && i < condition->nrest; i++) {
+    const Node *part = grind(grinder, condition->rest[i]);
+    all = join(grinder, NODE_AND, all, part);
+  }
+  return all;
+}
+
+static const Node *grind_rule(Grinder *grinder, const Rule *rule) {
+  const Node *when = grind_condition(grinder, &rule->when);
+  if (!when || !rule->has_unless) return when;
+  return join(grinder, NODE_UNLESS, when, grind_condition(grinder, &rule->unless));
+}
+
+static const Node *grind_any(Grinder *grinder, Action action) {
+  const Node *any = NULL;
+  for (const Rule *rule = grinder->table->rules[action]; rule; rule = rule->next) {
+    const Node *each = grind_rule(grinder, rule);
+    any = any && each ? join(grinder, NODE_OR, any, each) : each;
+    if (!any) return NULL;
+  }
+  return any ? any : node(grinder, (Node){.kind = NODE_FALSE});
+}
+
+static bool grind_rewrite(Grinder *grinder, const Rule *rule, Text *cells) {
+  Lens *lens = grinder->lens;
+  const Traits traits = traits_of(rule->value);
+  Rewrite *rewrite = &lens->rewrites[lens->nrewrites++];
+  *rewrite = (Rewrite){.column = rule->column, .cell = -1};
+  rewrite->applies = grind_rule(grinder, rule);
+  if (!rewrite->applies) return false;
+  if (traits.other || (traits.columns && traits.params)) {
+    return unfit(grinder, "the value of a rewrite is neither the row's nor the context's") != NULL;
+  }
+  if (traits.columns) {
+    rewrite->cell = lens->ncells++;
+    text_add(cells, ", ");
+    meaning_replacement(&grinder->meaning, rule, cells);
+  } else {
+    rewrite->shown = lens->nshown++;
+  }
+  return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static bool grind_all(Grinder *grinder, Text *cells) {
+  Lens *lens = grinder->lens;
+  const Node *allowed = grind_any(grinder, ACTION_ALLOW);
+  const Node *denied = allowed ? grind_any(grinder, ACTION_DENY) : NULL;
+  lens->visible = join(grinder, NODE_UNLESS, allowed, denied);
+  if (!lens->visible) return false;
+  int n = 0;
+  for (const Rule *rule = grinder->table->rules[ACTION_REWRITE]; rule; rule = rule->next) n++;
+  lens->rewrites = arena_array(grinder->arena, (size_t)n + 1, sizeof *lens->rewrites);
+  if (!lens->rewrites) return !(grinder->oom = true);
+  for (const Rule *rule = grinder->table->rules[ACTION_REWRITE]; rule; rule = rule->next) {
+    if (!grind_rewrite(grinder, rule, cells)) return false;
+  }
+  return true;
+}
+
+static char *keep(Grinder *grinder, const Text *text) {
+  char *copy = text->oom ? NULL : arena_strdup(grinder->arena, text_get(text));
+  grinder->oom |= !copy;
+  return copy;
+}
+
+static void append(Text *out, const Text *part) {
+  out->oom |= part->oom;
+  if (!part->oom && part->length) text_add(out, text_get(part));
+}
+
+static void write_row_sql(Grinder *grinder, const Text *cells) {
+  const BaseTable *base = grinder->table->base;
+  Text sql = {0};
+  text_add(&sql, "SELECT ");
+  meaning_raw(grinder->table, -1, &sql);
+  for (int i = 0; i < base->ncolumns; i++) {
+    text_add(&sql, ", ");
+    meaning_raw(grinder->table, i, &sql);
+  }
+  append(&sql, cells);
+  append(&sql, &grinder->row);
+  meaning_from(grinder->table, &sql);
+  grinder->lens->row_sql = keep(grinder, &sql);
+  text_finish(&sql);
+}
+
+/* The contexts were asked with a comma before each. */
+static void write_eye_sql(Grinder *grinder) {
+  Text sql = {0};
+  text_add(&sql, "SELECT 0");
+  append(&sql, &grinder->eye);
+  for (const Rule *rule = grinder->table->rules[ACTION_REWRITE]; rule; rule = rule->next) {
+    if (traits_of(rule->value).columns) continue;
+    text_add(&sql, ", ");
+    meaning_replacement(&grinder->meaning, rule, &sql);
+  }
+  grinder->lens->eye_sql = keep(grinder, &sql);
+  text_finish(&sql);
+}
+
+bool lens_make(const Policy *policy, const TablePolicy *table, Arena *arena, Lens *out) {
+  Grinder grinder = {.policy = policy, .table = table, .arena = arena, .lens = out};
+  Text cells = {0};
+  grinder.meaning = (Meaning){.policy = policy, .table = table};
+  *out = (Lens){.ncells = table->base->ncolumns};
+  if (!table->base->rowid) {
+    out->unfit = "it is WITHOUT ROWID";
+    return true;
+  }
+  if (grind_all(&grinder, &cells)) {
+    write_row_sql(&grinder, &cells);
+    if (out->ncontexts + out->nshown) write_eye_sql(&grinder);
+  }
+  text_finish(&cells);
+  text_finish(&grinder.row);
+  text_finish(&grinder.eye);
+  return !grinder.oom;
+}
+
+void lens_finish(Lens *lens) {
+  free(lens->operands);
+  *lens = (Lens){0};
+}
