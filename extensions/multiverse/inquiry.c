@@ -52,6 +52,16 @@ void inquiry_finish(Inquiry *inquiry) {
   policy_destroy(inquiry->policy);
 }
 
+void inquiry_where_text(const Inquiry *inquiry, Text *out) {
+  const BaseTable *base = inquiry->table->base;
+  for (int i = 0; i < inquiry->nkey; i++) {
+    text_add(out, i ? " AND " : " WHERE ");
+    meaning_raw(inquiry->table, base->nkeys ? base->keys[i] : -1, out);
+    text_add(out, " = ");
+    meaning_value(inquiry->key[i], out);
+  }
+}
+
 void inquiry_where(const Inquiry *inquiry, Text *out) {
   const BaseTable *base = inquiry->table->base;
   for (int i = 0; i < inquiry->nkey; i++) {
@@ -64,9 +74,10 @@ void inquiry_where(const Inquiry *inquiry, Text *out) {
 sqlite3_stmt *inquiry_prepare(const Inquiry *inquiry, const Text *sql, Fault *fault) {
   sqlite3_stmt *statement = query_prepare(inquiry->db, sql->oom ? NULL : text_get(sql), fault);
   bool ok = statement != NULL;
-  for (int i = 0; ok && i < inquiry->nkey; i++) {
-    const int rc =
-        sqlite3_bind_value(statement, meaning_first_term(inquiry->policy) + i, inquiry->key[i]);
+  const int first = meaning_first_term(inquiry->policy);
+  const int n = statement ? sqlite3_bind_parameter_count(statement) : 0;
+  for (int i = 0; ok && i < inquiry->nkey && first + i <= n; i++) {
+    const int rc = sqlite3_bind_value(statement, first + i, inquiry->key[i]);
     if (rc != SQLITE_OK) ok = query_fault(inquiry->db, rc, fault);
   }
   if (ok) return statement;

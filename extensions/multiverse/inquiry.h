@@ -20,7 +20,9 @@ void inquiry_finish(Inquiry *inquiry);
 
 /* " WHERE multiverse_row.id = ?n" */
 void inquiry_where(const Inquiry *inquiry, Text *out);
-/* Prepared, with the key bound. */
+/* " WHERE multiverse_row.id = 3" */
+void inquiry_where_text(const Inquiry *inquiry, Text *out);
+/* Prepared, with the key bound where it is asked for. */
 sqlite3_stmt *inquiry_prepare(const Inquiry *inquiry, const Text *sql, Fault *fault);
 /* Is there such a row? */
 bool inquiry_find(const Inquiry *inquiry, bool *out, Fault *fault);

@@ -27,7 +27,15 @@ static int set_number(const Policy *policy, int group) { return 1 + policy->npar
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
-static void write_value(Text *out, sqlite3_value *value) {
+static void write_blob(Text *out, sqlite3_value *value) {
+  const unsigned char *bytes = sqlite3_value_blob(value);
+  const int n = sqlite3_value_bytes(value);
+  text_add(out, "x'");
+  for (int i = 0; bytes && i < n; i++) text_addf(out, "%02x", bytes[i]);
+  text_addc(out, '\'');
+}
+
+void meaning_value(sqlite3_value *value, Text *out) {
   switch (value ? sqlite3_value_type(value) : SQLITE_NULL) {
   case SQLITE_INTEGER:
     if (sqlite3_value_int64(value) == INT64_MIN) {
@@ -43,15 +51,26 @@ static void write_value(Text *out, sqlite3_value *value) {
     text_add_string(out, (const char *)sqlite3_value_text(value),
                     (size_t)sqlite3_value_bytes(value));
     break;
+  case SQLITE_BLOB:
+    write_blob(out, value);
+    break;
   default:
     text_add(out, "NULL");
   }
 }
 
+/* Letters, digits and _ alone: what may follow a colon. */
+static bool is_word(const char *name) {
+  const size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+  return n > 0 && !name[n];
+}
+
 static void write_param(const Pen *pen, const char *name) {
   const Meaning *meaning = pen->meaning;
   if (meaning->context) {
-    write_value(pen->out, context_value(meaning->context, name));
+    meaning_value(context_value(meaning->context, name), pen->out);
+  } else if (meaning->named && is_word(name)) {
+    text_addf(pen->out, ":%s", name);
   } else {
     text_addf(pen->out, "?%d", 1 + param_number(meaning->policy, name));
   }
@@ -62,8 +81,30 @@ void meaning_raw(const TablePolicy *table, int column, Text *out) {
   text_add_name(out, column < 0 ? table->base->rowid : table->base->columns[column].name);
 }
 
+static SqlWalk find_unknown(void *ctx, SqlExpr *expr) {
+  Pen *pen = ctx;
+  if (expr->kind != SQL_EXPR_VARIABLE || !strcmp(expr->text, ":gid")) return SQL_WALK_ON;
+  const int param = param_number(pen->meaning->policy, expr->text + 1);
+  return param >= 0 && pen->meaning->unknown[param] ? SQL_WALK_STOP : SQL_WALK_ON;
+}
+
+/* A condition whose value depends on what is not known, by more than AND, OR and NOT. */
+static bool is_unknown(Pen *pen, const SqlExpr *expr) {
+  const SqlVisitor visitor = {.ctx = pen, .expr = find_unknown};
+  if (!pen->meaning->unknown) return false;
+  if (expr->kind == SQL_EXPR_BINARY && (expr->op == SQL_OP_AND || expr->op == SQL_OP_OR)) {
+    return false;
+  }
+  if (expr->kind == SQL_EXPR_UNARY && expr->op == SQL_OP_NOT) return false;
+  return !sql_walk_expr((SqlExpr *)expr, &visitor);
+}
+
 static bool write_special(void *ctx, Text *out, const SqlExpr *expr) {
   Pen *pen = ctx;
+  if (is_unknown(pen, expr)) {
+    text_add(out, "NULL");
+    return true;
+  }
   if (expr->kind == SQL_EXPR_VARIABLE) {
     if (strcmp(expr->text, ":gid")) {
       write_param(pen, expr->text + 1);
@@ -114,6 +155,33 @@ static void write_expr(Pen *pen, const SqlExpr *expr) {
 void meaning_expr(const Meaning *meaning, const SqlExpr *expr, Text *out) {
   Pen pen = {.meaning = meaning, .out = out};
   write_expr(&pen, expr);
+}
+
+void meaning_select(const Meaning *meaning, const SqlSelect *select, Text *out) {
+  Pen pen = {.meaning = meaning, .out = out};
+  const SqlPrinter printer = printer_of(&pen);
+  sql_print_select(&printer, select);
+}
+
+/* FROM the row, and all members of the group. */
+static void write_from_all(const Meaning *meaning, const Group *group, Text *out) {
+  meaning_from(meaning->table, out);
+  if (!group) return;
+  text_add(out, ", (");
+  meaning_select(meaning, group->select, out);
+  text_add(out, ") AS multiverse_member");
+}
+
+void meaning_values(const Meaning *meaning, const Group *group, const SqlExpr *expr, Text *out) {
+  text_add(out, "SELECT DISTINCT ");
+  meaning_expr(meaning, expr, out);
+  write_from_all(meaning, group, out);
+}
+
+void meaning_keys(const Meaning *meaning, const Group *group, const char *key, Text *out) {
+  text_add(out, "SELECT DISTINCT multiverse_member.");
+  text_add_name(out, key);
+  write_from_all(meaning, group, out);
 }
 
 void meaning_members(const Policy *policy, const Group *group, Text *out) {

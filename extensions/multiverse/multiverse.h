@@ -227,6 +227,10 @@ typedef struct Meaning {
   const Context *context;    /* plain; NULL: for the engine */
   const signed char *truths; /* per atom of the table: 1, 0, or -1 for not known; engine only */
   bool queried; /* numbered parameters, but memberships by sub-selects, as in plain SQL */
+  bool named;   /* … and parameters by their names */
+  /* Per parameter of the policy, or NULL: conditions that ask for one that is not known are NULL,
+  ** unless AND, OR and NOT make of the rest what they would of any value. */
+  const bool *unknown;
 } Meaning;
 
 typedef enum Truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_TEXT } Truth;
@@ -247,8 +251,13 @@ void meaning_replacement(const Meaning *meaning, const Rule *rule, Text *out);
 ** row, 1, 0 or NULL; of a group also multiverse_gid and the membership as a text, a row for each of
 ** the user's. */
 void meaning_verdict(const Meaning *meaning, const Condition *condition, Text *out);
-/* An expression of the table's. */
+/* SELECT DISTINCT up to and without WHERE: an expression, of a row or of the group's rules; a key
+** of the group's members; and both bare. */
+void meaning_values(const Meaning *meaning, const Group *group, const SqlExpr *expr, Text *out);
+void meaning_keys(const Meaning *meaning, const Group *group, const char *key, Text *out);
 void meaning_expr(const Meaning *meaning, const SqlExpr *expr, Text *out);
+void meaning_select(const Meaning *meaning, const SqlSelect *select, Text *out);
+void meaning_value(sqlite3_value *value, Text *out); /* a literal */
 void meaning_members(const Policy *policy, const Group *group, Text *out);
 /* main."Post" AS multiverse_row */
 void meaning_from(const TablePolicy *table, Text *out);
@@ -260,7 +269,7 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 /* ---- tables and functions -------------------------------------------------------------------- */
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
-    multiverse_row_table, multiverse_explain_table;
+    multiverse_row_table, multiverse_explain_table, multiverse_who_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);

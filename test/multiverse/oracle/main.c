@@ -197,6 +197,21 @@ static void count_served(sqlite3 *db) {
   sqlite3_finalize(count);
 }
 
+static void ask_who(sqlite3 *db) {
+  for (int i = 0; i < 3 * NTABLES; i++) {
+    static Words problem;
+    const int t = i % NTABLES;
+    char key[16];
+    snprintf(key, sizeof key, strcmp(tables[t].types[0], "INTEGER") ? "'k%d'" : "%d",
+             (int)pick(ROWS));
+    problem = (Words){0};
+    checks++;
+    if (check_who(db, t, key, &problem)) continue;
+    failures++;
+    printf("not ok - seed %llu, multiverse_who: %s\n", (unsigned long long)case_seed, problem.at);
+  }
+}
+
 static void one_case(uint64_t seed) {
   case_seed = seed;
   chance_begin(seed);
@@ -221,6 +236,7 @@ static void one_case(uint64_t seed) {
   compare(db, db, "SELECT multiverse_policy_json()", "SELECT json FROM temp.kept", true,
           &(User){0});
   run(db, "DROP TABLE temp.kept");
+  ask_who(db);
   for (int i = 0; i < 3; i++) {
     User user = {.uid = 1 + (int)pick(5)};
     Words x = {0};

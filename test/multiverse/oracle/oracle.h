@@ -63,6 +63,13 @@ typedef struct Question { /* two queries with the same answer */
 void ask_explain_visible(Question *out, int table, const User *user, const char *context);
 void ask_explain_rewrites(Question *out, int table, const User *user, const char *context);
 
+/* ---- who.c */
+
+/* multiverse_who() of a row, against the plain SQL of all users of a small world. False when they
+** differ, and *problem tells how. */
+struct sqlite3;
+bool check_who(struct sqlite3 *db, int table, const char *key, Words *problem);
+
 /* ---- queries.c */
 
 /* *ordered: the order of its rows counts. */

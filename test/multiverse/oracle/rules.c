@@ -153,7 +153,7 @@ void make_policy(Words *out) {
   }
   nclauses = 0;
   for (int t = 0; t < NTABLES; t++) {
-    const int n = 1 + (int)pick(MOST_CLAUSES / 2 - 1);
+    const int n = 1 + (int)pick(chance(40) ? 2 : MOST_CLAUSES / 2 - 1);
     for (int i = 0; i < n; i++) {
       Clause *clause = &clauses[nclauses++];
       *clause = (Clause){.table = t, .group = -1, .unless_group = -1, .seed = chance_seed()};
