@@ -2,7 +2,7 @@
 ** Tier 2: a scan answered from memory.
 **
 ** One equality picks the rows: of the rowid, or of a column as it is stored. Terms that SQLite does
-** not test again are tested here, and so is whether a column that was asked for is shown as it is.
+** not test again are tested here; a column that is rewritten it tests itself, as it is shown.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,6 @@ typedef struct Served {
   size_t at, left;
   bool backwards;
   const Row *current;
-  int shown; /* this column must not be rewritten; -1: none */
   int nfilters;
   Filter filters[];
 } Served;
@@ -206,7 +205,6 @@ static Served *served_make(ShadowCursor *cursor, const Question *question, const
                           .truths = served->truths,
                           .store = served->store,
                           .number = shadow->number};
-  served->shown = question->modes[choice->term] == MODE_SHOWN ? plan->terms[choice->term].col : -1;
   if (!served->sight.eye) return NULL;
   for (int i = 0; i < plan->nterms; i++) {
     const VtTerm *term = &plan->terms[i];
@@ -255,7 +253,7 @@ static bool suits(const Served *served, const Row *row) {
     const Datum cell = raw_cell(sight, row, filter->column);
     if (cell.type == SQLITE_NULL || !datum_passes(&cell, filter->op, &filter->cell)) return false;
   }
-  return sight_sees(sight, row) && (served->shown < 0 || !sight_rewrite(sight, row, served->shown));
+  return sight_sees(sight, row);
 }
 
 void served_step(ShadowCursor *cursor) {

@@ -75,7 +75,8 @@ static void make_world(World *world) {
   snprintf(world->path, sizeof world->path, "/tmp/tenfold-memory-%d.db", (int)getpid());
   unlink(world->path);
   world->db = open_one(world, world->path);
-  must(world, world->db, happens(50) ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
+  must(world, world->db,
+       happens(50) ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
   must(world, world->db, "PRAGMA synchronous = OFF");
   world->other = open_one(world, world->path);
   world->mirror = open_one(world, ":memory:");
@@ -207,7 +208,11 @@ static void in_universe(World *world) {
   ask_some(world, uid);
   if (happens(20)) {
     line = (Line){0};
-    choose_write(&line);
+    if (happens(50)) {
+      choose_write(&line);
+    } else {
+      choose_membership(&line);
+    }
     both(world, world->other, line.at);
     ask_some(world, uid);
   }
@@ -242,12 +247,14 @@ static void lose_hook(World *world) {
 static void one_case(uint64_t seed) {
   World world = {.seed = seed};
   begin_chance(seed);
+  begin_policy();
   make_world(&world);
   const bool robbed = happens(10);
   for (int i = 0; i < 25 && failures < 5; i++) {
     in_universe(&world);
     if (happens(80)) write_outside(&world);
     if (robbed && happens(20)) lose_hook(&world);
+    if (happens(5)) must(&world, world.db, change_policy());
   }
   end_world(&world);
 }

@@ -39,5 +39,10 @@ void choose_own_write(Line *said, Line *meant, int uid);
 void choose_question(Line *asked, Line *plain, int uid, bool *ordered);
 /* DDL and the like. */
 const char *choose_change(void);
+/* The policy gets a rule more, or loses it. */
+const char *change_policy(void);
+void begin_policy(void);
+/* Who is in which class. */
+void choose_membership(Line *out);
 
 #endif

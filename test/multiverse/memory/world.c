@@ -29,8 +29,8 @@ bool happens(unsigned percent) { return below(100) < percent; }
 void put(Line *line, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  line->length += (size_t)vsnprintf(line->at + line->length, sizeof line->at - line->length, format,
-                                    args);
+  line->length +=
+      (size_t)vsnprintf(line->at + line->length, sizeof line->at - line->length, format, args);
   va_end(args);
   if (line->length >= sizeof line->at) abort();
 }
@@ -42,13 +42,12 @@ const char *const schema[] = {
     "private INT DEFAULT 0, content TEXT CHECK (content <> ''))",
     /* rowids of its own, which VACUUM changes */
     "CREATE TABLE Note(owner INT, topic TEXT, weight REAL UNIQUE, body, parent INT)",
-    "CREATE TABLE Enrollment(uid INT, class INT, role TEXT)",
-    "CREATE TABLE Log(what TEXT)",
-    "CREATE INDEX post_class ON Post(class, id)",
-    "CREATE INDEX note_topic ON Note(topic)",
+    "CREATE TABLE Enrollment(uid INT, class INT, role TEXT)", "CREATE TABLE Log(what TEXT)",
+    "CREATE INDEX post_class ON Post(class, id)", "CREATE INDEX note_topic ON Note(topic)",
     "CREATE TRIGGER post_moved AFTER UPDATE OF class ON Post BEGIN "
     "UPDATE Note SET body = new.class WHERE parent = new.id; INSERT INTO Log VALUES ('moved'); END",
-    "CREATE TRIGGER post_gone AFTER DELETE ON Post BEGIN DELETE FROM Note WHERE parent = old.id; END",
+    "CREATE TRIGGER post_gone AFTER DELETE ON Post BEGIN DELETE FROM Note WHERE parent = old.id; "
+    "END",
     NULL};
 
 const char *const policy[] = {
@@ -69,6 +68,17 @@ const char *const policy[] = {
     "('Note', 'rewrite', 'owner <> :uid', 'topic', 'upper(topic)', NULL, NULL)",
     NULL};
 
+static bool strict; /* posts of 3 are denied, too */
+
+void begin_policy(void) { strict = false; }
+
+const char *change_policy(void) {
+  strict = !strict;
+  return strict ? "INSERT INTO multiverse_rules(tbl, action, rule) VALUES ('Post', 'deny', 'author "
+                  "IN (3, 3.5)')"
+                : "DELETE FROM multiverse_rules WHERE rule = 'author IN (3, 3.5)'";
+}
+
 void put_seen(Line *out, const char *table, int uid) {
   if (*table == 'N') {
     put(out,
@@ -85,8 +95,9 @@ void put_seen(Line *out, const char *table, int uid) {
       "content END AS content FROM Post AS p WHERE (author = %d OR (NOT private AND EXISTS (SELECT "
       "1 FROM Enrollment AS e WHERE e.uid = %d AND e.role = 'student' AND e.class = p.class)) OR "
       "EXISTS (SELECT 1 FROM Enrollment AS e WHERE e.uid = %d AND e.role <> 'student' AND e.class "
-      "= p.class)) AND (content = 'spam' AND author IS NOT %d) IS NOT TRUE)",
-      uid, uid, uid, uid, uid, uid, uid);
+      "= p.class)) AND (content = 'spam' AND author IS NOT %d) IS NOT TRUE AND (%d AND author = 3) "
+      "IS NOT TRUE)",
+      uid, uid, uid, uid, uid, uid, uid, strict);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -96,12 +107,10 @@ static void put_number(Line *out, unsigned n) {
 }
 
 /* The last is a number for a column of texts: not for questions, whose plain form has no types. */
-static const char *const words[] = {"'spam'", "'hello'", "'x'",   "'Long and longer than words'",
+static const char *const words[] = {"'spam'", "'hello'",  "'x'",   "'Long and longer than words'",
                                     "NULL",   "'post 3'", "'été'", "17"};
 
-static void put_word(Line *out) {
-  put(out, "%s", words[below(8)]);
-}
+static void put_word(Line *out) { put(out, "%s", words[below(8)]); }
 
 static void put_topic(Line *out) {
   static const char *const topics[] = {"'a'", "'b'", "'A'", "'exam'", "'EXAM'", "NULL"};
@@ -183,6 +192,20 @@ static void put_where(Line *out) {
   }
 }
 
+void choose_membership(Line *out) {
+  const char *role = happens(50) ? "'student'" : "'ta'";
+  switch (below(3)) {
+  case 0:
+    put(out, "UPDATE Enrollment SET role = %s WHERE uid = %u", role, below(USERS));
+    break;
+  case 1:
+    put(out, "DELETE FROM Enrollment WHERE uid = %u AND class = %u", below(USERS), below(CLASSES));
+    break;
+  default:
+    put(out, "INSERT INTO Enrollment VALUES (%u, %u, %s)", below(USERS), below(CLASSES), role);
+  }
+}
+
 void choose_write(Line *out) {
   static const char *const insert[] = {"INSERT", "INSERT OR REPLACE", "INSERT OR REPLACE",
                                        "INSERT OR IGNORE", "INSERT OR FAIL"};
@@ -224,13 +247,7 @@ void choose_write(Line *out) {
     put(out, happens(10) ? "DELETE FROM Note" : "DELETE FROM Note WHERE owner = %u", below(USERS));
     break;
   default:
-    if (happens(50)) {
-      put(out, "UPDATE Enrollment SET role = %s WHERE uid = %u AND class = %u",
-          happens(50) ? "'student'" : "'ta'", below(USERS), below(CLASSES));
-    } else {
-      put(out, "DELETE FROM Enrollment WHERE uid = %u AND class = %u", below(USERS),
-          below(CLASSES));
-    }
+    choose_membership(out);
   }
 }
 
@@ -298,8 +315,8 @@ static void put_post_terms(Line *out) {
     put(out, "content = %s", words[below(7)]);
     break;
   default:
-    put(out, "class = %u AND id %s %u AND private <= %u", below(CLASSES), happens(50) ? ">" : "<=",
-        below(KEYS), below(2));
+    put(out, "class = %u AND id %s %u AND private <= %u", below(CLASSES),
+        happens(50) ? ">" : "<=", below(KEYS), below(2));
   }
 }
 
@@ -346,8 +363,9 @@ void choose_question(Line *asked, Line *plain, int uid, bool *ordered) {
     put_post_terms(&terms);
     put(asked, "SELECT Post.id, author, weight FROM Post JOIN Note ON parent = Post.id WHERE %s",
         terms.at);
-    put(plain, "SELECT Post.id, author, weight FROM %s AS Post JOIN %s AS Note ON parent = Post.id "
-               "WHERE %s",
+    put(plain,
+        "SELECT Post.id, author, weight FROM %s AS Post JOIN %s AS Note ON parent = Post.id "
+        "WHERE %s",
         seen.at, other.at, terms.at);
     break;
   default: {
@@ -360,16 +378,15 @@ void choose_question(Line *asked, Line *plain, int uid, bool *ordered) {
 }
 
 const char *choose_change(void) {
-  static const char *const changes[] = {
-      "VACUUM",
-      "CREATE INDEX IF NOT EXISTS post_author ON Post(author)",
-      "DROP INDEX IF EXISTS post_author",
-      "DROP INDEX IF EXISTS post_class",
-      "CREATE INDEX IF NOT EXISTS post_class ON Post(class, id)",
-      "ANALYZE",
-      "REINDEX",
-      "PRAGMA user_version = 5",
-      "DELETE FROM Post",
-      "ALTER TABLE Log ADD COLUMN more"};
+  static const char *const changes[] = {"VACUUM",
+                                        "CREATE INDEX IF NOT EXISTS post_author ON Post(author)",
+                                        "DROP INDEX IF EXISTS post_author",
+                                        "DROP INDEX IF EXISTS post_class",
+                                        "CREATE INDEX IF NOT EXISTS post_class ON Post(class, id)",
+                                        "ANALYZE",
+                                        "REINDEX",
+                                        "PRAGMA user_version = 5",
+                                        "DELETE FROM Post",
+                                        "ALTER TABLE Log ADD COLUMN more"};
   return changes[below(9 + (below(8) == 0))];
 }
