@@ -5,8 +5,8 @@
 **
 **   early [--long]
 */
+#include "bench/table.h"
 #include "bench/weave/subject.h"
-#include "bench/weave/table.h"
 
 enum { NODES = 1000, PODS = 500 };
 static const double LIMIT = 0.5;

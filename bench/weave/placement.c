@@ -10,10 +10,10 @@
 */
 #include <stddef.h>
 
+#include "bench/table.h"
 #include "bench/weave/peers/cbc.h"
 #include "bench/weave/peers/gecode.h"
 #include "bench/weave/peers/glpk.h"
-#include "bench/weave/table.h"
 
 /* Caps of the peers in seconds, chosen so that all of it ends in a quarter of an hour. */
 typedef struct Size {

@@ -6,8 +6,8 @@
 */
 #include <stddef.h>
 
+#include "bench/table.h"
 #include "bench/weave/subject.h"
-#include "bench/weave/table.h"
 
 static const int nodes[] = {1000, 3000, 10000};
 enum { NSIZES = sizeof nodes / sizeof *nodes, PODS = 100 };

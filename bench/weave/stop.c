@@ -7,8 +7,8 @@
 */
 #include <pthread.h>
 
+#include "bench/table.h"
 #include "bench/weave/subject.h"
-#include "bench/weave/table.h"
 
 static const struct { int nodes, pods; } sizes[] = {{1000, 500}, {10000, 100}};
 static const double limits[] = {0.2, 1, 3};

@@ -26,22 +26,28 @@ static bool add(Context *context, sqlite3_stmt *rows, size_t *capacity, Fault *f
          fault_oom(fault);
 }
 
-sqlite3_stmt *context_prepare(sqlite3 *db, Fault *fault) {
-  return query_prepare(
-      db, "SELECT key, value, type FROM json_each(?1) WHERE json_type(?1) = 'object'", fault);
-}
-
-bool context_read(sqlite3_stmt *rows, const char *json, Context *out, Fault *fault) {
+/* Of all rows. */
+static int read_rows(sqlite3_stmt *rows, const char *json, Context *out, Fault *fault) {
   int step;
   size_t capacity = 0;
-  *out = (Context){0};
   sqlite3_bind_text(rows, 1, json, -1, SQLITE_TRANSIENT);
   while ((step = query_step(rows, fault)) == 1) {
     if (add(out, rows, &capacity, fault)) continue;
     step = -2;
     break;
   }
-  sqlite3_reset(rows);
+  return step;
+}
+
+/* The statement is of this call alone: running it may find that the schema has changed, and then
+** every table of the extension is disconnected, with the statements that it keeps. */
+bool context_read(sqlite3 *db, const char *json, Context *out, Fault *fault) {
+  *out = (Context){0};
+  sqlite3_stmt *rows = query_prepare(
+      db, "SELECT key, value, type FROM json_each(?1) WHERE json_type(?1) = 'object'", fault);
+  if (!rows) return false;
+  int step = read_rows(rows, json, out, fault);
+  query_finish(rows);
   if (step == 0 && !out->count) {
     step = -1;
     fault_set(fault, FAULT_INVALID, "context: an object with members is wanted, like {\"uid\":7}");

@@ -134,12 +134,9 @@ static Universe *universe_create(State *state, const char *json, Fault *fault) {
   }
   universe->sets = calloc((size_t)state->policy->ngroups + 1, sizeof *universe->sets);
   universe->serial = ++state->serials;
-  sqlite3_stmt *kept = state->keeper ? shadow_context(state->keeper, fault) : NULL;
-  sqlite3_stmt *own = state->keeper ? NULL : context_prepare(vt_db(state->conn), fault);
-  const bool ok = (universe->sets || fault_oom(fault)) && (kept || own) &&
-                  context_read(kept ? kept : own, json, &universe->context, fault) &&
+  const bool ok = (universe->sets || fault_oom(fault)) &&
+                  context_read(vt_db(state->conn), json, &universe->context, fault) &&
                   context_suits(&universe->context, state->policy, fault);
-  query_finish(own);
   if (ok) return universe;
   universe_destroy(universe, state->policy->ngroups);
   return NULL;

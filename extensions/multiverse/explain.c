@@ -216,10 +216,8 @@ static bool explain(Explanation *explanation, const char *json) {
   const Inquiry *inquiry = &explanation->inquiry;
   Fault *fault = explanation->fault;
   bool found;
-  sqlite3_stmt *members = context_prepare(inquiry->db, fault);
-  bool ok = members && context_read(members, json, &explanation->context, fault) &&
+  bool ok = context_read(inquiry->db, json, &explanation->context, fault) &&
             context_suits(&explanation->context, inquiry->policy, fault);
-  query_finish(members);
   if (!ok || !inquiry_find(inquiry, &found, fault)) return false;
   explanation->meaning = (Meaning){
       .policy = inquiry->policy, .table = inquiry->table, .context = &explanation->context};

@@ -22,12 +22,10 @@ void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   Policy *policy = policy_load(vt_db(conn), 0, &same, &fault);
   const TablePolicy *table = policy ? policy_table(policy, name) : NULL;
   if (policy && !table) fault_set(&fault, FAULT_NOTFOUND, "no rule opens %s", name);
-  sqlite3_stmt *members = table ? context_prepare(vt_db(conn), &fault) : NULL;
-  if (members && context_read(members, json, &context, &fault) &&
+  if (table && context_read(vt_db(conn), json, &context, &fault) &&
       context_suits(&context, policy, &fault)) {
     meaning_sql(policy, table, &context, &sql);
   }
-  query_finish(members);
   vt_internal_leave(conn);
   if (fault.code) {
     func_fault(ctx, &fault);

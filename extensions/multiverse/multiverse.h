@@ -175,9 +175,7 @@ typedef struct Context { /* {"uid": 7, …} */
   Arena arena;
 } Context;
 
-/* By the statement that context_prepare() gives, which is left reset. */
-sqlite3_stmt *context_prepare(sqlite3 *db, Fault *fault);
-bool context_read(sqlite3_stmt *rows, const char *json, Context *out, Fault *fault);
+bool context_read(sqlite3 *db, const char *json, Context *out, Fault *fault);
 void context_finish(Context *context);
 sqlite3_value *context_value(const Context *context, const char *name);
 /* All parameters of the policy have a value. */
@@ -206,7 +204,6 @@ typedef struct State {
   bool synced;
   sqlite3_int64 data_version, total_changes;
   unsigned file_version;
-  struct Shadow *keeper; /* a table that keeps the connection's statements; NULL: none is there */
   sqlite3_value **fresh; /* the row that ROW_PREFIX tables show */
   struct Cache *cache;   /* cache.c; NULL: off */
 } State;

@@ -27,7 +27,6 @@ struct Shadow { /* a table in a connection */
   int number; /* of it in the policy */
   Inner *inners;
   sqlite3_stmt *version;  /* PRAGMA data_version */
-  sqlite3_stmt *context;  /* of context_prepare() */
   sqlite3_stmt **members; /* per group of the policy */
   int nmembers;
   sqlite3_stmt *pin; /* PRAGMA data_version, which stands on its row while `pins` cursors read */
@@ -60,7 +59,6 @@ void question_read(Question *question, Shadow *shadow, const VtPlan *plan);
 bool shadow_sync(Shadow *shadow, bool sure, Fault *fault);
 bool shadow_is_current(const Shadow *shadow);
 unsigned shadow_file_version(const Shadow *shadow);
-sqlite3_stmt *shadow_context(Shadow *shadow, Fault *fault);
 void shadow_forget(Shadow *shadow); /* its statements */
 
 /* A statement for what the plan asks, its parameters bound. `text` is the plan's, as SQLite keeps

@@ -21,13 +21,12 @@ void shadow_forget(Shadow *shadow) {
   }
   for (int i = 0; i < shadow->nmembers; i++) sqlite3_finalize(shadow->members[i]);
   sqlite3_finalize(shadow->version);
-  sqlite3_finalize(shadow->context);
   sqlite3_finalize(shadow->pin);
   served_forget(shadow);
   free(shadow->members);
   shadow->inners = NULL;
   shadow->members = NULL;
-  shadow->version = shadow->context = shadow->pin = NULL;
+  shadow->version = shadow->pin = NULL;
   shadow->nmembers = 0;
   shadow->policy = NULL;
   shadow->table = NULL;
@@ -143,9 +142,4 @@ bool shadow_sync(Shadow *shadow, bool sure, Fault *fault) {
   }
   vt_internal_leave(shadow->tab.conn);
   return ok;
-}
-
-sqlite3_stmt *shadow_context(Shadow *shadow, Fault *fault) {
-  if (!shadow->context) shadow->context = context_prepare(shadow->tab.db, fault);
-  return shadow->context;
 }

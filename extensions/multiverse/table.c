@@ -55,7 +55,6 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
   if (!ok) return vt_fault(tab, &fault);
   if (!shadow->base) return connect_gone(tab, create);
   const Policy *policy = shadow->state->policy;
-  shadow->state->keeper = shadow;
   tab->name = shadow->base->name;
   return shadow_declare(tab, shadow->base, policy ? policy_table(policy, tab->name) : NULL,
                         VT_EQ | VT_RANGE);
@@ -63,7 +62,6 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
 
 static void table_disconnect(VtTab *tab) {
   Shadow *shadow = (Shadow *)tab;
-  if (shadow->state->keeper == shadow) shadow->state->keeper = NULL;
   shadow_forget(shadow);
 }
 

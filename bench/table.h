@@ -1,8 +1,8 @@
 /*
 ** Medians and Markdown.
 */
-#ifndef TENFOLD_BENCH_WEAVE_TABLE_H
-#define TENFOLD_BENCH_WEAVE_TABLE_H
+#ifndef TENFOLD_BENCH_TABLE_H
+#define TENFOLD_BENCH_TABLE_H
 
 #include <math.h>
 #include <stdbool.h>
