@@ -148,8 +148,9 @@ static void take_sort(Draft *draft) {
   const sqlite3_index_info *info = draft->info;
   if (info->nOrderBy > VT_MAX_SORT) return;
   for (int i = 0; i < info->nOrderBy; i++) {
-    draft->plan.sort[i] =
-        (VtOrder){column_of(draft->tab, info->aOrderBy[i].iColumn), info->aOrderBy[i].desc != 0};
+    const int col = column_of(draft->tab, info->aOrderBy[i].iColumn);
+    if (col < 0 && draft->tab->rowid_unordered) return;
+    draft->plan.sort[i] = (VtOrder){col, info->aOrderBy[i].desc != 0};
   }
   draft->plan.nsort = info->nOrderBy;
   draft->plan.ordered = true;

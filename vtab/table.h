@@ -146,6 +146,7 @@ struct VtTab {
   const char *name;        /* in messages; set by connect(), else the descriptor's */
   const VtNature *natures; /* of the columns, set by connect(). NULL: all are BINARY, and an INTEGER
                               or REAL column holds numbers alone */
+  bool rowid_unordered;    /* set by connect(): .any_order, but not that of rowids */
   Arena arena;             /* lives as long as the table */
   /* The rest is the kit's. */
   int first_arg, rowid_col;

@@ -122,18 +122,21 @@ static void read_statistics(BaseTable *table, BaseIndex *index, const char *stat
 }
 
 static bool load_index(sqlite3 *db, Arena *arena, BaseTable *table, const char *name, bool unique,
-                       Fault *fault) {
+                       bool partial, Fault *fault) {
   BaseIndex *index = &table->indexes[table->nindexes];
-  *index = (BaseIndex){.unique = unique};
+  *index = (BaseIndex){
+      .name = arena_strdup(arena, name), .unique = unique && !partial, .partial = partial};
   index->columns = arena_array(arena, (size_t)table->ncolumns + 1, sizeof *index->columns);
   index->rows = arena_array(arena, (size_t)table->ncolumns + 1, sizeof *index->rows);
-  if (!index->columns || !index->rows) return fault_oom(fault);
+  if (!index->name || !index->columns || !index->rows) return fault_oom(fault);
   sqlite3_stmt *info = query_printf(
-      db, fault, "SELECT name FROM pragma_index_info(%Q, 'main') ORDER BY seqno", name);
+      db, fault, "SELECT name, cid FROM pragma_index_info(%Q, 'main') ORDER BY seqno", name);
   int step = -1;
   while (info && (step = query_step(info, fault)) == 1 && index->ncolumns <= table->ncolumns) {
     const int n = index->ncolumns++;
-    index->columns[n] = find_column(table, (const char *)sqlite3_column_text(info, 0));
+    const bool rowid = sqlite3_column_int(info, 1) == -1;
+    index->columns[n] = rowid ? table->rowid_column
+                              : find_column(table, (const char *)sqlite3_column_text(info, 0));
     index->rows[n] = ROWS_PER_VALUE;
   }
   query_finish(info);
@@ -153,27 +156,39 @@ static void take_statistics(sqlite3 *db, BaseTable *table, const char *index_nam
   query_finish(query);
 }
 
+static bool count_indexes(sqlite3 *db, const char *name, size_t *out, Fault *fault) {
+  sqlite3_stmt *count =
+      about(db, "SELECT count(*) FROM pragma_index_list(?1, 'main')", name, fault);
+  const bool ok = count && query_step(count, fault) == 1;
+  *out = ok ? (size_t)sqlite3_column_int(count, 0) : 0;
+  query_finish(count);
+  return ok;
+}
+
 static bool take_indexes(sqlite3 *db, Arena *arena, BaseTable *table, Fault *fault) {
-  enum { MOST = 64 };
+  size_t most;
+  bool any = false;
   table->rows = ROWS_UNKNOWN;
-  table->indexes = arena_array(arena, MOST, sizeof *table->indexes);
+  if (!count_indexes(db, table->name, &most, fault)) return false;
+  table->indexes = arena_array(arena, most + 1, sizeof *table->indexes);
   if (!table->indexes) return fault_oom(fault);
-  sqlite3_stmt *list = about(db,
-                             "SELECT name, \"unique\" FROM pragma_index_list(?1, 'main') "
-                             "WHERE NOT partial",
-                             table->name, fault);
+  sqlite3_stmt *list =
+      about(db, "SELECT name, \"unique\", partial FROM pragma_index_list(?1, 'main')", table->name,
+            fault);
   int step = -1;
-  while (list && (step = query_step(list, fault)) == 1 && table->nindexes < MOST) {
+  while (list && (step = query_step(list, fault)) == 1 && (size_t)table->nindexes < most) {
     const char *name = query_text(list, 0);
-    if (!load_index(db, arena, table, name, sqlite3_column_int(list, 1), fault)) {
+    const bool partial = sqlite3_column_int(list, 2);
+    if (!load_index(db, arena, table, name, sqlite3_column_int(list, 1), partial, fault)) {
       step = -1;
       break;
     }
-    take_statistics(db, table, name, &table->indexes[table->nindexes - 1]);
+    any |= !partial;
+    if (!partial) take_statistics(db, table, name, &table->indexes[table->nindexes - 1]);
   }
   query_finish(list);
   BaseIndex whole = {0};
-  if (step >= 0 && !table->nindexes) take_statistics(db, table, NULL, &whole);
+  if (step >= 0 && !any) take_statistics(db, table, NULL, &whole);
   return step >= 0;
 }
 

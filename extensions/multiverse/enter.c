@@ -113,6 +113,17 @@ static bool drop_tables(sqlite3 *db, const Policy *policy, Fault *fault) {
          each_table(db, policy, "DROP TABLE IF EXISTS temp.\"" ROW_PREFIX "%w\"", fault);
 }
 
+/* changes() and last_insert_rowid() are about the connection's past, which is not the user's. */
+static bool forget_past(const State *state, Fault *fault) {
+  sqlite3 *db = vt_db(state->conn);
+  char *sql =
+      sqlite3_mprintf("DELETE FROM temp.\"%w\" WHERE 0", state->policy->tables[0]->base->name);
+  const bool ok = query_run(db, sql, fault);
+  sqlite3_free(sql);
+  if (ok) sqlite3_set_last_insert_rowid(db, 0);
+  return ok;
+}
+
 static bool refresh_policy(State *state, Fault *fault) {
   bool same;
   Policy *policy =
@@ -170,7 +181,8 @@ static bool enter(State *state, const char *json, sqlite3_value *token, Fault *f
   if (!is_temp_empty(db, fault) || !guard_prepare(state, fault)) return false;
   Universe *universe = universe_create(state, json, fault);
   if (!universe) return false;
-  if (make_tables(db, state->policy, fault) && keep_token(state, token, fault)) {
+  if (make_tables(db, state->policy, fault) && forget_past(state, fault) &&
+      keep_token(state, token, fault)) {
     if (lock(state)) {
       state->universe = universe;
       return true;
@@ -189,6 +201,10 @@ static bool change(State *state, const char *json, Fault *fault) {
   if (!is_quiet(db, fault)) return false;
   Universe *universe = universe_create(state, json, fault);
   if (!universe) return false;
+  if (!forget_past(state, fault)) {
+    universe_destroy(universe, state->policy->ngroups);
+    return false;
+  }
   universe_destroy(state->universe, state->policy->ngroups);
   state->universe = universe;
   return true;

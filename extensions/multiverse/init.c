@@ -175,6 +175,7 @@ static void close_state(void *pointer) {
   cache_destroy(state->cache);
   policy_destroy(state->policy);
   map_finish(&state->functions);
+  map_finish(&state->taken);
 }
 
 static const VtExtension multiverse = {

@@ -21,10 +21,11 @@
 /* ---- base tables: base.c ------------------------------------------------------------------ */
 
 typedef struct BaseIndex {
+  const char *name;
   int *columns; /* -1: an expression */
   double *rows; /* expected for given values of the first, the first two, … columns */
   int ncolumns;
-  bool unique;
+  bool unique, partial;
 } BaseIndex;
 
 typedef struct BaseTable {
@@ -197,6 +198,7 @@ typedef struct State {
   sqlite3_stmt *harmless[64]; /* veto.c: statements that were looked at … */
   bool compiled;              /* … unless one has been compiled since */
   Map functions;              /* that may be called inside */
+  Map taken;                  /* names of tables, views, triggers, modules */
   uint8_t *token;
   int token_size; /* -1: no way back */
   uint64_t serials;

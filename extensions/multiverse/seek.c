@@ -221,7 +221,9 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
     meaning_from(shadow->table, &sql);
     write_terms(question, &meaning, &sql);
     write_sort(&meaning, question->plan, &sql);
-    inner = shadow_add(shadow, shape, &sql, fault);
+    if (order_settle(shadow, question->plan, &sql, fault)) {
+      inner = shadow_add(shadow, shape, &sql, fault);
+    }
   } else {
     fault_oom(fault);
   }

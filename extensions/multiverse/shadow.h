@@ -66,6 +66,10 @@ void shadow_forget(Shadow *shadow); /* its statements */
 bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inner **out,
                       Fault *fault);
 
+/* order.c: sorts the rows of a statement, whose text this is, where their order would tell what is
+** not shown. */
+bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, Fault *fault);
+
 /* One of its statements that is not in use and has this shape, or NULL; and a new one, which is put
 ** among them. */
 Inner *shadow_find(const Shadow *shadow, const char *shape);

@@ -56,6 +56,7 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
   if (!shadow->base) return connect_gone(tab, create);
   const Policy *policy = shadow->state->policy;
   tab->name = shadow->base->name;
+  tab->rowid_unordered = !shadow->base->rowid;
   return shadow_declare(tab, shadow->base, policy ? policy_table(policy, tab->name) : NULL,
                         VT_EQ | VT_RANGE);
 }
@@ -91,6 +92,7 @@ static void table_estimate(VtTab *tab, const VtPlan *plan, double *rows, double 
   double best = base->rows;
   if (base->rowid_column >= 0 && has_equal(plan, base->rowid_column)) best = 1;
   for (int i = 0; i < base->nindexes; i++) {
+    if (base->indexes[i].partial) continue;
     const double own = index_rows(base, &base->indexes[i], plan);
     if (own < best) best = own;
   }

@@ -159,13 +159,7 @@ static void check_admin(sqlite3 *base, const User *user, const char *context) {
 
 static void one_universe(sqlite3 *db, const User *user, int queries) {
   Words context = {0}, enter = {0};
-  const bool text = user->x[0] == '\'';
-  say(&context, "{\"uid\":%d,\"x\":", user->uid);
-  if (text) {
-    say(&context, "\"%.*s\"}", (int)strlen(user->x) - 2, user->x + 1);
-  } else {
-    say(&context, "%s}", strcmp(user->x, "NULL") ? user->x : "null");
-  }
+  write_context(&context, user);
   sqlite3 *oracle = open_oracle(db, user);
   check_meaning(db, oracle, user, context.at);
   check_admin(db, user, context.at);
@@ -238,13 +232,8 @@ static void one_case(uint64_t seed) {
   run(db, "DROP TABLE temp.kept");
   ask_who(db);
   for (int i = 0; i < 3; i++) {
-    User user = {.uid = 1 + (int)pick(5)};
-    Words x = {0};
-    do {
-      x = (Words){0};
-      literal(&x);
-    } while (x.at[0] == 'x');
-    snprintf(user.x, sizeof user.x, "%.15s", x.at);
+    User user;
+    choose_user(&user);
     one_universe(db, &user, 30);
   }
   count_served(db);

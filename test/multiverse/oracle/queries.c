@@ -56,7 +56,13 @@ static void where(Words *out, const char *alias, const char *other) {
 static void choose(Words *out, bool *ordered) {
   const char *first = chance(60) ? "T" : "U", *second = *first == 'T' ? "U" : "T";
   *ordered = false;
-  switch (pick(7)) {
+  switch (pick(8)) {
+  case 6:
+    say(out, "WITH w AS %s(SELECT c%d AS x, count(*) AS n FROM %s AS a",
+        chance(50) ? "MATERIALIZED " : "", pick(NCOLS), first);
+    if (chance(60)) where(out, "a", "a");
+    say(out, " GROUP BY 1) SELECT %s FROM w", chance(50) ? "count(*)" : "w.n");
+    break;
   case 0:
     say(out, "SELECT count(*) FROM %s AS a", first);
     if (chance(70)) where(out, "a", "a");

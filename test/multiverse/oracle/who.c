@@ -38,14 +38,17 @@ static bool is_visible(sqlite3 *db, int table, const char *key, const User *user
   return number(db, count.at) != 0;
 }
 
-/* A row of w tells of a user with this value of the parameter. */
+/* A row of w tells of a user with this value of the parameter. "Every other x" is other than those
+** that are listed for the same uid. */
 static void match(Words *out, const char *param, const char *value) {
   say(out,
       " AND CASE WHEN json_type(context, '$.%s') IS NOT NULL THEN json_extract(context, '$.%s') IS "
       "%s WHEN everyone LIKE '%%every other %s%%' THEN NOT EXISTS (SELECT 1 FROM w AS l WHERE "
-      "json_type(l.context, '$.%s') IS NOT NULL AND json_extract(l.context, '$.%s') IS %s) ELSE 1 "
+      "json_type(l.context, '$.%s') IS NOT NULL AND json_extract(l.context, '$.%s') IS %s%s) ELSE "
+      "1 "
       "END",
-      param, param, value, param, param, param, value);
+      param, param, value, param, param, param, value,
+      strcmp(param, "x") ? "" : " AND l.context ->> 'uid' IS w.context ->> 'uid'");
 }
 
 static int count_told(sqlite3 *db, int sees, const User *user) {

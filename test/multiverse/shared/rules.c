@@ -4,13 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "test/multiverse/oracle/oracle.h"
+#include "test/multiverse/shared/world.h"
 
 static const char *const groups[] = {
     "SELECT uid, g AS gid FROM M WHERE role = 0", "SELECT g AS gid, uid FROM M WHERE role <> 0",
     "SELECT uid, h AS gid FROM M", "SELECT uid, g + 0 AS gid, :x AS x FROM M WHERE role = 1"};
 
 enum { NGROUPS = 4 };
+
+/* Columns that conditions may mention: from `first` on. */
+static int column_from(int first) {
+  return first + (int)pick((unsigned)((world.secrets ? SECRET : NCOLS) - first));
+}
 
 /* Parts are made from a seed, so that the same choice can be written for each user. */
 static void operand(Words *out, int column, const User *user, bool in_group, const char *gid) {
@@ -26,16 +31,16 @@ static void operand(Words *out, int column, const User *user, bool in_group, con
       say(out, ":x");
     }
   } else if (what == 7) {
-    say(out, user ? "r.c%d" : "c%d", (column + 1) % NCOLS);
+    say(out, user ? "r.c%d" : "c%d", (column + 1) % (world.secrets ? SECRET : NCOLS));
   } else {
     say(out, "%s", user ? gid : ":gid");
   }
 }
 
 static void simple(Words *out, const User *user, bool in_group, const char *gid) {
-  const int column = (int)pick(NCOLS);
+  const int column = column_from(0);
   const char *row = user ? "r." : "";
-  switch (pick(8)) {
+  switch (pick(world.rich && !world.secrets ? 9 : 8)) {
   case 0:
     say(out, "%sc%d IS %sNULL", row, column, chance(50) ? "NOT " : "");
     break;
@@ -46,6 +51,10 @@ static void simple(Words *out, const User *user, bool in_group, const char *gid)
     break;
   case 2:
     say(out, "NOT %sc%d", row, column);
+    break;
+  case 8:
+    say(out, "%sc%d IN (SELECT c%d FROM %s WHERE c%d >= %u)", row, column, pick(NCOLS),
+        chance(50) ? "T" : "U", pick(NCOLS), pick(4));
     break;
   default:
     say(out, "%sc%d %s ", row, column,
@@ -69,7 +78,7 @@ static void condition(Words *out, const User *user, bool in_group, const char *g
 
 /* What rules mostly look like: column = :gid AND something. */
 static void group_condition(Words *out, const User *user, const char *gid) {
-  const int column = 1 + (int)pick(NCOLS - 1);
+  const int column = column_from(1);
   if (chance(25)) {
     condition(out, user, true, gid, 2);
     return;
@@ -114,12 +123,14 @@ typedef struct Clause {
   int table, group, unless_group;
   uint64_t seed, unless_seed;
   bool has_unless;
+  const char *fixed; /* a condition of no chance, or NULL */
   const char *action;
   int column;
   char value[24];
+  char columns[24]; /* of an update; empty: all */
 } Clause;
 
-enum { MOST_CLAUSES = 16 };
+enum { MOST_CLAUSES = 32 };
 static Clause clauses[MOST_CLAUSES];
 static int nclauses;
 
@@ -129,12 +140,16 @@ static void quote(Words *out, const char *text) {
   say(out, "'");
 }
 
-/* A value that the column would store as it is. */
+/* A value that the column would store as it is; in a rich world, any that is computed. */
 static void choose_value(Clause *clause) {
+  static const char *const computed[] = {"c%d || 'x'", "typeof(c%d)", "c%d", "substr(c%d, 1, 1)",
+                                         "c%d IS NULL"};
   const char *type = tables[clause->table].types[clause->column];
   const bool text = !strncmp(type, "TEXT", 4), any = !*type || !strcmp(type, "BLOB");
   const bool real = !strcmp(type, "REAL");
-  if (chance(15)) {
+  if (world.rich && chance(30)) {
+    snprintf(clause->value, sizeof clause->value, computed[pick(5)], (int)pick(NCOLS));
+  } else if (chance(15)) {
     strcpy(clause->value, "NULL");
   } else if (text || (any && chance(50))) {
     snprintf(clause->value, sizeof clause->value, "'%c'", "abx"[pick(3)]);
@@ -145,6 +160,87 @@ static void choose_value(Clause *clause) {
   }
 }
 
+static Clause *add_clause(int table, const char *action) {
+  Clause *clause = &clauses[nclauses++];
+  *clause = (Clause){.table = table,
+                     .action = action,
+                     .group = -1,
+                     .unless_group = -1,
+                     .seed = chance_seed(),
+                     .unless_seed = chance_seed()};
+  if (chance(60)) clause->group = (int)pick(NGROUPS);
+  clause->has_unless = chance(25);
+  if (chance(60)) clause->unless_group = (int)pick(NGROUPS);
+  return clause;
+}
+
+static void choose_reads(int table) {
+  const int n = 1 + (int)pick(chance(40) ? 2 : 7);
+  for (int i = 0; i < n; i++) {
+    const unsigned what = i ? pick(10) : 0;
+    Clause *clause = add_clause(table, what < 5 ? "allow" : what < 6 ? "deny" : "rewrite");
+    if (*clause->action != 'r') continue;
+    clause->column = 1 + (int)pick(NCOLS - 1);
+    choose_value(clause);
+  }
+  if (!world.secrets) return;
+  for (int column = SECRET; column < NCOLS; column++) { /* something to keep secret */
+    if (chance(40)) continue;
+    Clause *clause = add_clause(table, "rewrite");
+    clause->column = column;
+    choose_value(clause);
+  }
+  Clause *last = add_clause(table, "deny");
+  last->group = -1;
+  last->has_unless = false;
+  last->fixed = strcmp(tables[table].types[0], "INTEGER") ? "c0 = 'k40'" : "c0 = 40";
+}
+
+static void choose_writes(int table) {
+  static const char *const actions[] = {"insert", "update", "delete"};
+  for (int a = 0; a < 3; a++) {
+    for (unsigned i = pick(3); i > 0; i--) {
+      Clause *clause = add_clause(table, actions[a]);
+      if (chance(40)) {
+        clause->group = -1;
+        clause->fixed = "1";
+      }
+      if (a != 1 || chance(50)) continue;
+      snprintf(clause->columns, sizeof clause->columns, "c%u,c%u", pick(NCOLS), pick(NCOLS));
+    }
+  }
+}
+
+static void write_rule(Words *out, const Clause *clause) {
+  Words rule = {0};
+  say(out, "INSERT INTO multiverse_rules VALUES (%d, '%s', '%s', ", (int)(clause - clauses) + 1,
+      tables[clause->table].name, clause->action);
+  say(out, clause->group < 0 ? "NULL, " : "'g%d', ", clause->group);
+  if (clause->fixed) {
+    say(&rule, "%s", clause->fixed);
+  } else {
+    write_condition(&rule, clause->seed, clause->group, NULL);
+  }
+  quote(out, rule.at);
+  if (*clause->action == 'r') {
+    say(out, ", 'c%d', ", clause->column);
+    quote(out, clause->value);
+  } else if (*clause->columns) {
+    say(out, ", '%s', NULL", clause->columns);
+  } else {
+    say(out, ", NULL, NULL");
+  }
+  if (clause->has_unless) {
+    Words unless = {0};
+    write_condition(&unless, clause->unless_seed, clause->unless_group, NULL);
+    say(out, clause->unless_group < 0 ? ", NULL, " : ", 'g%d', ", clause->unless_group);
+    quote(out, unless.at);
+  } else {
+    say(out, ", NULL, NULL");
+  }
+  say(out, ");\n");
+}
+
 void make_policy(Words *out) {
   for (int g = 0; g < NGROUPS; g++) {
     say(out, "INSERT INTO multiverse_groups VALUES ('g%d', ", g);
@@ -153,51 +249,19 @@ void make_policy(Words *out) {
   }
   nclauses = 0;
   for (int t = 0; t < NTABLES; t++) {
-    const int n = 1 + (int)pick(chance(40) ? 2 : MOST_CLAUSES / 2 - 1);
-    for (int i = 0; i < n; i++) {
-      Clause *clause = &clauses[nclauses++];
-      *clause = (Clause){.table = t, .group = -1, .unless_group = -1, .seed = chance_seed()};
-      const unsigned what = i ? pick(10) : 0;
-      clause->action = what < 5 ? "allow" : what < 6 ? "deny" : "rewrite";
-      if (chance(60)) clause->group = (int)pick(NGROUPS);
-      if (*clause->action == 'r') {
-        clause->column = 1 + (int)pick(NCOLS - 1);
-        choose_value(clause);
-      }
-      clause->has_unless = chance(25);
-      clause->unless_seed = chance_seed();
-      if (chance(60)) clause->unless_group = (int)pick(NGROUPS);
-    }
+    choose_reads(t);
+    if (world.writes) choose_writes(t);
   }
-  for (int i = 0; i < nclauses; i++) {
-    const Clause *clause = &clauses[i];
-    Words rule = {0};
-    say(out, "INSERT INTO multiverse_rules VALUES (%d, '%s', '%s', ", i + 1,
-        tables[clause->table].name, clause->action);
-    say(out, clause->group < 0 ? "NULL, " : "'g%d', ", clause->group);
-    write_condition(&rule, clause->seed, clause->group, NULL);
-    quote(out, rule.at);
-    if (*clause->action == 'r') {
-      say(out, ", 'c%d', ", clause->column);
-      quote(out, clause->value);
-    } else {
-      say(out, ", NULL, NULL");
-    }
-    if (clause->has_unless) {
-      Words unless = {0};
-      write_condition(&unless, clause->unless_seed, clause->unless_group, NULL);
-      say(out, clause->unless_group < 0 ? ", NULL, " : ", 'g%d', ", clause->unless_group);
-      quote(out, unless.at);
-    } else {
-      say(out, ", NULL, NULL");
-    }
-    say(out, ");\n");
-  }
+  for (int i = 0; i < nclauses; i++) write_rule(out, &clauses[i]);
 }
 
 static void write_clause(Words *out, const Clause *clause, const User *user) {
   say(out, "(");
-  write_condition(out, clause->seed, clause->group, user);
+  if (clause->fixed) {
+    say(out, "%s", clause->fixed);
+  } else {
+    write_condition(out, clause->seed, clause->group, user);
+  }
   if (clause->has_unless) {
     say(out, " AND (");
     write_condition(out, clause->unless_seed, clause->unless_group, user);
@@ -223,10 +287,31 @@ void write_oracle(Words *out, int t, const User *user) {
   for (int pass = 0; pass < 2; pass++) {
     say(out, pass ? " AND (0" : "(0");
     for (int i = 0; i < nclauses; i++) {
-      if (clauses[i].table != t || *clauses[i].action != (pass ? 'd' : 'a')) continue;
+      if (clauses[i].table != t || strcmp(clauses[i].action, pass ? "deny" : "allow")) continue;
       say(out, " OR ");
       write_clause(out, &clauses[i], user);
     }
     say(out, pass ? ") IS NOT TRUE" : ")");
+  }
+}
+
+/* ---- users */
+
+void choose_user(User *out) {
+  Words x;
+  *out = (User){.uid = 1 + (int)pick(5)};
+  do {
+    x = (Words){0};
+    literal(&x);
+  } while (x.at[0] == 'x');
+  snprintf(out->x, sizeof out->x, "%.15s", x.at);
+}
+
+void write_context(Words *out, const User *user) {
+  say(out, "{\"uid\":%d,\"x\":", user->uid);
+  if (user->x[0] == '\'') {
+    say(out, "\"%.*s\"}", (int)strlen(user->x) - 2, user->x + 1);
+  } else {
+    say(out, "%s}", strcmp(user->x, "NULL") ? user->x : "null");
   }
 }

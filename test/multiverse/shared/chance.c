@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "test/multiverse/oracle/oracle.h"
+#include "test/multiverse/shared/world.h"
 
 void say(Words *words, const char *format, ...) {
   va_list args;
