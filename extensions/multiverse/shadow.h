@@ -15,6 +15,7 @@ typedef struct Inner {
   int *at;         /* per column of the table: column of the statement, or -1 */
   uint64_t serial; /* the universe whose parameters are bound */
   bool busy;
+  struct Counted *counted; /* counted.c: NULL until a scan has read none of its rows */
   struct Inner *next;
 } Inner;
 
@@ -38,6 +39,11 @@ typedef struct ShadowCursor {
   VtCursor cursor;
   Inner *inner;          /* tier 1 */
   struct Served *served; /* tier 2 */
+  bool silent;           /* nothing of a row has been asked for yet */
+  bool counting; /* … so that rows are only counted: the statement stands `behind` rows back */
+  int stepped;   /* rows, while silent */
+  sqlite3_int64 left, behind;
+  int failed; /* what could not be told when it happened; the next step tells it */
 } ShadowCursor;
 
 typedef enum Mode { MODE_SKIP = '-', MODE_RAW = 'r', MODE_SHOWN = 's' } Mode;
@@ -74,6 +80,13 @@ bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, Fault *fa
 ** among them. */
 Inner *shadow_find(const Shadow *shadow, const char *shape);
 Inner *shadow_add(Shadow *shadow, const char *shape, const Text *sql, Fault *fault);
+
+/* counted.c: a scan that nobody looks at. */
+typedef struct Counted Counted;
+void counted_seek(ShadowCursor *cursor, const VtPlan *plan);
+void counted_passed(ShadowCursor *cursor);
+int counted_catch_up(ShadowCursor *cursor); /* SQLITE_OK: the statement stands on the row */
+void counted_destroy(Counted *counted);
 
 extern const VtWriter shadow_writer;
 

@@ -17,6 +17,7 @@ void shadow_forget(Shadow *shadow) {
     sqlite3_finalize(inner->statement);
     free(inner->shape);
     free(inner->at);
+    counted_destroy(inner->counted);
     free(inner);
   }
   for (int i = 0; i < shadow->nmembers; i++) sqlite3_finalize(shadow->members[i]);
@@ -115,13 +116,14 @@ static bool sync_surely(Shadow *shadow, int transaction, Fault *fault) {
   const bool foreign = !state->synced || version != state->data_version;
   if (foreign && !is_policy_the_same(shadow, fault)) return false;
   if (foreign || changes != state->total_changes || transaction == SQLITE_TXN_WRITE ||
-      !shadow_is_current(shadow)) {
+      state->uncommitted || !shadow_is_current(shadow)) {
     unload_sets(state);
   }
   if (!load_sets(shadow, fault)) return false;
   state->data_version = version;
   state->total_changes = changes;
   state->file_version = shadow_file_version(shadow);
+  state->uncommitted = transaction == SQLITE_TXN_WRITE;
   state->synced = true;
   return true;
 }
@@ -134,7 +136,7 @@ bool shadow_sync(Shadow *shadow, bool sure, Fault *fault) {
   vt_internal_enter(shadow->tab.conn);
   bool ok = take_policy(shadow, fault);
   const int transaction = ok ? sqlite3_txn_state(db, "main") : 0;
-  if (ok && !sure && state->synced && transaction != SQLITE_TXN_WRITE &&
+  if (ok && !sure && state->synced && !state->uncommitted && transaction != SQLITE_TXN_WRITE &&
       sqlite3_total_changes64(db) == state->total_changes) {
     ok = load_sets(shadow, fault);
   } else {

@@ -128,13 +128,25 @@ static int table_step(VtCursor *cur) {
     served_step(cursor);
     return SQLITE_OK;
   }
+  if (cursor->failed) return inner_failed(cur->tab, cursor->failed);
+  if (cursor->counting) {
+    cur->eof = cursor->left == 0;
+    cursor->left--;
+    cursor->behind++;
+    return SQLITE_OK;
+  }
   vt_internal_enter(cur->tab->conn);
   const int rc = sqlite3_step(cursor->inner->statement);
   vt_internal_leave(cur->tab->conn);
-  if (rc == SQLITE_ROW) return SQLITE_OK;
+  if (rc == SQLITE_ROW) {
+    if (cursor->silent) counted_passed(cursor);
+    return SQLITE_OK;
+  }
   cur->eof = true;
   return rc == SQLITE_DONE ? SQLITE_OK : inner_failed(cur->tab, rc);
 }
+
+static int table_next(sqlite3_vtab_cursor *base) { return table_step((VtCursor *)base); }
 
 /* Stands on the first row. *current is false when the memberships turn out to be old, or when the
 ** statement failed, perhaps since the schema is another one. */
@@ -151,6 +163,7 @@ static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
   vt_internal_leave(cur->tab->conn);
   if (!ok) return vt_fault(cur->tab, &fault);
   cur->eof = false;
+  counted_seek(cursor, plan);
   const int rc = table_step(cur);
   *current = rc == SQLITE_OK ? shadow_is_current(shadow) : sure || (rc & 0xff) != SQLITE_ERROR;
   return rc;
@@ -158,6 +171,8 @@ static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
 
 static void end(ShadowCursor *cursor) {
   served_done(cursor);
+  cursor->silent = cursor->counting = false;
+  cursor->failed = SQLITE_OK;
   if (!cursor->inner) return;
   sqlite3_reset(cursor->inner->statement);
   cursor->inner->busy = false;
@@ -181,12 +196,17 @@ static int table_seek(VtCursor *cur, const VtPlan *plan) {
 
 static void table_done(VtCursor *cur) { end((ShadowCursor *)cur); }
 
-static int table_column(VtCursor *cur, sqlite3_context *ctx, int col) {
+static int table_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) {
+  VtCursor *cur = (VtCursor *)base;
+  ShadowCursor *cursor = (ShadowCursor *)cur;
   if (sqlite3_vtab_nochange(ctx)) return SQLITE_OK;
-  const ShadowCursor *cursor = (const ShadowCursor *)cur;
   if (cursor->served) {
     served_column(cursor, ctx, col);
     return SQLITE_OK;
+  }
+  if (cursor->silent) {
+    const int rc = counted_catch_up(cursor);
+    if (rc != SQLITE_OK) return inner_failed(cur->tab, rc);
   }
   const Inner *inner = cursor->inner;
   const int at = inner->at[col];
@@ -197,8 +217,14 @@ static int table_column(VtCursor *cur, sqlite3_context *ctx, int col) {
 /* Rows of a table WITHOUT ROWID are told apart by a hash of their keys. */
 static sqlite3_int64 table_rowid(VtCursor *cur) {
   const BaseTable *base = ((Shadow *)cur->tab)->base;
-  if (((ShadowCursor *)cur)->served) return served_rowid((ShadowCursor *)cur);
-  sqlite3_stmt *statement = ((ShadowCursor *)cur)->inner->statement;
+  ShadowCursor *cursor = (ShadowCursor *)cur;
+  if (cursor->served) return served_rowid(cursor);
+  if (cursor->silent) cursor->failed = counted_catch_up(cursor);
+  if (cursor->failed) { /* no row has this rowid, and nothing goes on */
+    sqlite3_interrupt(cur->tab->db);
+    return INT64_MIN;
+  }
+  sqlite3_stmt *statement = cursor->inner->statement;
   if (base->rowid) return sqlite3_column_int64(statement, 0);
   uint64_t hash = 0;
   for (int i = 0; i < base->nkeys; i++) {
@@ -229,8 +255,8 @@ const VtTable multiverse_table_table = {
     .created = true,
     .estimate = table_estimate,
     .seek = table_seek,
-    .step = table_step,
-    .column = table_column,
+    .next = table_next,
+    .value = table_value,
     .rowid = table_rowid,
     .done = table_done,
     .writer = &shadow_writer,
