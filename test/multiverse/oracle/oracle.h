@@ -24,9 +24,4 @@ void ask_explain_rewrites(Question *out, int table, const User *user, const char
 struct sqlite3;
 bool check_who(struct sqlite3 *db, int table, const char *key, Words *problem);
 
-/* ---- queries.c */
-
-/* *ordered: the order of its rows counts. */
-void write_query(Words *out, bool *ordered);
-
 #endif

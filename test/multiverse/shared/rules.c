@@ -179,6 +179,10 @@ static void choose_reads(int table) {
   for (int i = 0; i < n; i++) {
     const unsigned what = i ? pick(10) : 0;
     Clause *clause = add_clause(table, what < 5 ? "allow" : what < 6 ? "deny" : "rewrite");
+    if (!i && world.writes && chance(world.secrets ? 15 : 60)) {
+      clause->group = -1;
+      clause->fixed = "1";
+    }
     if (*clause->action != 'r') continue;
     clause->column = 1 + (int)pick(NCOLS - 1);
     choose_value(clause);
@@ -199,9 +203,9 @@ static void choose_reads(int table) {
 static void choose_writes(int table) {
   static const char *const actions[] = {"insert", "update", "delete"};
   for (int a = 0; a < 3; a++) {
-    for (unsigned i = pick(3); i > 0; i--) {
+    for (unsigned i = chance(20) ? 0 : 1 + pick(2); i > 0; i--) {
       Clause *clause = add_clause(table, actions[a]);
-      if (chance(40)) {
+      if (chance(50)) {
         clause->group = -1;
         clause->fixed = "1";
       }
@@ -270,29 +274,63 @@ static void write_clause(Words *out, const Clause *clause, const User *user) {
   say(out, ")");
 }
 
-void write_oracle(Words *out, int t, const User *user) {
+int next_rule(int table, const char *action, int rule) {
+  for (rule++; rule < nclauses; rule++) {
+    if (clauses[rule].table == table && !strcmp(clauses[rule].action, action)) return rule;
+  }
+  return -1;
+}
+
+void write_applies(Words *out, int rule, const User *user) {
+  write_clause(out, &clauses[rule], user);
+}
+
+bool rule_covers(int rule, int column) {
+  char name[8];
+  snprintf(name, sizeof name, "c%d", column);
+  return !*clauses[rule].columns || strstr(clauses[rule].columns, name);
+}
+
+static void write_any(Words *out, int table, const char *action, int column, const User *user) {
+  say(out, "(0");
+  for (int i = -1; (i = next_rule(table, action, i)) >= 0;) {
+    if (column >= 0 && clauses[i].column != column) continue;
+    say(out, " OR ");
+    write_clause(out, &clauses[i], user);
+  }
+  say(out, ")");
+}
+
+void write_visible(Words *out, int table, const User *user) {
+  write_any(out, table, "allow", -1, user);
+  say(out, " AND ");
+  write_any(out, table, "deny", -1, user);
+  say(out, " IS NOT TRUE");
+}
+
+void write_rewritten(Words *out, int table, int column, const User *user) {
+  write_any(out, table, "rewrite", column, user);
+}
+
+void write_shown(Words *out, int table, int column, const User *user) {
+  bool open = false;
+  for (int i = -1; (i = next_rule(table, "rewrite", i)) >= 0;) {
+    if (clauses[i].column != column) continue;
+    say(out, open ? " WHEN " : "CASE WHEN ");
+    write_clause(out, &clauses[i], user);
+    say(out, " THEN %s", clauses[i].value);
+    open = true;
+  }
+  say(out, open ? " ELSE r.c%d END" : "r.c%d", column);
+}
+
+void write_oracle(Words *out, int table, const User *user) {
   for (int c = 0; c < NCOLS; c++) {
     say(out, c ? ", " : "SELECT ");
-    bool open = false;
-    for (int i = 0; i < nclauses; i++) {
-      if (clauses[i].table != t || *clauses[i].action != 'r' || clauses[i].column != c) continue;
-      say(out, open ? " WHEN " : "CASE WHEN ");
-      write_clause(out, &clauses[i], user);
-      say(out, " THEN %s", clauses[i].value);
-      open = true;
-    }
-    say(out, open ? " ELSE r.c%d END" : "r.c%d", c);
+    write_shown(out, table, c, user);
   }
-  say(out, " FROM %s AS r WHERE ", tables[t].name);
-  for (int pass = 0; pass < 2; pass++) {
-    say(out, pass ? " AND (0" : "(0");
-    for (int i = 0; i < nclauses; i++) {
-      if (clauses[i].table != t || strcmp(clauses[i].action, pass ? "deny" : "allow")) continue;
-      say(out, " OR ");
-      write_clause(out, &clauses[i], user);
-    }
-    say(out, pass ? ") IS NOT TRUE" : ")");
-  }
+  say(out, " FROM %s AS r WHERE ", tables[table].name);
+  write_visible(out, table, user);
 }
 
 /* ---- users */

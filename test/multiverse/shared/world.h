@@ -64,4 +64,19 @@ void make_policy(Words *out);
 /* What the user may see of a table, in plain SQL. */
 void write_oracle(Words *out, int table, const User *user);
 
+/* Parts of it, about a row called r: is it seen, is a cell rewritten, what does it show. */
+void write_visible(Words *out, int table, const User *user);
+void write_rewritten(Words *out, int table, int column, const User *user);
+void write_shown(Words *out, int table, int column, const User *user);
+
+/* The rules of an action: the next one behind `rule`, which begins as -1. -1: there are no more. */
+int next_rule(int table, const char *action, int rule);
+void write_applies(Words *out, int rule, const User *user);
+bool rule_covers(int rule, int column); /* of an update */
+
+/* ---- queries.c */
+
+/* *ordered: the order of its rows counts. */
+void write_query(Words *out, bool *ordered);
+
 #endif

@@ -3,7 +3,7 @@
 */
 #include <string.h>
 
-#include "test/multiverse/oracle/oracle.h"
+#include "test/multiverse/shared/world.h"
 
 static void predicate(Words *out, const char *alias, const char *other) {
   const int column = (int)pick(NCOLS);
