@@ -104,7 +104,11 @@ static sqlite3_int64 count_rows(Counted *counted, const Shadow *shadow) {
   const int64_t *known = keep ? map_get(&counted->kept, counted->key.data ? counted->key.data : "",
                                         counted->key.length)
                               : NULL;
-  if (known) return *known;
+  if (known) {
+    shadow->state->stats.kept++;
+    return *known;
+  }
+  shadow->state->stats.counts++;
   vt_internal_enter(shadow->tab.conn);
   const int rc = sqlite3_step(counted->statement);
   const sqlite3_int64 rows = rc == SQLITE_ROW ? sqlite3_column_int64(counted->statement, 0) : -1;
@@ -131,6 +135,7 @@ void counted_passed(ShadowCursor *cursor) {
   const sqlite3_int64 rows = count_rows(inner->counted, shadow);
   if (rows < cursor->stepped) return;
   cursor->left = rows - cursor->stepped;
+  shadow->state->stats.counted += cursor->left;
   cursor->behind = 0;
   cursor->counting = true;
 }
@@ -138,6 +143,9 @@ void counted_passed(ShadowCursor *cursor) {
 int counted_catch_up(ShadowCursor *cursor) {
   cursor->silent = false;
   if (!cursor->counting) return SQLITE_OK;
+  State *state = ((Shadow *)cursor->cursor.tab)->state;
+  state->stats.caught_up++;
+  state->stats.counted -= cursor->left + cursor->behind;
   int rc = SQLITE_ROW;
   vt_internal_enter(cursor->cursor.tab->conn);
   for (; cursor->behind > 0 && rc == SQLITE_ROW; cursor->behind--) {

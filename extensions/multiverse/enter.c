@@ -20,7 +20,17 @@ static void universe_destroy(Universe *universe, int ngroups) {
   free(universe);
 }
 
+static void weigh(State *state) {
+  const Universe *universe = state->universe;
+  const int ngroups = state->policy->ngroups;
+  size_t bytes = sizeof *universe + universe->context.arena.total;
+  for (int i = 0; i < ngroups; i++) bytes += member_bytes(&universe->sets[i]);
+  bytes += (size_t)universe->context.count * (sizeof(char *) + sizeof(sqlite3_value *));
+  state->stats.universe = bytes;
+}
+
 void universe_forget(State *state) {
+  if (state->universe) weigh(state);
   universe_destroy(state->universe, state->policy ? state->policy->ngroups : 0);
   state->universe = NULL;
   if (state->token) memset(state->token, 0, (size_t)state->token_size);
@@ -124,10 +134,10 @@ static bool forget_past(const State *state, Fault *fault) {
   return ok;
 }
 
-static bool refresh_policy(State *state, Fault *fault) {
+static bool refresh_policy(State *state, bool blinded, Fault *fault) {
   bool same;
-  Policy *policy =
-      policy_load(vt_db(state->conn), state->policy ? state->policy->hash : 0, &same, fault);
+  Policy *policy = policy_load(vt_db(state->conn), blinded, state->policy ? state->policy->hash : 0,
+                               &same, fault);
   if (!policy) return same;
   cache_forget_policy(state);
   policy_destroy(state->policy);
@@ -172,9 +182,10 @@ static bool lock(State *state) {
 }
 
 /* From outside. The last step is the lock; whatever fails before it leaves nothing behind. */
-static bool enter(State *state, const char *json, sqlite3_value *token, Fault *fault) {
+static bool enter(State *state, bool blinded, const char *json, sqlite3_value *token,
+                  Fault *fault) {
   sqlite3 *db = vt_db(state->conn);
-  if (!is_quiet(db, fault) || !refresh_policy(state, fault)) return false;
+  if (!is_quiet(db, fault) || !refresh_policy(state, blinded, fault)) return false;
   if (!state->policy->ntables) {
     return fault_set(fault, FAULT_INVALID, "there is no policy: insert into multiverse_rules");
   }
@@ -185,6 +196,7 @@ static bool enter(State *state, const char *json, sqlite3_value *token, Fault *f
       keep_token(state, token, fault)) {
     if (lock(state)) {
       state->universe = universe;
+      state->stats.entered++;
       return true;
     }
     fault_oom(fault);
@@ -198,6 +210,9 @@ static bool enter(State *state, const char *json, sqlite3_value *token, Fault *f
 /* From one universe to another. Should the policy have changed, the first query will find out. */
 static bool change(State *state, const char *json, Fault *fault) {
   sqlite3 *db = vt_db(state->conn);
+  if (state->policy->blinded) {
+    return fault_set(fault, FAULT_DENIED, "this is a view as somebody: leave it first");
+  }
   if (!is_quiet(db, fault)) return false;
   Universe *universe = universe_create(state, json, fault);
   if (!universe) return false;
@@ -205,8 +220,10 @@ static bool change(State *state, const char *json, Fault *fault) {
     universe_destroy(universe, state->policy->ngroups);
     return false;
   }
+  weigh(state);
   universe_destroy(state->universe, state->policy->ngroups);
   state->universe = universe;
+  state->stats.entered++;
   return true;
 }
 
@@ -220,13 +237,26 @@ void multiverse_enter(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   vt_internal_enter(conn);
   bool ok;
   if (!state->universe) {
-    ok = enter(state, json, token, &fault);
+    ok = enter(state, false, json, token, &fault);
   } else {
     ok = is_token(state, token) ? change(state, json, &fault)
                                 : fault_set(&fault, FAULT_DENIED,
                                             "this connection is in a universe, and the token is "
                                             "not its own");
   }
+  vt_internal_leave(conn);
+  if (!ok) func_fault(ctx, &fault);
+}
+
+void multiverse_view_as(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  VtConn *conn = vt_conn(ctx);
+  State *state = vt_state(conn);
+  Fault fault = {0};
+  const char *json = func_text(ctx, argv[0], NULL);
+  if (!json) return;
+  vt_internal_enter(conn);
+  const bool ok =
+      state_is_admin(state, &fault) && enter(state, true, json, argc > 1 ? argv[1] : NULL, &fault);
   vt_internal_leave(conn);
   if (!ok) func_fault(ctx, &fault);
 }

@@ -80,15 +80,8 @@ static bool judge(Explanation *explanation, const Condition *condition, Verdict 
 
 /* ---- effects --------------------------------------------------------------------------------- */
 
-static bool tell_rewrite(Explanation *explanation, const Rule *rule, Text *out) {
-  const char *name = explanation->inquiry.table->base->columns[rule->column].name;
+static bool tell_cells(Explanation *explanation, const Rule *rule, Text *out) {
   Text sql = {0};
-  text_add(out, name);
-  if (explanation->rewritten[rule->column]) {
-    text_add(out, ": an earlier rule rewrites it");
-    return true;
-  }
-  explanation->rewritten[rule->column] = true;
   text_add(&sql, "SELECT quote(");
   meaning_raw(explanation->inquiry.table, rule->column, &sql);
   text_add(&sql, "), quote(");
@@ -103,6 +96,23 @@ static bool tell_rewrite(Explanation *explanation, const Rule *rule, Text *out) 
   query_finish(ask);
   text_finish(&sql);
   return step >= 0;
+}
+
+static bool tell_rewrite(Explanation *explanation, const Rule *rule, Text *out) {
+  text_add(out, explanation->inquiry.table->base->columns[rule->column].name);
+  if (explanation->rewritten[rule->column]) {
+    text_add(out, ": an earlier rule rewrites it");
+    return true;
+  }
+  explanation->rewritten[rule->column] = true;
+  return tell_cells(explanation, rule, out);
+}
+
+static bool tell_peephole(Explanation *explanation, const Rule *rule, Text *out) {
+  text_add(out, explanation->inquiry.table->base->columns[rule->column].name);
+  const bool ok = tell_cells(explanation, rule, out);
+  text_add(out, " in a view");
+  return ok;
 }
 
 static void tell_update(const Explanation *explanation, const Rule *rule, Text *out) {
@@ -130,6 +140,8 @@ static bool tell(Explanation *explanation, const Rule *rule, Text *out) {
     return true;
   case ACTION_REWRITE:
     return tell_rewrite(explanation, rule, out);
+  case ACTION_PEEPHOLE:
+    return tell_peephole(explanation, rule, out);
   case ACTION_INSERT:
     text_add(out, "lets such a row in");
     return true;

@@ -85,7 +85,7 @@ static bool may(const State *state, int action, const char *a, const char *b, co
   case SQLITE_INSERT:
   case SQLITE_DELETE:
   case SQLITE_UPDATE:
-    return !accessor && database && is_shown(state, a, database, NULL);
+    return !state->policy->blinded && !accessor && database && is_shown(state, a, database, NULL);
   case SQLITE_FUNCTION:
     return may_call(state, b);
   default:

@@ -19,7 +19,7 @@ void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   const char *json = name ? func_text(ctx, argv[1], NULL) : NULL;
   if (!json) return;
   vt_internal_enter(conn);
-  Policy *policy = policy_load(vt_db(conn), 0, &same, &fault);
+  Policy *policy = policy_load(vt_db(conn), false, 0, &same, &fault);
   const TablePolicy *table = policy ? policy_table(policy, name) : NULL;
   if (policy && !table) fault_set(&fault, FAULT_NOTFOUND, "no rule opens %s", name);
   if (table && context_read(vt_db(conn), json, &context, &fault) &&
@@ -104,6 +104,17 @@ static const VtFunction functions[] = {
      .arguments = enter_arguments,
      .errors = enter_errors,
      .scalar = multiverse_enter},
+    {.name = "multiverse_view_as",
+     .args = "context [, token]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "NULL",
+     .doc = "Enters the universe of somebody else to look around: what the rules call peephole is "
+            "blinded, and nothing can be written.",
+     .arguments = enter_arguments,
+     .errors = enter_errors,
+     .scalar = multiverse_view_as},
     {.name = "multiverse_leave",
      .args = "token",
      .nargs = 1,
@@ -159,7 +170,8 @@ static const VtFunction functions[] = {
 
 static const VtTable *const tables[] = {&multiverse_groups_table,  &multiverse_rules_table,
                                         &multiverse_table_table,   &multiverse_row_table,
-                                        &multiverse_explain_table, &multiverse_who_table};
+                                        &multiverse_explain_table, &multiverse_who_table,
+                                        &multiverse_stats_table};
 
 static int open_state(VtConn *conn, void *pointer, Fault *fault) {
   (void)fault;

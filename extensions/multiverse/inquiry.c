@@ -36,7 +36,7 @@ bool inquiry_begin(VtTab *tab, const char *table, sqlite3_value *key, Inquiry *o
   bool same;
   *out = (Inquiry){.db = tab->db};
   if (!state_is_admin(vt_state(tab->conn), fault)) return false;
-  out->policy = policy_load(out->db, 0, &same, fault);
+  out->policy = policy_load(out->db, false, 0, &same, fault);
   if (!out->policy) return false;
   out->table = policy_table(out->policy, table);
   if (!out->table) return fault_set(fault, FAULT_NOTFOUND, "no rule opens %s", table);

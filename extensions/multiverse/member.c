@@ -69,6 +69,11 @@ bool member_has(const MemberSet *set, sqlite3_value *value) {
   return datum_read(value, &cell) && member_has_datum(set, &cell);
 }
 
+size_t member_bytes(const MemberSet *set) {
+  enum { SLOT = 32 }; /* of a map, with a short key */
+  return sizeof *set + set->capacity * sizeof *set->integers + set->others.capacity * SLOT;
+}
+
 void member_clear(MemberSet *set) {
   free(set->integers);
   map_finish(&set->others);

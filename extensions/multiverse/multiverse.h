@@ -83,6 +83,7 @@ typedef enum Action {
   ACTION_INSERT,
   ACTION_UPDATE,
   ACTION_DELETE,
+  ACTION_PEEPHOLE,
   ACTIONS
 } Action;
 
@@ -122,6 +123,7 @@ typedef struct Policy {
   const char **params; /* of the context, in no order; not gid */
   int nparams;
   size_t params_capacity;
+  bool blinded;  /* of a view as somebody: its peepholes come before all rewrites */
   uint64_t hash; /* of its rows and of the schema */
 } Policy;
 
@@ -133,10 +135,10 @@ typedef struct RuleText {
 
 /* Made from the storage tables; NULL with the fault set. `known`: the hash of a policy that the
 ** caller has: *same tells that it is still that one, and then NULL is returned without a fault. */
-Policy *policy_load(sqlite3 *db, uint64_t known, bool *same, Fault *fault);
+Policy *policy_load(sqlite3 *db, bool blinded, uint64_t known, bool *same, Fault *fault);
 void policy_destroy(Policy *policy);
 const TablePolicy *policy_table(const Policy *policy, const char *name);
-bool policy_hash(sqlite3 *db, uint64_t *out, Fault *fault);
+bool policy_hash(sqlite3 *db, bool blinded, uint64_t *out, Fault *fault);
 /* Of multiverse_policy_json(). Faults name the place in the document. */
 Policy *policy_of_document(sqlite3 *db, const char *json, Fault *fault);
 
@@ -164,6 +166,7 @@ typedef struct MemberSet {
 bool member_has(const MemberSet *set, sqlite3_value *value);
 bool member_has_datum(const MemberSet *set, const Datum *cell);
 void member_clear(MemberSet *set);
+size_t member_bytes(const MemberSet *set); /* that it takes, itself included */
 /* Everything the statement returns. */
 bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault);
 void multiverse_member(sqlite3_context *ctx, int argc, sqlite3_value **argv);
@@ -190,7 +193,20 @@ typedef struct Universe {
 
 /* ---- the connection's state: init.c, enter.c ------------------------------------------------- */
 
+/* Since the connection was opened. */
+typedef struct Stats {
+  sqlite3_int64 entered;          /* universes */
+  sqlite3_int64 loaded, members;  /* groups of a user, and their members in all */
+  sqlite3_int64 prepared, reused; /* inner statements */
+  sqlite3_int64 scans, rows;      /* of tier 1: rows that it passed on … */
+  sqlite3_int64 counted;          /* … and that it only counted */
+  sqlite3_int64 counts, kept;     /* statements that counted, and counts that were known */
+  sqlite3_int64 caught_up;        /* scans that were looked at after all */
+  size_t universe;                /* bytes of the last universe that was left */
+} Stats;
+
 typedef struct State {
+  Stats stats;
   VtConn *conn;
   Policy *policy;     /* the last one compiled; while inside, the one that holds */
   Universe *universe; /* NULL: outside */
@@ -269,7 +285,7 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 /* ---- tables and functions -------------------------------------------------------------------- */
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
-    multiverse_row_table, multiverse_explain_table, multiverse_who_table;
+    multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);
@@ -278,6 +294,7 @@ int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy,
 #define ROW_PREFIX "multiverse_row:"
 
 void multiverse_enter(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void multiverse_view_as(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void multiverse_leave(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void multiverse_policy_json(sqlite3_context *ctx, int argc, sqlite3_value **argv);

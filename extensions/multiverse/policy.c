@@ -7,8 +7,9 @@
 #include "extensions/multiverse/compiler.h"
 
 const char *const action_names[ACTIONS] = {
-    [ACTION_ALLOW] = "allow",   [ACTION_DENY] = "deny",     [ACTION_REWRITE] = "rewrite",
-    [ACTION_INSERT] = "insert", [ACTION_UPDATE] = "update", [ACTION_DELETE] = "delete",
+    [ACTION_ALLOW] = "allow",       [ACTION_DENY] = "deny",     [ACTION_REWRITE] = "rewrite",
+    [ACTION_INSERT] = "insert",     [ACTION_UPDATE] = "update", [ACTION_DELETE] = "delete",
+    [ACTION_PEEPHOLE] = "peephole",
 };
 
 static bool oom(Compiler *compiler) { return fault_oom(compiler->fault); }
@@ -305,8 +306,10 @@ static bool take_update_columns(Compiler *compiler, const TablePolicy *table, co
 }
 
 static bool take_rewrite(Compiler *compiler, TablePolicy *table, const RuleText *text, Rule *rule) {
-  if (!text->column || !text->value) {
-    return fault_set(compiler->fault, FAULT_INVALID, "a rewrite needs col and value");
+  const bool blinds = rule->action == ACTION_PEEPHOLE;
+  if (!text->column || (!text->value && !blinds)) {
+    return fault_set(compiler->fault, FAULT_INVALID, "a %s needs col%s", text->action,
+                     blinds ? "" : " and value");
   }
   rule->column = column_number(compiler, table, text->column, strlen(text->column));
   if (rule->column < 0) return false;
@@ -317,9 +320,9 @@ static bool take_rewrite(Compiler *compiler, TablePolicy *table, const RuleText 
                        "col: %s is of the primary key, by which rows are told apart", text->column);
     }
   }
-  rule->value = bind_text(compiler, table, text->value, false);
+  rule->value = bind_text(compiler, table, text->value ? text->value : "NULL", false);
   if (!rule->value) return fault_prefix(compiler->fault, "value: ");
-  table->rewritten[rule->column] = true;
+  table->rewritten[rule->column] |= !blinds;
   return true;
 }
 
@@ -331,7 +334,7 @@ static bool find_action(Compiler *compiler, const char *name, Action *out) {
   }
   return fault_set(
       compiler->fault, FAULT_INVALID,
-      "action is %s%s%s, one of allow, deny, rewrite, insert, update, delete is wanted",
+      "action is %s%s%s, one of allow, deny, rewrite, insert, update, delete, peephole is wanted",
       name ? "\"" : "", name ? name : "NULL", name ? "\"" : "");
 }
 
@@ -340,10 +343,11 @@ static bool fill_rule(Compiler *compiler, const RuleText *text, TablePolicy **ta
   if (!text->table) return fault_set(fault, FAULT_INVALID, "tbl is NULL");
   if (!find_action(compiler, text->action, &rule->action)) return false;
   if (!text->rule) return fault_set(fault, FAULT_INVALID, "rule is NULL");
-  if (text->value && rule->action != ACTION_REWRITE) {
+  const bool shows = rule->action == ACTION_REWRITE || rule->action == ACTION_PEEPHOLE;
+  if (text->value && !shows) {
     return fault_set(fault, FAULT_INVALID, "value is of a rewrite, not of %s", text->action);
   }
-  if (text->column && rule->action != ACTION_REWRITE && rule->action != ACTION_UPDATE) {
+  if (text->column && !shows && rule->action != ACTION_UPDATE) {
     return fault_set(fault, FAULT_INVALID, "col is of a rewrite or an update, not of %s",
                      text->action);
   }
@@ -368,7 +372,7 @@ static bool fill_rule(Compiler *compiler, const RuleText *text, TablePolicy **ta
       !add_condition(compiler, *table, text->unless_group, text->unless, &rule->unless)) {
     return fault_prefix(fault, "unless: ");
   }
-  if (rule->action == ACTION_REWRITE) return take_rewrite(compiler, *table, text, rule);
+  if (shows) return take_rewrite(compiler, *table, text, rule);
   return !text->column || take_update_columns(compiler, *table, text->column, rule);
 }
 

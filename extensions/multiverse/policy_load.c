@@ -37,9 +37,9 @@ static bool hash_rows(sqlite3 *db, const char *sql, uint64_t *hash, Fault *fault
   return step == 0;
 }
 
-bool policy_hash(sqlite3 *db, uint64_t *out, Fault *fault) {
+bool policy_hash(sqlite3 *db, bool blinded, uint64_t *out, Fault *fault) {
   bool stored;
-  *out = 1;
+  *out = blinded ? 2 : 1;
   if (!policy_is_stored(db, &stored, fault)) return false;
   if (stored && (!hash_rows(db, policy_groups_sql, out, fault) ||
                  !hash_rows(db, policy_rules_sql, out, fault))) {
@@ -94,12 +94,26 @@ void policy_destroy(Policy *policy) {
   free(policy);
 }
 
-Policy *policy_load(sqlite3 *db, uint64_t known, bool *same, Fault *fault) {
+/* Whoever views as somebody is shown what the peepholes leave, whatever a rewrite would show. */
+static void blind(Policy *policy) {
+  policy->blinded = true;
+  for (int i = 0; i < policy->ntables; i++) {
+    TablePolicy *table = policy->tables[i];
+    Rule *first = table->rules[ACTION_PEEPHOLE];
+    for (const Rule *rule = first; rule; rule = rule->next) table->rewritten[rule->column] = true;
+    if (!first) continue;
+    *table->last[ACTION_PEEPHOLE] = table->rules[ACTION_REWRITE];
+    table->rules[ACTION_REWRITE] = first;
+    table->rules[ACTION_PEEPHOLE] = NULL;
+  }
+}
+
+Policy *policy_load(sqlite3 *db, bool blinded, uint64_t known, bool *same, Fault *fault) {
   Compiler compiler;
   uint64_t hash;
   bool stored;
   *same = false;
-  if (!policy_hash(db, &hash, fault) || !policy_is_stored(db, &stored, fault)) return NULL;
+  if (!policy_hash(db, blinded, &hash, fault) || !policy_is_stored(db, &stored, fault)) return NULL;
   *same = hash == known;
   if (*same || !compiler_begin(db, &compiler, fault)) return NULL;
   compiler.policy->hash = hash;
@@ -107,6 +121,7 @@ Policy *policy_load(sqlite3 *db, uint64_t known, bool *same, Fault *fault) {
     policy_destroy(compiler.policy);
     return NULL;
   }
+  if (blinded) blind(compiler.policy);
   return compiler.policy;
 }
 

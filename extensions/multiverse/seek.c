@@ -267,6 +267,7 @@ Inner *shadow_add(Shadow *shadow, const char *shape, const Text *sql, Fault *fau
   }
   inner->next = shadow->inners;
   shadow->inners = inner;
+  shadow->state->stats.prepared++;
   return inner;
 }
 
@@ -289,6 +290,7 @@ bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inne
   Question question;
   question_read(&question, shadow, plan);
   Inner *inner = find_inner(&question, text);
+  shadow->state->stats.reused += inner != NULL;
   if (!inner) {
     Text shape = {0};
     write_shape(&question, text, &shape);
@@ -310,6 +312,7 @@ bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inne
     }
   }
   inner->busy = true;
+  shadow->state->stats.scans++;
   *out = inner;
   return true;
 }

@@ -200,14 +200,17 @@ static const VtColumn rule_columns[] = {
     [RULE_ID] = {"id", "INTEGER", VT_OUT, 1, "rules apply in the order of their ids"},
     [RULE_TBL] = {"tbl", "TEXT", VT_NOTNULL, 0, "table of main that the rule is about"},
     [RULE_ACTION] = {"action", "TEXT", VT_NOTNULL, 0,
-                     "allow, deny, rewrite, insert, update or delete"},
+                     "allow, deny, rewrite, insert, update, delete or peephole"},
     [RULE_GRP] = {"grp", "TEXT", VT_OUT, 0,
                   "group: the rule holds for each gid of the user's in it, :gid; NULL: for all"},
     [RULE_RULE] = {"rule", "TEXT", VT_NOTNULL, 0,
                    "expression over the table's columns, with :name from the context"},
-    [RULE_COL] = {"col", "TEXT", VT_OUT, 0,
-                  "the column to rewrite; columns that may be updated, with commas, NULL: all"},
-    [RULE_VALUE] = {"value", "TEXT", VT_OUT, 0, "rewrite: expression that is shown instead"},
+    [RULE_COL] =
+        {"col", "TEXT", VT_OUT, 0,
+         "the column to rewrite or blind; columns that may be updated, with commas, NULL: all"},
+    [RULE_VALUE] = {"value", "TEXT", VT_OUT, 0,
+                    "rewrite: expression that is shown instead; peephole: likewise, in a "
+                    "view as somebody, NULL where it is not given"},
     [RULE_UNLESS_GRP] = {"unless_grp", "TEXT", VT_OUT, 0, "group of unless"},
     [RULE_UNLESS] = {"unless", "TEXT", VT_OUT, 0, "the rule does not apply where this is true"}};
 

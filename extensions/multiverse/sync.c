@@ -63,7 +63,7 @@ static bool read_version(Shadow *shadow, sqlite3_int64 *out, Fault *fault) {
 
 static bool is_policy_the_same(Shadow *shadow, Fault *fault) {
   uint64_t hash;
-  if (!policy_hash(shadow->tab.db, &hash, fault)) return false;
+  if (!policy_hash(shadow->tab.db, shadow->policy->blinded, &hash, fault)) return false;
   return hash == shadow->policy->hash ||
          fault_set(fault, FAULT_DENIED,
                    "the policy or the schema has changed since the universe was entered: leave it, "
@@ -90,6 +90,8 @@ static bool load_sets(Shadow *shadow, Fault *fault) {
     const bool ok = member_load(set, members, fault);
     sqlite3_reset(members);
     if (!ok) return false;
+    shadow->state->stats.loaded++;
+    shadow->state->stats.members += (sqlite3_int64)(set->count + set->others.count);
   }
   return true;
 }

@@ -139,6 +139,7 @@ static int table_step(VtCursor *cur) {
   const int rc = sqlite3_step(cursor->inner->statement);
   vt_internal_leave(cur->tab->conn);
   if (rc == SQLITE_ROW) {
+    ((Shadow *)cur->tab)->state->stats.rows++;
     if (cursor->silent) counted_passed(cursor);
     return SQLITE_OK;
   }
