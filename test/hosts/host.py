@@ -14,7 +14,7 @@ def run(name):
     path = pathlib.Path(scripts) / f"{name}.sql"
     script = path.read_text() if path.exists() else f"-- expect: 1\nSELECT {name}_version() IS NOT NULL;"
     expected = script.splitlines()[0].removeprefix("-- expect: ")
-    db = sqlite3.connect(":memory:")
+    db = sqlite3.connect(":memory:", isolation_level=None)
     try:
         db.enable_load_extension(True)
         db.load_extension(f"{build}/{name}")
