@@ -285,7 +285,8 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 /* ---- tables and functions -------------------------------------------------------------------- */
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
-    multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table;
+    multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table,
+    multiverse_check_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);
