@@ -20,7 +20,7 @@ typedef enum Severity { SEVERITY_ERROR, SEVERITY_WARNING, SEVERITY_NOTE } Severi
 
 enum { NO_RULE = -1 };
 
-/* A finding about a rule, or about the policy (NULL). `witness` is a row where it shows, or NULL. */
+/* A finding about a rule, or of the policy (NULL). `witness` is a row where it shows, or NULL. */
 bool check_tell(Check *check, const Rule *rule, Severity severity, const char *witness,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* With the interrupt looked at. */
