@@ -120,6 +120,31 @@ static sqlite3_int64 count_rows(Counted *counted, const Shadow *shadow) {
   return rows;
 }
 
+/* Rows that are sorted before the first of them comes (order.c) cost more than a count, in which
+** SQLite leaves the sorting out; so once a scan of this shape has been silent, the next begins with
+** it. The counting statement stays on its row, and thereby in the database's present state. */
+bool counted_at_once(ShadowCursor *cursor) {
+  Counted *counted = cursor->inner->counted;
+  if (!cursor->inner->sorted || !counted || !counted->ready) return false;
+  vt_internal_enter(cursor->cursor.tab->conn);
+  const bool row = sqlite3_step(counted->statement) == SQLITE_ROW;
+  vt_internal_leave(cursor->cursor.tab->conn);
+  if (!row) {
+    counted_done(cursor);
+    return false;
+  }
+  const sqlite3_int64 rows = sqlite3_column_int64(counted->statement, 0);
+  cursor->cursor.eof = rows == 0;
+  cursor->counting = rows > 0;
+  cursor->left = rows - 1;
+  cursor->behind = 1;
+  return true;
+}
+
+void counted_done(ShadowCursor *cursor) {
+  if (cursor->inner->counted) sqlite3_reset(cursor->inner->counted->statement);
+}
+
 /* A row that was stepped to in silence. The first scan of a shape finds out that it is one. */
 void counted_passed(ShadowCursor *cursor) {
   const Shadow *shadow = (Shadow *)cursor->cursor.tab;

@@ -47,14 +47,14 @@ static bool ask(const Shadow *shadow, const VtPlan *plan, const char *sql, bool 
   return step == 0;
 }
 
-bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, Fault *fault) {
+bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, bool *sorted, Fault *fault) {
   const BaseTable *base = shadow->base;
-  bool telling;
+  *sorted = false;
   if (!base->nindexes) return true;
   if (sql->oom) return fault_oom(fault);
-  if (!ask(shadow, plan, text_get(sql), &telling, fault)) return false;
+  if (!ask(shadow, plan, text_get(sql), sorted, fault)) return false;
   const int n = base->rowid ? 1 : base->nkeys;
-  for (int i = 0; telling && i < n; i++) {
+  for (int i = 0; *sorted && i < n; i++) {
     text_add(sql, i || plan->nsort ? ", " : " ORDER BY ");
     meaning_raw(shadow->table, base->rowid ? -1 : base->keys[i], sql);
   }

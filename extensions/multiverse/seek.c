@@ -214,6 +214,7 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
   const Meaning meaning = {
       .policy = shadow->policy, .table = shadow->table, .truths = question->truths};
   int *at = calloc((size_t)shadow->base->ncolumns + 1, sizeof *at);
+  bool sorted = false;
   Text sql = {0};
   Inner *inner = NULL;
   if (at) {
@@ -221,7 +222,7 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
     meaning_from(shadow->table, &sql);
     write_terms(question, &meaning, &sql);
     write_sort(&meaning, question->plan, &sql);
-    if (order_settle(shadow, question->plan, &sql, fault)) {
+    if (order_settle(shadow, question->plan, &sql, &sorted, fault)) {
       inner = shadow_add(shadow, shape, &sql, fault);
     }
   } else {
@@ -229,6 +230,7 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
   }
   text_finish(&sql);
   if (inner) {
+    inner->sorted = sorted;
     inner->at = at;
   } else {
     free(at);

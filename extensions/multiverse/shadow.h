@@ -15,6 +15,7 @@ typedef struct Inner {
   int *at;         /* per column of the table: column of the statement, or -1 */
   uint64_t serial; /* the universe whose parameters are bound */
   bool busy;
+  bool sorted;             /* order.c: by its keys */
   struct Counted *counted; /* counted.c: NULL until a scan has read none of its rows */
   struct Inner *next;
 } Inner;
@@ -74,7 +75,7 @@ bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inne
 
 /* order.c: sorts the rows of a statement, whose text this is, where their order would tell what is
 ** not shown. */
-bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, Fault *fault);
+bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, bool *sorted, Fault *fault);
 
 /* One of its statements that is not in use and has this shape, or NULL; and a new one, which is put
 ** among them. */
@@ -84,8 +85,10 @@ Inner *shadow_add(Shadow *shadow, const char *shape, const Text *sql, Fault *fau
 /* counted.c: a scan that nobody looks at. */
 typedef struct Counted Counted;
 void counted_seek(ShadowCursor *cursor, const VtPlan *plan);
+bool counted_at_once(ShadowCursor *cursor); /* before the first row: rows need not be read */
 void counted_passed(ShadowCursor *cursor);
 int counted_catch_up(ShadowCursor *cursor); /* SQLITE_OK: the statement stands on the row */
+void counted_done(ShadowCursor *cursor);
 void counted_destroy(Counted *counted);
 
 extern const VtWriter shadow_writer;

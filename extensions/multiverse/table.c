@@ -165,7 +165,7 @@ static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
   if (!ok) return vt_fault(cur->tab, &fault);
   cur->eof = false;
   counted_seek(cursor, plan);
-  const int rc = table_step(cur);
+  const int rc = counted_at_once(cursor) ? SQLITE_OK : table_step(cur);
   *current = rc == SQLITE_OK ? shadow_is_current(shadow) : sure || (rc & 0xff) != SQLITE_ERROR;
   return rc;
 }
@@ -175,6 +175,7 @@ static void end(ShadowCursor *cursor) {
   cursor->silent = cursor->counting = false;
   cursor->failed = SQLITE_OK;
   if (!cursor->inner) return;
+  counted_done(cursor);
   sqlite3_reset(cursor->inner->statement);
   cursor->inner->busy = false;
   cursor->inner = NULL;
