@@ -97,10 +97,11 @@ static void check_calls(Cache *cache) {
 }
 
 static int on_statement(unsigned event, void *ctx, void *p, void *x) {
+  Cache *cache = ctx;
   (void)event;
   (void)p;
   (void)x;
-  check_calls(ctx);
+  if (!vt_is_internal(cache->state->conn)) check_calls(cache);
   return 0;
 }
 
@@ -129,8 +130,12 @@ static bool is_silent(const Cache *cache, unsigned file_version) {
 
 bool cache_sync(Cache *cache, sqlite3_int64 data_version, unsigned file_version,
                 bool (*reread)(void *ctx, const Touched *touched), void *ctx) {
-  const bool writing = sqlite3_txn_state(vt_db(cache->state->conn), "main") == SQLITE_TXN_WRITE;
   check_calls(cache);
+  if (cache->known && data_version == cache->data_version && file_version == cache->file_version &&
+      !cache->wrote && !cache->doubted) {
+    return true;
+  }
+  const bool writing = sqlite3_txn_state(vt_db(cache->state->conn), "main") == SQLITE_TXN_WRITE;
   if (cache->doubted || cache->flooded) {
     cache_empty(cache);
     if (writing) return false; /* what may be rolled back is not known */

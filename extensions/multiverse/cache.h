@@ -50,6 +50,7 @@ typedef struct Cache {
   unsigned file_version;
   bool wrote; /* the hook was called since */
 
+  uint64_t missed[1024]; /* rows that were asked for by their rowid and not there, lately */
   CacheStats stats;
 } Cache;
 
@@ -70,10 +71,38 @@ void cache_empty(Cache *cache);
 
 void multiverse_cache(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 
+/* ---- a scan that memory answers: served.c ---------------------------------------------------- */
+
+typedef struct Filter { /* a term that SQLite does not test again */
+  int column;
+  SqlOp op;
+  Datum cell;
+} Filter;
+
+typedef struct Served {
+  Sight sight;
+  signed char truths[MAX_ATOMS];
+  Store *store;
+  Posting *posting; /* pinned; or NULL, and then the one row */
+  Row *row;         /* pinned */
+  size_t at, left;
+  bool backwards;
+  const Row *current;
+  int nfilters;
+  Filter *filters;
+} Served;
+
+typedef struct ServedCursor {
+  ShadowCursor shadow;
+  Served served;
+} ServedCursor;
+
 /* ---- reading: fill.c ------------------------------------------------------------------------- */
 
 /* The rows of a table whose column is `value`, all of them, pinned; or NULL: tier 1. */
 Posting *cache_posting(Shadow *shadow, int column, sqlite3_value *value, const Datum *key);
+/* A row that is not there has been asked for lately, so that it may be worth its place. */
+bool cache_is_wanted(Cache *cache, int table, sqlite3_int64 rowid);
 /* Rows that have been touched; ctx is a Shadow. */
 bool cache_reread(void *ctx, const Touched *touched);
 

@@ -103,6 +103,14 @@ Posting *cache_posting(Shadow *shadow, int column, sqlite3_value *value, const D
   return posting_publish(cache->store, posting) ? posting : NULL;
 }
 
+bool cache_is_wanted(Cache *cache, int table, sqlite3_int64 rowid) {
+  const uint64_t hash = hash_bytes(&rowid, sizeof rowid, (uint64_t)table + 1);
+  uint64_t *slot = &cache->missed[hash % countof(cache->missed)];
+  const bool again = *slot == hash;
+  *slot = hash;
+  return again;
+}
+
 bool cache_reread(void *ctx, const Touched *touched) {
   Shadow *shadow = ctx;
   const Cache *cache = shadow->state->cache;

@@ -238,7 +238,8 @@ static bool grind_all(Grinder *grinder, Text *cells) {
   Lens *lens = grinder->lens;
   const Node *allowed = grind_any(grinder, ACTION_ALLOW);
   const Node *denied = allowed ? grind_any(grinder, ACTION_DENY) : NULL;
-  lens->visible = join(grinder, NODE_UNLESS, allowed, denied);
+  lens->visible =
+      denied && denied->kind == NODE_FALSE ? allowed : join(grinder, NODE_UNLESS, allowed, denied);
   if (!lens->visible) return false;
   int n = 0;
   for (const Rule *rule = grinder->table->rules[ACTION_REWRITE]; rule; rule = rule->next) n++;

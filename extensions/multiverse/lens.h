@@ -83,8 +83,7 @@ typedef struct Sight { /* an eye on one row */
   const TablePolicy *table;
   const MemberSet *sets;
   const signed char *truths; /* per atom, -1: the row decides */
-  const Store *store;
-  int number; /* of the table in the store */
+  StoreTable format;
 } Sight;
 
 bool sight_sees(const Sight *sight, const Row *row);

@@ -45,6 +45,7 @@ static bool is_integer(const Datum *cell, int64_t *out) {
 bool member_has_datum(const MemberSet *set, const Datum *cell) {
   int64_t integer;
   if (is_integer(cell, &integer)) {
+    if (set->words) return member_has_bit(set, integer);
     size_t low = 0, high = set->count;
     while (low < high) {
       const size_t middle = low + (high - low) / 2;
@@ -76,6 +77,7 @@ size_t member_bytes(const MemberSet *set) {
 
 void member_clear(MemberSet *set) {
   free(set->integers);
+  free(set->bits);
   map_finish(&set->others);
   *set = (MemberSet){0};
 }
@@ -102,9 +104,29 @@ static bool add(MemberSet *set, sqlite3_value *value) {
   return ok;
 }
 
+/* A look-up is then a bit instead of a search. Without memory it is a search. */
+static void spread(MemberSet *set) {
+  enum { WORDS_PER_INTEGER = 8, WORDS_MOST = 4096 };
+  free(set->bits);
+  set->bits = NULL;
+  set->words = 0;
+  if (set->count < 4) return;
+  const uint64_t range = (uint64_t)set->integers[set->count - 1] - (uint64_t)set->integers[0];
+  const uint64_t words = range / 64 + 1;
+  if (words > WORDS_MOST || words > set->count * WORDS_PER_INTEGER) return;
+  set->bits = calloc((size_t)words, sizeof *set->bits);
+  if (!set->bits) return;
+  set->words = (size_t)words;
+  for (size_t i = 0; i < set->count; i++) {
+    const uint64_t at = (uint64_t)set->integers[i] - (uint64_t)set->integers[0];
+    set->bits[at / 64] |= UINT64_C(1) << at % 64;
+  }
+}
+
 bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault) {
   int step;
   set->count = 0;
+  set->words = 0;
   map_finish(&set->others);
   set->others = (Map){0};
   while ((step = query_step(statement, fault)) == 1) {
@@ -114,6 +136,7 @@ bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault) {
     if (!ok) return fault_oom(fault);
   }
   if (set->count > 1) qsort(set->integers, set->count, sizeof *set->integers, compare);
+  spread(set);
   set->loaded = step == 0;
   return set->loaded;
 }

@@ -159,12 +159,18 @@ extern const char *const action_names[ACTIONS];
 typedef struct MemberSet {
   int64_t *integers; /* ascending */
   size_t count, capacity;
+  uint64_t *bits; /* a bit for each integer from the first to the last, if they are close */
+  size_t words;
   Map others; /* texts, blobs, reals that are no integers */
   bool loaded;
 } MemberSet;
 
 bool member_has(const MemberSet *set, sqlite3_value *value);
 bool member_has_datum(const MemberSet *set, const Datum *cell);
+static inline bool member_has_bit(const MemberSet *set, int64_t integer) { /* when it has words */
+  const uint64_t at = (uint64_t)integer - (uint64_t)set->integers[0];
+  return at < set->words * 64 && (set->bits[at / 64] >> at % 64 & 1);
+}
 void member_clear(MemberSet *set);
 size_t member_bytes(const MemberSet *set); /* that it takes, itself included */
 /* Everything the statement returns. */

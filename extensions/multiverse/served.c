@@ -9,25 +9,6 @@
 
 #include "extensions/multiverse/cache.h"
 
-typedef struct Filter { /* a term that is ours alone */
-  int column;
-  SqlOp op;
-  Datum cell;
-} Filter;
-
-typedef struct Served {
-  Sight sight;
-  signed char truths[MAX_ATOMS];
-  Store *store;
-  Posting *posting; /* pinned; or NULL, and then the one row */
-  Row *row;         /* pinned */
-  size_t at, left;
-  bool backwards;
-  const Row *current;
-  int nfilters;
-  Filter filters[];
-} Served;
-
 /* ---- which rows ------------------------------------------------------------------------------ */
 
 static const SqlOp op_of[] = {[VT_OP_EQ] = SQL_OP_EQ,
@@ -137,9 +118,9 @@ static void unpin(Shadow *shadow) {
 /* Memberships and rows are those of the pinned snapshot. */
 static bool is_ready(Shadow *shadow, sqlite3_int64 data_version) {
   Fault none = {0};
-  if (!shadow_is_current(shadow) && !shadow_sync(shadow, true, &none)) return false;
-  return cache_sync(shadow->state->cache, data_version, shadow_file_version(shadow), cache_reread,
-                    shadow);
+  const unsigned version = shadow_file_version(shadow);
+  if (version != shadow->state->file_version && !shadow_sync(shadow, true, &none)) return false;
+  return cache_sync(shadow->state->cache, data_version, version, cache_reread, shadow);
 }
 
 /* ---- eyes ------------------------------------------------------------------------------------ */
@@ -192,9 +173,8 @@ static Served *served_make(ShadowCursor *cursor, const Question *question, const
   Shadow *shadow = question->shadow;
   const VtPlan *plan = question->plan;
   Arena *arena = &cursor->cursor.arena;
-  Served *served =
-      arena_alloc(arena, sizeof *served + (size_t)plan->nterms * sizeof *served->filters);
-  if (!served) return NULL;
+  Served *served = &((ServedCursor *)cursor)->served;
+  *served = (Served){0};
   memcpy(served->truths, question->truths, sizeof served->truths);
   const Lens *lens = cache_lens(shadow->state->cache, shadow->number);
   served->store = shadow->state->cache->store;
@@ -203,14 +183,16 @@ static Served *served_make(ShadowCursor *cursor, const Question *question, const
                           .table = shadow->table,
                           .sets = shadow->state->universe->sets,
                           .truths = served->truths,
-                          .store = served->store,
-                          .number = shadow->number};
+                          .format = shadow->state->cache->formats[shadow->number]};
   if (!served->sight.eye) return NULL;
   for (int i = 0; i < plan->nterms; i++) {
     const VtTerm *term = &plan->terms[i];
     if (i == choice->term || !(shadow->tab.cols[term->col].flags & VT_EXACT)) continue;
     const SqlAffinity affinity = sql_type_affinity(shadow->base->columns[term->col].type);
-    if (!add_filter(served, term, affinity, arena)) return NULL;
+    if (!served->filters) {
+      served->filters = arena_array(arena, (size_t)plan->nterms, sizeof *served->filters);
+    }
+    if (!served->filters || !add_filter(served, term, affinity, arena)) return NULL;
   }
   return served;
 }
@@ -226,6 +208,8 @@ static bool take_rows(Served *served, const Question *question, const Choice *ch
       served->left = 1;
       return true;
     }
+    if (!cache_is_wanted(shadow->state->cache, shadow->number, choice->key.as.integer))
+      return false;
   }
   served->posting = choice->posting
                         ? choice->posting
@@ -257,11 +241,17 @@ static bool suits(const Served *served, const Row *row) {
 }
 
 void served_step(ShadowCursor *cursor) {
+  enum { AHEAD = 8 };
   Served *served = cursor->served;
+  const size_t step = served->backwards ? (size_t)-1 : 1;
   while (served->left) {
-    const Row *row = served->posting ? posting_row(served->posting, served->at) : served->row;
+    const Row *row = served->row;
+    if (served->posting) {
+      row = posting_row(served->posting, served->at);
+      posting_prepare(served->posting, served->at + AHEAD * step);
+    }
     served->left--;
-    served->at += served->backwards ? (size_t)-1 : 1;
+    served->at += step;
     if (!suits(served, row)) continue;
     served->current = row;
     return;
@@ -315,19 +305,18 @@ void served_column(const ShadowCursor *cursor, sqlite3_context *ctx, int column)
   datum_result(ctx, &cell);
 }
 
-sqlite3_int64 served_rowid(const ShadowCursor *cursor) {
-  return row_rowid(cursor->served->current);
-}
+sqlite3_int64 served_rowid(const ShadowCursor *cursor) { return cursor->served->current->rowid; }
 
 void served_done(ShadowCursor *cursor) {
   Served *served = cursor->served;
+  Shadow *shadow = (Shadow *)cursor->cursor.tab;
   if (!served) return;
   if (served->posting) {
     posting_unpin(served->store, served->posting);
   } else {
-    row_unpin(served->store, served->sight.number, served->row);
+    row_unpin(served->store, shadow->number, served->row);
   }
   store_release(served->store);
-  unpin((Shadow *)cursor->cursor.tab);
+  unpin(shadow);
   cursor->served = NULL;
 }

@@ -72,8 +72,8 @@ bool eye_open(Eye *eye, const Lens *lens, const State *state, sqlite3_stmt *stat
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 Datum raw_cell(const Sight *sight, const Row *row, int column) {
-  if (column >= 0) return row_cell(sight->store, sight->number, row, column);
-  return (Datum){.type = SQLITE_INTEGER, .as.integer = row_rowid(row)};
+  if (column >= 0) return row_cell(&sight->format, row, column);
+  return (Datum){.type = SQLITE_INTEGER, .as.integer = row->rowid};
 }
 
 bool datum_passes(const Datum *cell, SqlOp op, const Datum *other) {
@@ -96,9 +96,19 @@ bool datum_passes(const Datum *cell, SqlOp op, const Datum *other) {
   }
 }
 
+/* What most columns hold: an integer of 32 bits. */
+static bool is_small(const Sight *sight, const Row *row, int column) {
+  return column >= 0 && row_kind(&sight->format, row, column) == HELD_SMALL;
+}
+
 static Tri compare(const Sight *sight, const Row *row, const Node *node) {
-  const Datum cell = raw_cell(sight, row, node->a);
   const Datum *operand = &sight->eye->operands[node->b];
+  if (operand->type == SQLITE_INTEGER && is_small(sight, row, node->a)) {
+    const bool same = row_word(&sight->format, row, node->a) == operand->as.integer;
+    if (node->op == SQL_OP_EQ) return same ? TRI_TRUE : TRI_FALSE;
+    if (node->op == SQL_OP_NE) return same ? TRI_FALSE : TRI_TRUE;
+  }
+  const Datum cell = raw_cell(sight, row, node->a);
   const bool null = cell.type == SQLITE_NULL || operand->type == SQLITE_NULL;
   if (null && node->op != SQL_OP_IS && node->op != SQL_OP_IS_NOT) return TRI_NULL;
   return datum_passes(&cell, node->op, operand) ? TRI_TRUE : TRI_FALSE;
@@ -107,15 +117,20 @@ static Tri compare(const Sight *sight, const Row *row, const Node *node) {
 static Tri is_member(const Sight *sight, const Row *row, int number) {
   if (sight->truths[number] >= 0) return sight->truths[number] ? TRI_TRUE : TRI_FALSE;
   const Atom *atom = &sight->table->atoms[number];
+  const MemberSet *set = &sight->sets[atom->group];
+  if (set->words && is_small(sight, row, atom->column)) {
+    const int64_t integer = row_word(&sight->format, row, atom->column);
+    return member_has_bit(set, integer) ? TRI_TRUE : TRI_FALSE;
+  }
   const Datum cell = raw_cell(sight, row, atom->column);
-  return member_has_datum(&sight->sets[atom->group], &cell) ? TRI_TRUE : TRI_FALSE;
+  return member_has_datum(set, &cell) ? TRI_TRUE : TRI_FALSE;
 }
 
 static Tri evaluate(const Sight *sight, const Row *row, const Node *node) {
   Tri left, right;
   switch (node->kind) {
   case NODE_FLAG:
-    return (Tri)row_flag(sight->store, sight->number, row, node->a);
+    return (Tri)row->marks[node->a];
   case NODE_CONTEXT:
     return (Tri)sight->eye->contexts[node->a];
   case NODE_ATOM:
@@ -161,7 +176,7 @@ const Rewrite *sight_rewrite(const Sight *sight, const Row *row, int column) {
 Datum sight_cell(const Sight *sight, const Row *row, int column) {
   const Rewrite *rewrite =
       sight->table->rewritten[column] ? sight_rewrite(sight, row, column) : NULL;
-  if (!rewrite) return row_cell(sight->store, sight->number, row, column);
+  if (!rewrite) return row_cell(&sight->format, row, column);
   if (rewrite->cell < 0) return sight->eye->shown[rewrite->shown];
-  return row_cell(sight->store, sight->number, row, rewrite->cell);
+  return row_cell(&sight->format, row, rewrite->cell);
 }

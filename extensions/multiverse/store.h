@@ -9,6 +9,8 @@
 #ifndef TENFOLD_MULTIVERSE_STORE_H
 #define TENFOLD_MULTIVERSE_STORE_H
 
+#include <string.h>
+
 #include "extensions/multiverse/datum.h"
 
 typedef struct Row Row;
@@ -21,6 +23,26 @@ typedef struct StoreTable { /* what a row of it has */
   int ncells, nflags;
 } StoreTable;
 
+/* One block: flags and kinds of the cells, a byte each; from the next multiple of 4 on a word for
+** each cell, an integer of 32 bits or where in the block its bytes are; these, a text or blob with
+** its length before it. What rules ask for is in the first hundred bytes. */
+struct Row {
+  struct Row *next; /* in its bucket */
+  sqlite3_int64 rowid;
+  uint32_t references; /* postings that hold it, and pins */
+  uint32_t size;       /* of the block */
+  uint8_t marks[];     /* flags, then kinds */
+};
+
+typedef enum HeldKind {
+  HELD_NULL,
+  HELD_SMALL,
+  HELD_INTEGER,
+  HELD_REAL,
+  HELD_TEXT,
+  HELD_BLOB
+} HeldKind;
+
 /* Held once. Released by everyone, it goes: a cursor may outlive the cache. NULL without memory. */
 Store *store_create(const StoreTable *tables, int ntables, size_t budget);
 void store_hold(Store *store);
@@ -28,9 +50,23 @@ void store_release(Store *store);
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-sqlite3_int64 row_rowid(const Row *row);
-Datum row_cell(const Store *store, int table, const Row *row, int cell);
-unsigned row_flag(const Store *store, int table, const Row *row, int flag);
+static inline int32_t row_word(const StoreTable *table, const Row *row, int cell) {
+  const int first = (table->nflags + table->ncells + 3) & ~3;
+  int32_t word;
+  memcpy(&word, row->marks + first + 4 * cell, sizeof word);
+  return word;
+}
+
+static inline HeldKind row_kind(const StoreTable *table, const Row *row, int cell) {
+  return (HeldKind)row->marks[table->nflags + cell];
+}
+
+Datum row_cell(const StoreTable *table, const Row *row, int cell);
+
+/* NULL without memory, and for rows of more than 2 GiB; free() it. `next` and `references` are the
+** store's. */
+Row *row_make(const StoreTable *table, sqlite3_int64 rowid, const Datum *cells,
+              const uint8_t *flags);
 
 Row *store_row(const Store *store, int table, sqlite3_int64 rowid); /* or NULL */
 
@@ -41,6 +77,8 @@ Posting *store_find(Store *store, int table, int column, const Datum *key);
 
 size_t posting_count(const Posting *posting);
 Row *posting_row(const Posting *posting, size_t i);
+/* The row at `i` will be asked for soon. Any i will do. */
+void posting_prepare(const Posting *posting, size_t i);
 bool posting_is_refused(const Posting *posting); /* too large: not to be filled again */
 
 /* What is pinned does not go, and while anything is, nothing changes. */

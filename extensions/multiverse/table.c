@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "extensions/multiverse/shadow.h"
+#include "extensions/multiverse/cache.h"
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
@@ -251,7 +251,7 @@ const VtTable multiverse_table_table = {
     .any_order = true,
     .wants_used = true,
     .table_size = sizeof(Shadow),
-    .cursor_size = sizeof(ShadowCursor),
+    .cursor_size = sizeof(ServedCursor),
     .connect = table_connect,
     .disconnect = table_disconnect,
     .created = true,
