@@ -148,6 +148,12 @@ Inner *write_statement(Shadow *shadow, char what, Action action, const bool *fla
       write_by_key(shadow, "", &sql);
     }
     inner = shadow_add(shadow, text_get(&shape), &sql, fault);
+    if (inner) inner->reaches = true;
+    const bool writes = what == 'i' || what == 'u' || what == 'd';
+    if (inner && writes &&
+        !footprint_reaches_groups(shadow, text_get(&sql), &inner->reaches, fault)) {
+      inner = NULL;
+    }
   }
   if (shape.oom) fault_oom(fault);
   text_finish(&shape);

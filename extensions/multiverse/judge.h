@@ -27,6 +27,8 @@ bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement 
 ** update and delete; 'v' gives the defaults. `flags`: the columns that it writes, and the rowid
 ** last. */
 Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault);
+/* May what the statement writes change the members of a group? */
+bool footprint_reaches_groups(const Shadow *shadow, const char *sql, bool *out, Fault *fault);
 int write_column_term(const Shadow *shadow, int column); /* the parameter of a column */
 
 #endif

@@ -226,8 +226,9 @@ typedef struct State {
   uint64_t serials;
   /* sync.c: the state of the database that the policy and the sets are of. */
   bool synced;
-  bool uncommitted; /* … which a ROLLBACK could take back, and nothing would tell */
-  sqlite3_int64 data_version, total_changes;
+  bool
+      touched; /* memberships, by a write of this connection: it may be taken back without a trace */
+  sqlite3_int64 data_version;
   unsigned file_version;
   sqlite3_value **fresh; /* the row that ROW_PREFIX tables show */
   struct Cache *cache;   /* cache.c; NULL: off */

@@ -3,8 +3,9 @@
 **
 ** SQLITE_FCNTL_DATA_VERSION tells of every commit, and costs nothing, but only once a statement
 ** reads; PRAGMA data_version tells which of them were others', after which the policy itself is
-** looked at again; sqlite3_total_changes64() tells of writes of our own that are not committed. A
-** transaction that has written is looked at anew each time, since ROLLBACK TO leaves no trace.
+** looked at again. Our own writes all come by write.c, which knows whether they can reach a
+** membership (footprint.c). After such a one memberships are loaded for each statement as long as
+** the transaction lasts, and once more behind it, since going back leaves no trace.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -112,34 +113,29 @@ static void unload_sets(const State *state) {
 
 static bool sync_surely(Shadow *shadow, int transaction, Fault *fault) {
   State *state = shadow->state;
-  const sqlite3_int64 changes = sqlite3_total_changes64(shadow->tab.db);
   sqlite3_int64 version;
   if (!read_version(shadow, &version, fault)) return false;
   const bool foreign = !state->synced || version != state->data_version;
   if (foreign && !is_policy_the_same(shadow, fault)) return false;
-  if (foreign || changes != state->total_changes || transaction == SQLITE_TXN_WRITE ||
-      state->uncommitted || !shadow_is_current(shadow)) {
-    unload_sets(state);
-  }
+  if (foreign || state->touched) unload_sets(state);
   if (!load_sets(shadow, fault)) return false;
   state->data_version = version;
-  state->total_changes = changes;
   state->file_version = shadow_file_version(shadow);
-  state->uncommitted = transaction == SQLITE_TXN_WRITE;
+  state->touched &= transaction == SQLITE_TXN_WRITE;
   state->synced = true;
   return true;
 }
 
-/* Most statements find nothing changed. That is only known when they read, so they are begun and
-** asked afterwards. */
+/* Most statements find nothing changed. Without a transaction that is only known when they read, so
+** they are begun and asked afterwards; in one, the snapshot tells. */
 bool shadow_sync(Shadow *shadow, bool sure, Fault *fault) {
   sqlite3 *db = shadow->tab.db;
   const State *state = shadow->state;
   vt_internal_enter(shadow->tab.conn);
   bool ok = take_policy(shadow, fault);
-  const int transaction = ok ? sqlite3_txn_state(db, "main") : 0;
-  if (ok && !sure && state->synced && !state->uncommitted && transaction != SQLITE_TXN_WRITE &&
-      sqlite3_total_changes64(db) == state->total_changes) {
+  const int transaction = ok ? sqlite3_txn_state(db, "main") : SQLITE_TXN_NONE;
+  const bool same = transaction == SQLITE_TXN_NONE ? !sure : shadow_is_current(shadow);
+  if (ok && same && state->synced && !state->touched) {
     ok = load_sets(shadow, fault);
   } else {
     ok = ok && sync_surely(shadow, transaction, fault);

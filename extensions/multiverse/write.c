@@ -39,6 +39,7 @@ static bool reach_journal(Shadow *shadow, Fault *fault) {
 
 static bool run(Shadow *shadow, Inner *inner, int *out_rc, Fault *fault) {
   if (!reach_journal(shadow, fault)) return false;
+  shadow->state->touched |= inner->reaches;
   const int rc = sqlite3_step(inner->statement);
   if (rc == SQLITE_DONE) {
     sqlite3_reset(inner->statement);
