@@ -120,11 +120,13 @@ static void write_update(const Shadow *shadow, const bool *changed, Text *out) {
 /* A statement of that shape; `flags` are its columns where it depends on them. */
 Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault) {
   const int n = shadow->base->ncolumns;
-  Text shape = {0}, sql = {0};
-  text_addf(&shape, "%c%d ", what, (int)action);
-  for (int i = 0; flags && i <= n; i++) text_addc(&shape, flags[i] ? '1' : '0');
-  Inner *inner = shape.oom ? NULL : shadow_find(shadow, text_get(&shape));
-  if (!inner && !shape.oom) {
+  Text *shape = &shadow->shape, sql = {0};
+  text_clear(shape);
+  text_addc(shape, what);
+  text_addc(shape, (char)('A' + action));
+  for (int i = 0; flags && i <= n; i++) text_addc(shape, flags[i] ? '1' : '0');
+  Inner *inner = shape->oom ? NULL : shadow_find(shadow, text_get(shape));
+  if (!inner && !shape->oom) {
     switch (what) {
     case 'o':
       write_judge(shadow, action, true, &sql);
@@ -147,7 +149,7 @@ Inner *write_statement(Shadow *shadow, char what, Action action, const bool *fla
       text_add_name(&sql, shadow->base->name);
       write_by_key(shadow, "", &sql);
     }
-    inner = shadow_add(shadow, text_get(&shape), &sql, fault);
+    inner = shadow_add(shadow, text_get(shape), &sql, fault);
     if (inner) inner->reaches = true;
     const bool writes = what == 'i' || what == 'u' || what == 'd';
     if (inner && writes &&
@@ -155,8 +157,7 @@ Inner *write_statement(Shadow *shadow, char what, Action action, const bool *fla
       inner = NULL;
     }
   }
-  if (shape.oom) fault_oom(fault);
-  text_finish(&shape);
+  if (shape->oom) fault_oom(fault);
   text_finish(&sql);
   if (inner && inner->serial != shadow->state->universe->serial) {
     shadow_bind(shadow->state, inner->statement);

@@ -29,7 +29,11 @@ struct Shadow { /* a table in a connection */
   const TablePolicy *table;
   int number; /* of it in the policy */
   Inner *inners;
-  sqlite3_stmt *version;  /* PRAGMA data_version */
+  sqlite3_stmt *version; /* PRAGMA data_version */
+  bool journal; /* of the statement that writes: it has one, which does not reach main yet */
+  Text shape;   /* of the statement that is looked for */
+  bool *given;  /* per column and the rowid: an INSERT writes it */
+  sqlite3_value **values; /* of the row that is inserted */
   sqlite3_stmt **members; /* per group of the policy */
   int nmembers;
   sqlite3_stmt *pin; /* PRAGMA data_version, which stands on its row while `pins` cursors read */

@@ -54,6 +54,10 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
   vt_internal_leave(tab->conn);
   if (!ok) return vt_fault(tab, &fault);
   if (!shadow->base) return connect_gone(tab, create);
+  const size_t n = (size_t)shadow->base->ncolumns + 1;
+  shadow->given = arena_alloc(&tab->arena, n * sizeof *shadow->given);
+  shadow->values = arena_alloc(&tab->arena, n * sizeof *shadow->values);
+  if (!shadow->given || !shadow->values) return SQLITE_NOMEM;
   const Policy *policy = shadow->state->policy;
   tab->name = shadow->base->name;
   tab->rowid_unordered = !shadow->base->rowid;
@@ -64,6 +68,7 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
 static void table_disconnect(VtTab *tab) {
   Shadow *shadow = (Shadow *)tab;
   shadow_forget(shadow);
+  text_finish(&shadow->shape);
 }
 
 /* ---- estimating ------------------------------------------------------------------------------ */

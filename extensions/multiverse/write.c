@@ -18,11 +18,18 @@ static bool denied(Fault *fault, const char *what) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* A statement that may write several rows has a journal, and tells when it begins. */
+static int shadow_savepoint(VtTab *tab, int n) {
+  (void)n;
+  if (!vt_is_internal(tab->conn)) ((Shadow *)tab)->journal = true;
+  return SQLITE_OK;
+}
+
 /* Inside BEGIN, a statement that fails is undone by its journal. That of a statement on a table of
 ** TEMP does not reach main by itself; but it takes in every schema in which a statement with a
 ** journal of its own begins meanwhile. So one does, that does nothing. */
 static bool reach_journal(Shadow *shadow, Fault *fault) {
-  if (sqlite3_get_autocommit(shadow->tab.db)) return true;
+  if (!shadow->journal || sqlite3_get_autocommit(shadow->tab.db)) return true;
   Inner *inner = shadow_find(shadow, "journal");
   if (!inner) {
     Text sql = {0};
@@ -34,6 +41,7 @@ static bool reach_journal(Shadow *shadow, Fault *fault) {
   if (!inner) return false;
   const int step = query_step(inner->statement, fault);
   sqlite3_reset(inner->statement);
+  shadow->journal = step != 0;
   return step == 0;
 }
 
@@ -94,8 +102,7 @@ static bool is_allowed_in(Shadow *shadow, sqlite3_value **values, Fault *fault) 
 static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values, int *rc,
                       Fault *fault) {
   const BaseTable *base = shadow->base;
-  bool *given = calloc((size_t)base->ncolumns + 1, sizeof *given);
-  if (!given) return fault_oom(fault);
+  bool *given = shadow->given;
   for (int i = 0; i < base->ncolumns; i++) given[i] = !base->generated[i];
   given[base->ncolumns] =
       base->rowid && base->rowid_column < 0 && sqlite3_value_type(key) != SQLITE_NULL;
@@ -106,21 +113,18 @@ static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values
   if (inner && given[base->ncolumns]) {
     sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
   }
-  free(given);
   return inner && run(shadow, inner, rc, fault);
 }
 
 static bool insert(Shadow *shadow, sqlite3_value *key, sqlite3_value **columns, int *rc,
                    Fault *fault) {
   const int n = shadow->base->ncolumns;
-  sqlite3_value **values = calloc((size_t)n + 1, sizeof *values);
-  if (!values) return fault_oom(fault);
+  sqlite3_value **values = shadow->values;
   const bool ok = take_presets(shadow, columns, values, fault) &&
                   is_allowed_in(shadow, values, fault) && write_row(shadow, key, values, rc, fault);
   for (int i = 0; i < n; i++) {
     if (values[i] != columns[i]) sqlite3_value_free(values[i]);
   }
-  free(values);
   return ok;
 }
 
@@ -304,4 +308,5 @@ const VtWriter shadow_writer = {.insert = shadow_insert,
                                 .update = shadow_update,
                                 .remove = shadow_remove,
                                 .native = true,
+                                .savepoint = shadow_savepoint,
                                 .constraints = true};
