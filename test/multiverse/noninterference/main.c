@@ -6,7 +6,9 @@
 ** has to give the same rows in the same order, the same columns, errors, changes(),
 ** last_insert_rowid() and query plan.
 **
-**   test-multiverse-noninterference [statements [seed]]      the seed of a wrong case is printed
+**   test-multiverse-noninterference [statements [seed [failures]]]
+**
+** The seed of a wrong case is printed.
 **
 ** Both have the same sqlite_stat1: statistics are of all rows, and a plan follows them. With
 ** NONINTERFERENCE_SHOW set, every statement is printed with what it gives.
@@ -22,6 +24,7 @@ enum { SIDES = 2, USERS = 2, STATEMENTS = 60, MOST_ROWS = 4000 };
 static const char token[] = "sixteen bytes and more";
 static uint64_t case_seed;
 static long statements, failures, variations, errors, rows_seen;
+static long patience = 5; /* failures, and then it ends */
 
 static void die(sqlite3 *db, const char *sql) {
   printf("Bail out! seed %llu: %s\n%.3000s\n", (unsigned long long)case_seed, sqlite3_errmsg(db),
@@ -140,7 +143,7 @@ static void one_user(const char *schema, const User *user) {
     live(sides[i], user);
     enter(sides[i], user);
   }
-  for (int i = 0; i < STATEMENTS && failures < 5; i++) {
+  for (int i = 0; i < STATEMENTS && failures < patience; i++) {
     Words sql = {0};
     write_statement(&sql);
     compare(sides, sql.at, user);
@@ -174,7 +177,8 @@ static void one_case(uint64_t seed) {
 int main(int argc, char **argv) {
   const long wanted = argc > 1 ? atol(argv[1]) : 10000;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-  while (statements < wanted && failures < 5) one_case(seed++);
+  if (argc > 3) patience = atol(argv[3]);
+  while (statements < wanted && failures < patience) one_case(seed++);
   printf("# %ld hidden changes; %ld rows and %ld errors in all\n", variations, rows_seen, errors);
   printf("%s 1 - %ld statements, %ld differences\n1..1\n", failures ? "not ok" : "ok", statements,
          failures);

@@ -4,7 +4,7 @@
 ** from the same random choices as the rules but not by the extension; multiverse_sql() is compared
 ** with it as well.
 **
-**   test-multiverse-oracle [checks [seed]]      the seed of a wrong case is printed
+**   test-multiverse-oracle [checks [seed [failures]]]      the seed of a wrong case is printed
 */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@
 static const char *step; /* what goes on, for messages */
 static uint64_t case_seed;
 static long checks, failures;
+static long patience = 5;    /* failures, and then it ends */
 static sqlite3_int64 served; /* scans, from memory */
 
 static void die(sqlite3 *db, const char *sql) {
@@ -254,7 +255,8 @@ static void one_case(uint64_t seed) {
 int main(int argc, char **argv) {
   const long wanted = argc > 1 ? atol(argv[1]) : 10000;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-  while (checks < wanted && failures < 5) one_case(seed++);
+  if (argc > 3) patience = atol(argv[3]);
+  while (checks < wanted && failures < patience) one_case(seed++);
   printf("%s 1 - %ld checks, %ld wrong, %lld scans from memory\n1..1\n",
          failures || !served ? "not ok" : "ok", checks, failures, (long long)served);
   return failures || !served;

@@ -7,7 +7,7 @@
 ** and on what is stored. Between the users' statements transactions and savepoints begin and end,
 ** the host writes, and another connection commits, also while a user reads.
 **
-**   test-multiverse-writes [checks [seed]]      the seed of a wrong case is printed
+**   test-multiverse-writes [checks [seed [failures]]]      the seed of a wrong case is printed
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +31,7 @@ typedef struct Case {
 } Case;
 
 static long checks, failures, done, refused;
+static long patience = 5; /* failures, and then it ends */
 
 static void fail(const Case *it, const char *what, const char *sql, const char *got,
                  const char *wanted) {
@@ -226,7 +227,7 @@ static void one_user(Case *it) {
   write_context(&context, &it->user);
   say(&enter, "SELECT multiverse_enter('%s', '%s')", context.at, token);
   must(it->db, enter.at);
-  for (int i = 0; i < STEPS && failures < 5; i++) one_step(it);
+  for (int i = 0; i < STEPS && failures < patience; i++) one_step(it);
   if (!sqlite3_get_autocommit(it->db)) {
     must(it->db, "ROLLBACK");
     must(it->model, "ROLLBACK");
@@ -296,7 +297,8 @@ static void one_case(uint64_t seed) {
 int main(int argc, char **argv) {
   const long wanted = argc > 1 ? atol(argv[1]) : 10000;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-  while (checks < wanted && failures < 5) one_case(seed++);
+  if (argc > 3) patience = atol(argv[3]);
+  while (checks < wanted && failures < patience) one_case(seed++);
   printf("# %ld rows were written, %ld statements refused\n", done, refused);
   printf("%s 1 - %ld checks, %ld wrong\n1..1\n", failures ? "not ok" : "ok", checks, failures);
   return failures != 0;
