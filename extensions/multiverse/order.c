@@ -4,7 +4,9 @@
 ** An inner statement gives rows as its plan finds them. Along an index over a column that is
 ** rewritten that is the order of what is not shown; and where a plan joins several scans with OR, a
 ** row comes with the first that finds it, which tells of the rule by which it is seen. Rows of such
-** statements are sorted by their keys, which are shown, behind what the query asks for.
+** statements are sorted by their keys, which are shown, behind what the query asks for. So are those
+** that memory might have answered, which gives rows by their rowids: how much of the cache is taken
+** by rows that are not seen must not show.
 */
 #include <string.h>
 
@@ -47,14 +49,16 @@ static bool ask(const Shadow *shadow, const VtPlan *plan, const char *sql, bool 
   return step == 0;
 }
 
-bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, bool *sorted, Fault *fault) {
+bool order_settle(const Question *question, Text *sql, bool *sorted, Fault *fault) {
+  const Shadow *shadow = question->shadow;
+  const VtPlan *plan = question->plan;
   const BaseTable *base = shadow->base;
   *sorted = false;
-  if (!base->nindexes) return true;
   if (sql->oom) return fault_oom(fault);
-  if (!ask(shadow, plan, text_get(sql), sorted, fault)) return false;
+  if (base->nindexes && !ask(shadow, plan, text_get(sql), sorted, fault)) return false;
   const int n = base->rowid ? 1 : base->nkeys;
-  for (int i = 0; *sorted && i < n; i++) {
+  const bool by_keys = *sorted || served_might(question);
+  for (int i = 0; by_keys && i < n; i++) {
     text_add(sql, i || plan->nsort ? ", " : " ORDER BY ");
     meaning_raw(shadow->table, base->rowid ? -1 : base->keys[i], sql);
   }

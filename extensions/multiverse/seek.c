@@ -222,7 +222,7 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
     meaning_from(shadow->table, &sql);
     write_terms(question, &meaning, &sql);
     write_sort(&meaning, question->plan, &sql);
-    if (order_settle(shadow, question->plan, &sql, &sorted, fault)) {
+    if (order_settle(question, &sql, &sorted, fault)) {
       inner = shadow_add(shadow, shape, &sql, fault);
     }
   } else {

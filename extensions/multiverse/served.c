@@ -36,16 +36,27 @@ static double expected(const BaseTable *base, int column) {
   return rows;
 }
 
-/* May this term pick the rows, and how many would they be? */
+/* May this term pick the rows? */
+static bool is_fit(const Question *question, int i) {
+  const VtTerm *term = &question->plan->terms[i];
+  return term->op == VT_OP_EQ && question->modes[i] != MODE_SKIP &&
+         !question->shadow->base->columns[term->col].collation && term->col < STORE_MAX_COLUMNS - 1;
+}
+
+bool served_might(const Question *question) {
+  Cache *cache = question->shadow->state->cache;
+  bool any = false;
+  for (int i = 0; i < question->plan->nterms; i++) any |= is_fit(question, i);
+  return any && cache && cache_lens(cache, question->shadow->number);
+}
+
+/* What it would pick, and how many rows. */
 static bool read_choice(const Question *question, int i, Choice *out) {
   const Shadow *shadow = question->shadow;
   const VtTerm *term = &question->plan->terms[i];
   const SqlColumn *column = &shadow->base->columns[term->col];
   *out = (Choice){.term = i, .column = term->col};
-  if (term->op != VT_OP_EQ || question->modes[i] == MODE_SKIP || column->collation ||
-      term->col >= STORE_MAX_COLUMNS - 1) {
-    return false;
-  }
+  if (!is_fit(question, i)) return false;
   if (!datum_convert(term->value, sql_type_affinity(column->type), &out->copy, &out->key)) {
     sqlite3_value_free(out->copy);
     return false;

@@ -65,6 +65,10 @@ typedef struct Question { /* a plan, looked at: seek.c */
 /* Which terms can be passed on and how, and which memberships they decide. */
 void question_read(Question *question, Shadow *shadow, const VtPlan *plan);
 
+/* order.c: sorts the rows of a statement, whose text this is, where their order would tell what is
+** not shown. */
+bool order_settle(const Question *question, Text *sql, bool *sorted, Fault *fault);
+
 /* Inside a universe whose policy opens this table, and its memberships are those of the database's
 ** present state. Without `sure` they may be of an earlier one, which shadow_is_current() tells once
 ** a statement reads. */
@@ -77,10 +81,6 @@ void shadow_forget(Shadow *shadow); /* its statements */
 ** it. */
 bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inner **out,
                       Fault *fault);
-
-/* order.c: sorts the rows of a statement, whose text this is, where their order would tell what is
-** not shown. */
-bool order_settle(const Shadow *shadow, const VtPlan *plan, Text *sql, bool *sorted, Fault *fault);
 
 /* One of its statements that is not in use and has this shape, or NULL; and a new one, which is put
 ** among them. */
@@ -100,6 +100,8 @@ extern const VtWriter shadow_writer;
 
 /* served.c: tier 2. True: the cursor stands on its first row, or is at the end. */
 bool served_seek(ShadowCursor *cursor, const VtPlan *plan);
+/* Whether it is, depends on what is in memory. */
+bool served_might(const Question *question);
 void served_step(ShadowCursor *cursor);
 void served_column(const ShadowCursor *cursor, sqlite3_context *ctx, int column);
 sqlite3_int64 served_rowid(const ShadowCursor *cursor);

@@ -124,11 +124,13 @@ static void enter(sqlite3 *db, const User *user) {
   run(db, sql.at);
 }
 
-/* What only this side has lived through; perhaps with rows kept in memory. */
-static void live(sqlite3 *db, const User *user) {
+/* What only this side has lived through. With rows kept in memory both sides answer so; how many
+** they keep differs, as it does where many rows are not seen. */
+static void live(sqlite3 *db, const User *user, bool cached) {
   variations += vary(db, user, 40);
-  if (chance(40))
+  if (cached) {
     run(db, chance(50) ? "SELECT multiverse_cache(1000000)" : "SELECT multiverse_cache(3000)");
+  }
   if (chance(60)) return;
   User other;
   choose_user(&other);
@@ -138,9 +140,10 @@ static void live(sqlite3 *db, const User *user) {
 
 static void one_user(const char *schema, const User *user) {
   sqlite3 *sides[SIDES];
+  const bool cached = chance(40);
   for (int i = 0; i < SIDES; i++) {
     sides[i] = open_database(schema);
-    live(sides[i], user);
+    live(sides[i], user, cached);
     enter(sides[i], user);
   }
   for (int i = 0; i < STATEMENTS && failures < patience; i++) {
