@@ -3,8 +3,8 @@
 **
 ** An inner statement gives rows as its plan finds them. Along an index over a rewritten column
 ** that is the order of what is not shown; and where a plan joins several scans with OR, a row comes
-** with the first that finds it, which tells of the rule by which it is seen. Rows of such statements
-** are sorted by their keys, which are shown, behind what the query asks for. Memory gives rows by
+** with the first that finds it, which tells of the rule by which it is seen. Rows of such scans are
+** sorted by their keys, which are shown, behind what the query asks for. Memory gives rows by
 ** their rowids, so what it might have answered is sorted as well: how much of the cache is taken by
 ** rows that are not seen must not show.
 */
