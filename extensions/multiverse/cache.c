@@ -8,7 +8,8 @@
 
 enum {
   MOST_TOUCHED = 10000, /* above, reading them again takes longer than filling anew */
-  MOST_WRITING = 200    /* inside a transaction they are read by each statement */
+  MOST_WRITING = 16,    /* inside a transaction they are read for each scan */
+  FEW_TOUCHED = 100     /* above, filling anew is compared with the rows there are */
 };
 
 /* ---- keys that were touched ------------------------------------------------------------------ */
@@ -147,6 +148,10 @@ bool cache_sync(Cache *cache, sqlite3_int64 data_version, unsigned file_version,
   }
   if (cache->ntouched) {
     if (writing && cache->ntouched > MOST_WRITING) return false;
+    if (!writing && cache->ntouched > FEW_TOUCHED && cache->store &&
+        cache->ntouched > store_size(cache->store).rows) {
+      cache_empty(cache);
+    }
     if (cache->store && !store_is_empty(cache->store) && store_is_pinned(cache->store)) {
       return false;
     }

@@ -382,6 +382,7 @@ bool store_replace(Store *store, int table, sqlite3_int64 rowid, const Datum *ce
   row->references++;
   const bool ok = each_posting(store, table, row, true);
   row_release(store, table, row);
+  if (store->bytes > store->budget) evict(store);
   return ok;
 }
 
