@@ -141,8 +141,8 @@ static int check_seek(VtCursor *cur, const VtPlan *plan) {
   lines_begin(lines, CHECK_NCOL);
   vt_internal_enter(cur->tab->conn);
   if (state_is_admin(vt_state(cur->tab->conn), &fault) && compile(&check) && check_groups(&check) &&
-      check_tables(&check) && check_rewrites(&check)) {
-    check_unopened(&check);
+      check_tables(&check) && check_rewrites(&check) && check_unopened(&check)) {
+    check_proofs(&check);
   }
   vt_internal_leave(cur->tab->conn);
   policy_destroy(check.policy);

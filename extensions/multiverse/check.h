@@ -26,9 +26,13 @@ bool check_tell(Check *check, const Rule *rule, Severity severity, const char *w
 /* With the interrupt looked at. */
 bool check_goes_on(Check *check);
 
+/* Neither row nor user matters: check_tables() has told of it. */
+bool check_is_constant(const Condition *condition);
+
 bool check_groups(Check *check);   /* check_groups.c */
 bool check_tables(Check *check);   /* check_rules.c */
 bool check_rewrites(Check *check); /* check_overlap.c */
+bool check_proofs(Check *check);   /* check_proof.c */
 
 /* ---- users to try things with: sample.c ------------------------------------------------------ */
 
@@ -41,11 +45,12 @@ typedef struct Sample {
 
 enum { SAMPLE_MOST = 24 };
 
+/* A row of the table and a user that meet a condition, with parameters by name, are written to
+** `witness`, which stays empty where none is found among the first rows: "Post 3 for {"uid":7}". */
+bool sample_find(sqlite3 *db, const Sample *sample, const Policy *policy, const TablePolicy *table,
+                 const Text *condition, VtPoll *poll, Text *witness, Fault *fault);
+
 bool sample_take(sqlite3 *db, const Policy *policy, Sample *out, Fault *fault);
 void sample_finish(Sample *sample);
-/* Context i is bound to the parameters of a statement. */
-bool sample_bind(const Sample *sample, int i, sqlite3_stmt *statement);
-/* {"uid":7} */
-void sample_write(const Sample *sample, const Policy *policy, int i, Text *out);
 
 #endif

@@ -13,7 +13,7 @@ static SqlWalk find_dependence(void *ctx, SqlExpr *expr) {
   return SQL_WALK_ON;
 }
 
-static bool is_constant(const Condition *condition) {
+bool check_is_constant(const Condition *condition) {
   bool depends = condition->group != NULL;
   const SqlVisitor visitor = {.ctx = &depends, .expr = find_dependence};
   sql_walk_expr(condition->expr, &visitor);
@@ -46,7 +46,7 @@ static const char *const always[ACTIONS] = {
 
 static bool check_constant(Check *check, const TablePolicy *table, const Rule *rule) {
   bool truth;
-  if (is_constant(&rule->when)) {
+  if (check_is_constant(&rule->when)) {
     if (!evaluate(check, &rule->when, &truth)) return false;
     if (!truth) {
       return check_tell(check, rule, SEVERITY_WARNING, NULL,
@@ -58,7 +58,7 @@ static bool check_constant(Check *check, const TablePolicy *table, const Rule *r
       return false;
     }
   }
-  if (!rule->has_unless || !is_constant(&rule->unless)) return true;
+  if (!rule->has_unless || !check_is_constant(&rule->unless)) return true;
   if (!evaluate(check, &rule->unless, &truth)) return false;
   return truth ? check_tell(check, rule, SEVERITY_WARNING, NULL,
                             "%s: never applies, for unless is always true", table->base->name)

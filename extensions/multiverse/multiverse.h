@@ -293,7 +293,7 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
     multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table,
-    multiverse_check_table;
+    multiverse_check_table, multiverse_diff_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);

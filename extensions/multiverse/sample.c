@@ -7,7 +7,7 @@
 
 #include "extensions/multiverse/check.h"
 
-enum { OF_EACH = 8 };
+enum { OF_EACH = 8, ROWS_MOST = 20000 };
 
 static int param_number(const Policy *policy, const char *name) {
   for (int i = 0; i < policy->nparams; i++) {
@@ -137,18 +137,22 @@ static sqlite3_value *value_of(const Sample *sample, int param, int i) {
   return n ? sample->values[param][i % n] : NULL;
 }
 
-bool sample_bind(const Sample *sample, int i, sqlite3_stmt *statement) {
+/* Context i, to parameters by their names. */
+static bool bind(const Sample *sample, const Policy *policy, int i, sqlite3_stmt *statement) {
   const int n = sqlite3_bind_parameter_count(statement);
   bool ok = true;
-  for (int p = 0; p < sample->nparams && p < n; p++) {
-    sqlite3_value *value = value_of(sample, p, i);
-    ok &= (value ? sqlite3_bind_value(statement, p + 1, value)
-                 : sqlite3_bind_null(statement, p + 1)) == SQLITE_OK;
+  for (int p = 1; p <= n; p++) {
+    const char *name = sqlite3_bind_parameter_name(statement, p);
+    const int param = name && *name == ':' ? param_number(policy, name + 1) : -1;
+    sqlite3_value *value = param < 0 ? NULL : value_of(sample, param, i);
+    ok &= (value ? sqlite3_bind_value(statement, p, value) : sqlite3_bind_null(statement, p)) ==
+          SQLITE_OK;
   }
   return ok;
 }
 
-void sample_write(const Sample *sample, const Policy *policy, int i, Text *out) {
+/* {"uid":7} */
+static void write_context(const Sample *sample, const Policy *policy, int i, Text *out) {
   const char *comma = "{";
   for (int p = 0; p < sample->nparams; p++) {
     sqlite3_value *value = value_of(sample, p, i);
@@ -166,4 +170,76 @@ void sample_write(const Sample *sample, const Policy *policy, int i, Text *out) 
     }
   }
   text_add(out, *comma == '{' ? "{}" : "}");
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* "Post 3" as SQL that gives the text. */
+static void write_name(const TablePolicy *table, Text *out) {
+  const BaseTable *base = table->base;
+  text_add_string(out, base->name, strlen(base->name));
+  for (int i = 0; i < (base->nkeys ? base->nkeys : 1); i++) {
+    text_add(out, i ? " || ', ' || quote(" : " || ' ' || quote(");
+    meaning_raw(table, base->nkeys ? base->keys[i] : -1, out);
+    text_addc(out, ')');
+  }
+}
+
+static void write_keys(const TablePolicy *table, bool row, Text *out) {
+  const BaseTable *base = table->base;
+  for (int i = 0; i < (base->nkeys ? base->nkeys : 1); i++) {
+    if (i) text_add(out, ", ");
+    if (row) {
+      meaning_raw(table, base->nkeys ? base->keys[i] : -1, out);
+    } else {
+      text_add_name(out, base->nkeys ? base->columns[base->keys[i]].name : base->rowid);
+    }
+  }
+}
+
+/* The first rows are enough to try. */
+static void write_limit(const TablePolicy *table, Text *out) {
+  text_addc(out, '(');
+  write_keys(table, true, out);
+  text_add(out, ") IN (SELECT ");
+  write_keys(table, false, out);
+  text_add(out, " FROM main.");
+  text_add_name(out, table->base->name);
+  text_addf(out, " LIMIT %d)", ROWS_MOST);
+}
+
+bool sample_find(sqlite3 *db, const Sample *sample, const Policy *policy, const TablePolicy *table,
+                 const Text *condition, VtPoll *poll, Text *witness, Fault *fault) {
+  Text sql = {0};
+  text_add(&sql, "SELECT ");
+  write_name(table, &sql);
+  meaning_from(table, &sql);
+  text_add(&sql, " WHERE ");
+  write_limit(table, &sql);
+  text_add(&sql, " AND ");
+  text_add(&sql, condition->oom ? "" : text_get(condition));
+  text_add(&sql, " LIMIT 1");
+  sqlite3_stmt *find = query_prepare(db, sql.oom || condition->oom ? NULL : text_get(&sql), fault);
+  int step = find ? 0 : -1;
+  for (int i = 0; find && i < sample->ncontexts && step == 0; i++) {
+    if (!bind(sample, policy, i, find)) {
+      fault_oom(fault);
+      step = -1;
+      break;
+    }
+    step = query_step(find, fault);
+    if (step == 1) {
+      text_add(witness, query_text(find, 0));
+      text_add(witness, " for ");
+      write_context(sample, policy, i, witness);
+    }
+    sqlite3_reset(find);
+    if (step >= 0 && vt_poll(poll) != SQLITE_OK) {
+      fault_set(fault, FAULT_INTERRUPT, "interrupted");
+      step = -1;
+    }
+  }
+  query_finish(find);
+  text_finish(&sql);
+  return step >= 0;
 }

@@ -24,4 +24,10 @@ void ask_explain_rewrites(Question *out, int table, const User *user, const char
 struct sqlite3;
 bool check_who(struct sqlite3 *db, int table, const char *key, Words *problem);
 
+/* ---- proof.c */
+
+/* Rules that multiverse_check() has proven to be in vain are left out, and nothing changes for
+** anybody; what multiverse_diff() is silent about, neither. *proven counts. */
+bool check_proven(struct sqlite3 *db, int *proven, Words *problem);
+
 #endif

@@ -133,6 +133,11 @@ typedef struct Clause {
 enum { MOST_CLAUSES = 32 };
 static Clause clauses[MOST_CLAUSES];
 static int nclauses;
+int left_out;
+
+int count_rules(void) { return nclauses; }
+
+int table_of_rule(int id) { return clauses[id - 1].table; }
 
 static void quote(Words *out, const char *text) {
   say(out, "'");
@@ -182,6 +187,14 @@ static void choose_reads(int table) {
     if (!i && world.writes && chance(world.secrets ? 15 : 60)) {
       clause->group = -1;
       clause->fixed = "1";
+    }
+    if (world.repeats && i &&
+        chance(40)) { /* what another rule says, with an exception or without */
+      const Clause *other = &clauses[nclauses - 2];
+      clause->seed = other->seed;
+      clause->group = other->group;
+      clause->unless_seed = other->unless_seed;
+      clause->unless_group = other->unless_group;
     }
     if (*clause->action != 'r') continue;
     clause->column = 1 + (int)pick(NCOLS - 1);
@@ -276,6 +289,7 @@ static void write_clause(Words *out, const Clause *clause, const User *user) {
 
 int next_rule(int table, const char *action, int rule) {
   for (rule++; rule < nclauses; rule++) {
+    if (rule + 1 == left_out) continue;
     if (clauses[rule].table == table && !strcmp(clauses[rule].action, action)) return rule;
   }
   return -1;

@@ -30,6 +30,7 @@ uint64_t chance_swap(uint64_t state); /* the state before */
 typedef struct World {
   bool rich; /* also partial and unique indexes, rules that look into other rows, computed values */
   bool writes;  /* rules of writes; CHECK, DEFAULT and NOT NULL */
+  bool repeats; /* rules say what others say */
   bool secrets; /* columns from SECRET on are in no condition, and nobody sees the last row */
 } World;
 
@@ -68,6 +69,11 @@ void write_oracle(Words *out, int table, const User *user);
 void write_visible(Words *out, int table, const User *user);
 void write_rewritten(Words *out, int table, int column, const User *user);
 void write_shown(Words *out, int table, int column, const User *user);
+
+/* Rules have ids from 1 on. This one is left out of all the above; 0: none. */
+extern int left_out;
+int count_rules(void);
+int table_of_rule(int id);
 
 /* The rules of an action: the next one behind `rule`, which begins as -1. -1: there are no more. */
 int next_rule(int table, const char *action, int rule);
