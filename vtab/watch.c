@@ -1,7 +1,7 @@
 /*
 ** The connection's single hooks, shared: see watch.h.
 */
-#define _GNU_SOURCE /* RTLD_DEFAULT */
+#define _GNU_SOURCE /* RTLD_DEFAULT, dladdr */
 #if !defined(_WIN32)
 #include <dlfcn.h>
 #endif
@@ -123,28 +123,46 @@ typedef struct Found {
 
 #if !defined(_WIN32)
 /* POSIX lets dlsym return functions; ISO C wants the bytes copied. */
-static bool find(const char *name, void *out) {
-  void *symbol = dlsym(RTLD_DEFAULT, name);
+static bool find(void *library, const char *name, void *out) {
+  void *symbol = dlsym(library, name);
   memcpy(out, &symbol, sizeof symbol);
   return symbol != NULL;
 }
-#endif
 
 /* A process may hold several copies of SQLite (a host with its own, a library with Debian's). The
 ** one that dlsym finds is the host's only when its other functions are those we were given. */
+static bool find_in(void *library, Found *found) {
+  int (*number)(void) = NULL;
+  return find(library, "sqlite3_libversion_number", &number) &&
+         number == sqlite3_libversion_number &&
+         find(library, "sqlite3_preupdate_hook", &found->set) &&
+         find(library, "sqlite3_preupdate_old", &found->api.old_value) &&
+         find(library, "sqlite3_preupdate_new", &found->api.new_value) &&
+         find(library, "sqlite3_preupdate_count", &found->api.count) &&
+         find(library, "sqlite3_preupdate_depth", &found->api.depth);
+}
+
+/* The library that the host's functions are in, which may be known to nobody else: Python loads
+** Debian's SQLite for its module alone. */
+static void *library_of_host(void) {
+  int (*number)(void) = sqlite3_libversion_number;
+  void *address;
+  Dl_info info;
+  memcpy(&address, &number, sizeof address);
+  if (!dladdr(address, &info) || !info.dli_fname) return NULL;
+  return dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+}
+#endif
+
 static bool find_preupdate(Found *found) {
   memset(found, 0, sizeof *found);
 #if !defined(_WIN32)
-  int (*number)(void) = NULL;
   if (!sqlite3_compileoption_used("ENABLE_PREUPDATE_HOOK")) return false;
-  if (!find("sqlite3_libversion_number", &number) || number != sqlite3_libversion_number) {
-    return false;
-  }
-  return find("sqlite3_preupdate_hook", &found->set) &&
-         find("sqlite3_preupdate_old", &found->api.old_value) &&
-         find("sqlite3_preupdate_new", &found->api.new_value) &&
-         find("sqlite3_preupdate_count", &found->api.count) &&
-         find("sqlite3_preupdate_depth", &found->api.depth);
+  if (find_in(RTLD_DEFAULT, found)) return true;
+  void *library = library_of_host();
+  const bool ok = library && find_in(library, found);
+  if (library) dlclose(library); /* it was loaded before, and stays */
+  return ok;
 #else
   return false;
 #endif

@@ -70,7 +70,7 @@ static void on_touch(void *ctx, const VtPreupdate *api, sqlite3 *db, int op, con
   (void)db;
   cache->calls++;
   cache->wrote = true;
-  if (!policy || strcmp(database, "main")) return;
+  if (!policy || !strcmp(database, "temp")) return; /* main may go by another name */
   for (int i = 0; i < policy->ntables; i++) {
     if (strcmp(policy->tables[i]->base->name, table)) continue;
     if (op != SQLITE_INSERT) touch(cache, i, old_rowid);

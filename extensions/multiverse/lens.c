@@ -20,6 +20,7 @@ typedef struct Grinder { /* a lens in the making */
 
 typedef struct Traits {
   bool columns, params, other;
+  bool json; /* the value may have a subtype, which is not kept */
 } Traits;
 
 /* Depend on their arguments alone, whatever time it is and whatever a PRAGMA says. */
@@ -52,6 +53,10 @@ static SqlWalk note_expr(void *ctx, SqlExpr *expr) {
     break;
   case SQL_EXPR_FUNCTION:
     traits->other |= !is_pure(expr);
+    traits->json |= !sqlite3_strnicmp(expr->name, "json", 4);
+    break;
+  case SQL_EXPR_BINARY:
+    traits->json |= expr->op == SQL_OP_PTR;
     break;
   case SQL_EXPR_LIKE: /* PRAGMA case_sensitive_like, and functions of the host's */
   case SQL_EXPR_CURRENT:
@@ -72,7 +77,7 @@ static SqlWalk note_select(void *ctx, SqlSelect *select) {
 }
 
 static Traits traits_of(SqlExpr *expr) {
-  Traits traits = {false, false, false};
+  Traits traits = {0};
   const SqlVisitor visitor = {.ctx = &traits, .expr = note_expr, .select = note_select};
   sql_walk_expr(expr, &visitor);
   return traits;
@@ -219,8 +224,9 @@ static bool grind_rewrite(Grinder *grinder, const Rule *rule, Text *cells) {
   *rewrite = (Rewrite){.column = rule->column, .cell = -1};
   rewrite->applies = grind_rule(grinder, rule);
   if (!rewrite->applies) return false;
-  if (traits.other || (traits.columns && traits.params)) {
-    return unfit(grinder, "the value of a rewrite is neither the row's nor the context's") != NULL;
+  if (traits.other || traits.json || (traits.columns && traits.params)) {
+    return unfit(grinder,
+                 "the value of a rewrite is JSON, or neither the row's nor the context's") != NULL;
   }
   if (traits.columns) {
     rewrite->cell = lens->ncells++;

@@ -29,7 +29,8 @@ static double expected(const BaseTable *base, int column) {
   double rows = base->rows;
   for (int i = 0; i < base->nindexes; i++) {
     const BaseIndex *index = &base->indexes[i];
-    if (index->ncolumns && index->columns[0] == column && index->rows[0] < rows) {
+    if (!index->partial && index->ncolumns && index->columns[0] == column &&
+        index->rows[0] < rows) {
       rows = index->rows[0];
     }
   }
