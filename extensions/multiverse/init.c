@@ -168,10 +168,11 @@ static const VtFunction functions[] = {
      .scalar = multiverse_member},
 };
 
-static const VtTable *const tables[] = {
-    &multiverse_groups_table, &multiverse_rules_table,   &multiverse_table_table,
-    &multiverse_row_table,    &multiverse_explain_table, &multiverse_who_table,
-    &multiverse_stats_table,  &multiverse_check_table,   &multiverse_diff_table};
+static const VtTable *const tables[] = {&multiverse_groups_table,  &multiverse_rules_table,
+                                        &multiverse_table_table,   &multiverse_row_table,
+                                        &multiverse_explain_table, &multiverse_who_table,
+                                        &multiverse_stats_table,   &multiverse_check_table,
+                                        &multiverse_diff_table,    &multiverse_advise_table};
 
 static int open_state(VtConn *conn, void *pointer, Fault *fault) {
   (void)fault;

@@ -211,8 +211,20 @@ typedef struct Stats {
   size_t universe;                /* bytes of the last universe that was left */
 } Stats;
 
+/* What queries ask of a table: advise.c. Columns are bits. */
+typedef struct Shape {
+  char table[64];
+  sqlite3_uint64 equal, used;
+  int sort; /* a column, SORT_NONE or SORT_ROWID */
+  sqlite3_int64 scans;
+} Shape;
+
+enum { SORT_NONE = -1, SORT_ROWID = -2, MOST_SHAPES = 64 };
+
 typedef struct State {
   Stats stats;
+  Shape shapes[MOST_SHAPES];
+  int nshapes;
   VtConn *conn;
   Policy *policy;     /* the last one compiled; while inside, the one that holds */
   Universe *universe; /* NULL: outside */
@@ -293,7 +305,7 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
     multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table,
-    multiverse_check_table, multiverse_diff_table;
+    multiverse_check_table, multiverse_diff_table, multiverse_advise_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);

@@ -315,6 +315,7 @@ bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inne
   }
   inner->busy = true;
   shadow->state->stats.scans++;
+  advise_note(shadow, plan);
   *out = inner;
   return true;
 }

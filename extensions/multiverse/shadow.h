@@ -96,6 +96,9 @@ int counted_catch_up(ShadowCursor *cursor); /* SQLITE_OK: the statement stands o
 void counted_done(ShadowCursor *cursor);
 void counted_destroy(Counted *counted);
 
+void advise_note(const Shadow *shadow,
+                 const VtPlan *plan); /* advise.c: a scan that was asked for */
+
 extern const VtWriter shadow_writer;
 
 /* served.c: tier 2. True: the cursor stands on its first row, or is at the end. */
