@@ -44,23 +44,41 @@ static void write_judge(const Shadow *shadow, Action action, bool base, Text *ou
   sqlite3_free(name);
 }
 
-/* The row of the base table whose key is the first term. */
+/* Terms of a write: the rowid, then columns, then columns of the key. */
+int write_column_term(const Shadow *shadow, int column) {
+  return meaning_first_term(shadow->policy) + 1 + column;
+}
+
+int write_key_term(const Shadow *shadow, int key) {
+  return write_column_term(shadow, shadow->base->ncolumns) + key;
+}
+
+/* The row of the base table. Columns of a key may have a collation that another row meets, too. */
 static void write_by_key(const Shadow *shadow, const char *alias, Text *out) {
+  const BaseTable *base = shadow->base;
   text_add(out, " WHERE ");
-  text_add(out, alias);
-  text_add_name(out, shadow->base->rowid);
-  text_addf(out, " = ?%d", meaning_first_term(shadow->policy));
+  if (base->rowid) {
+    text_add(out, alias);
+    text_add_name(out, base->rowid);
+    text_addf(out, " = ?%d", meaning_first_term(shadow->policy));
+    return;
+  }
+  for (int i = 0; i < base->nkeys; i++) {
+    const int term = write_key_term(shadow, i);
+    text_add(out, i ? " AND " : "");
+    text_add(out, alias);
+    text_add_name(out, base->columns[base->keys[i]].name);
+    text_addf(out, " = ?%d AND ", term);
+    text_add(out, alias);
+    text_add_name(out, base->columns[base->keys[i]].name);
+    text_addf(out, " COLLATE BINARY = ?%d", term);
+  }
 }
 
 static int count_rules(const Shadow *shadow, Action action) {
   int n = 0;
   for (const Rule *rule = shadow->table->rules[action]; rule; rule = rule->next) n++;
   return n;
-}
-
-/* Terms of a write: the key, then columns. */
-int write_column_term(const Shadow *shadow, int column) {
-  return meaning_first_term(shadow->policy) + 1 + column;
 }
 
 /* What an INSERT stores in columns that it does not name. */

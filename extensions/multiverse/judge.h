@@ -22,13 +22,19 @@ bool judgement_permits(const Judgement *judgement); /* any rule is left */
 bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement *judgement,
                Fault *fault);
 
-/* A statement, bound to the universe: 'o' judges the row whose key is the first term, and tells of
+/* A statement, bound to the universe: 'o' judges the row whose key it is given, and tells of
 ** each column whether it is rewritten, its raw value and what is shown; 'i', 'u', 'd' insert,
 ** update and delete; 'v' gives the defaults. `flags`: the columns that it writes, and the rowid
 ** last. */
 Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault);
 /* May what the statement writes change the members of a group? */
 bool footprint_reaches_groups(const Shadow *shadow, const char *sql, bool *out, Fault *fault);
-int write_column_term(const Shadow *shadow, int column); /* the parameter of a column */
+/* The parameters of a column, and of a column of the key that says which row. */
+int write_column_term(const Shadow *shadow, int column);
+int write_key_term(const Shadow *shadow, int key);
+
+/* keys.c: the row that SQLite means by a number, in a statement that asks for it by its key. */
+bool keys_bind(Shadow *shadow, sqlite3_stmt *statement, sqlite3_value *rowid, Fault *fault);
+bool values_are_same(sqlite3_value *a, sqlite3_value *b);
 
 #endif

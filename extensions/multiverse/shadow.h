@@ -21,6 +21,14 @@ typedef struct Inner {
   struct Inner *next;
 } Inner;
 
+/* keys.c: of rows of a table WITHOUT ROWID, by the number that stands for each. */
+typedef struct Keys {
+  bool wanted, starved;   /* starved: some could not be kept */
+  Map places;             /* rowid: of its first value; or AMBIGUOUS */
+  sqlite3_value **values; /* as many for each as the key has columns */
+  size_t count, capacity;
+} Keys;
+
 struct Shadow { /* a table in a connection */
   VtTab tab;
   State *state;
@@ -38,6 +46,7 @@ struct Shadow { /* a table in a connection */
   int nmembers;
   sqlite3_stmt *pin; /* PRAGMA data_version, which stands on its row while `pins` cursors read */
   int pins;
+  Keys keys;
   struct Eye *eye; /* served.c: the universe's, as the table's lens has it */
 };
 
@@ -64,6 +73,11 @@ typedef struct Question { /* a plan, looked at: seek.c */
 
 /* Which terms can be passed on and how, and which memberships they decide. */
 void question_read(Question *question, Shadow *shadow, const VtPlan *plan);
+
+/* keys.c: while a transaction writes to the table. */
+int keys_begin(VtTab *tab);
+void keys_end(VtTab *tab);
+void keys_note(Shadow *shadow, sqlite3_int64 rowid, sqlite3_stmt *row);
 
 /* order.c: sorts the rows of a statement, whose text this is, where their order would tell what is
 ** not shown. */

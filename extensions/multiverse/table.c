@@ -68,6 +68,7 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
 static void table_disconnect(VtTab *tab) {
   Shadow *shadow = (Shadow *)tab;
   shadow_forget(shadow);
+  keys_end(tab);
   text_finish(&shadow->shape);
 }
 
@@ -240,6 +241,7 @@ static sqlite3_int64 table_rowid(VtCursor *cur) {
     hash = hash_bytes(bytes ? bytes : "", (size_t)sqlite3_column_bytes(statement, i),
                       hash + (uint64_t)type);
   }
+  keys_note((Shadow *)cur->tab, (sqlite3_int64)hash, statement);
   return (sqlite3_int64)hash;
 }
 

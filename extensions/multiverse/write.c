@@ -146,15 +146,9 @@ static int shadow_insert(VtTab *tab, sqlite3_value *key, sqlite3_value **columns
 /* Stands on the old row, judged; reset it when done. */
 static Inner *judge_old(Shadow *shadow, Action action, sqlite3_value *key, Judgement *judgement,
                         Fault *fault) {
-  if (!shadow->base->rowid) {
-    fault_set(fault, FAULT_UNSUPPORTED,
-              "rows of a table WITHOUT ROWID can be inserted, not changed or deleted");
-    return NULL;
-  }
   if (!judgement_begin(shadow, action, judgement, fault)) return NULL;
   Inner *judge = write_statement(shadow, 'o', action, NULL, fault);
-  if (!judge) return NULL;
-  sqlite3_bind_value(judge->statement, meaning_first_term(shadow->policy), key);
+  if (!judge || !keys_bind(shadow, judge->statement, key, fault)) return NULL;
   const int step = query_step(judge->statement, fault);
   if (step == 1) judgement_read(judge->statement, judgement);
   if (step == 1 && judgement->seen) return judge;
@@ -173,8 +167,7 @@ static bool erase(Shadow *shadow, sqlite3_value *key, int *rc, Fault *fault) {
   }
   free(judgement.rules);
   Inner *inner = ok ? write_statement(shadow, 'd', ACTION_DELETE, NULL, fault) : NULL;
-  if (inner) sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
-  return inner && run(shadow, inner, rc, fault);
+  return inner && keys_bind(shadow, inner->statement, key, fault) && run(shadow, inner, rc, fault);
 }
 
 static int shadow_remove(VtTab *tab, sqlite3_value *key) {
@@ -190,13 +183,6 @@ static int shadow_remove(VtTab *tab, sqlite3_value *key) {
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
-static bool is_same(sqlite3_value *a, sqlite3_value *b) {
-  if (sqlite3_value_type(a) != sqlite3_value_type(b)) return false;
-  const int n = sqlite3_value_bytes(a);
-  if (n != sqlite3_value_bytes(b)) return false;
-  return n == 0 || memcmp(sqlite3_value_blob(a), sqlite3_value_blob(b), (size_t)n) == 0;
-}
-
 typedef struct Change {   /* an UPDATE of one row */
   sqlite3_value **values; /* the row as it will be; owned where `owned` says */
   bool *owned, *changed;
@@ -210,7 +196,7 @@ static bool take_column(Shadow *shadow, sqlite3_stmt *old, int first, int i, sql
   if (!sqlite3_value_nochange(given)) {
     sqlite3_value *shown = sqlite3_value_dup(sqlite3_column_value(old, first + 3 * i + 2));
     if (!shown) return fault_oom(fault);
-    const bool same = rewritten && is_same(shown, given);
+    const bool same = rewritten && values_are_same(shown, given);
     sqlite3_value_free(shown);
     if (rewritten && !same) {
       return fault_set(fault, FAULT_DENIED,
@@ -253,8 +239,7 @@ static bool write_change(Shadow *shadow, sqlite3_value *key, const Change *chang
   for (int i = 0; i < shadow->base->ncolumns; i++) any |= change->changed[i];
   if (!any) return true;
   Inner *inner = write_statement(shadow, 'u', ACTION_UPDATE, change->changed, fault);
-  if (!inner) return false;
-  sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
+  if (!inner || !keys_bind(shadow, inner->statement, key, fault)) return false;
   for (int i = 0; i < shadow->base->ncolumns; i++) {
     if (!change->changed[i]) continue;
     sqlite3_bind_value(inner->statement, write_column_term(shadow, i), change->values[i]);
@@ -285,7 +270,7 @@ static int shadow_update(VtTab *tab, sqlite3_value *old_key, sqlite3_value *new_
   const size_t n = (size_t)shadow->base->ncolumns + 1;
   Fault fault = {0};
   int rc = SQLITE_OK;
-  if (shadow->base->rowid_column < 0 && !is_same(old_key, new_key)) {
+  if (shadow->base->rowid_column < 0 && !values_are_same(old_key, new_key)) {
     return vt_fail(tab, SQLITE_READONLY, "the rowid cannot be changed");
   }
   if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
@@ -308,5 +293,8 @@ const VtWriter shadow_writer = {.insert = shadow_insert,
                                 .update = shadow_update,
                                 .remove = shadow_remove,
                                 .native = true,
+                                .begin = keys_begin,
+                                .commit = keys_end,
+                                .rollback = keys_end,
                                 .savepoint = shadow_savepoint,
                                 .constraints = true};

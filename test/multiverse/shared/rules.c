@@ -197,7 +197,8 @@ static void choose_reads(int table) {
       clause->unless_group = other->unless_group;
     }
     if (*clause->action != 'r') continue;
-    clause->column = 1 + (int)pick(NCOLS - 1);
+    const int first = tables[table].pair ? 2 : 1; /* what is of a key cannot be rewritten */
+    clause->column = first + (int)pick((unsigned)(NCOLS - first));
     choose_value(clause);
   }
   if (!world.secrets) return;

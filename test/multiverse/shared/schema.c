@@ -55,10 +55,11 @@ void make_table(Words *out, Table *table, bool plain) {
   say(out, "CREATE TABLE %s(", table->name);
   for (int i = 0; i < NCOLS; i++) {
     say(out, "%sc%d %s%s", i ? ", " : "", i, table->types[i],
-        i == 0 && !plain ? " PRIMARY KEY" : "");
+        i == 0 && !plain && !table->pair ? " PRIMARY KEY" : "");
     if (i == 0 && !plain && table->without_rowid) say(out, " NOT NULL");
     if (!plain && table->more[i]) say_more(out, i, table->more[i]);
   }
+  if (table->pair && !plain) say(out, ", PRIMARY KEY (c1, c0)");
   say(out, ")%s;\n", table->without_rowid && !plain ? " WITHOUT ROWID" : "");
 }
 
@@ -117,6 +118,7 @@ void make_schema(Words *out) {
     Table *table = &tables[t];
     *table = (Table){.name = t ? "U" : "T", .without_rowid = chance(25)};
     table->types[0] = table->without_rowid || chance(20) ? "TEXT" : "INTEGER";
+    table->pair = table->without_rowid && world.writes && !world.secrets && chance(50);
     for (int i = 1; i < NCOLS; i++) {
       table->types[i] = column_types[pick(8)];
       if (world.writes && chance(20)) table->more[i] = choose_more();

@@ -44,6 +44,7 @@ typedef struct Table {
   const char *more[NCOLS];  /* constraints and defaults */
   bool unique[NCOLS];       /* has an index of its own that says so */
   bool without_rowid;
+  bool pair; /* the key is (c1, c0) */
 } Table;
 
 extern Table tables[NTABLES];

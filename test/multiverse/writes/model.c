@@ -31,10 +31,14 @@ static bool is_true(sqlite3 *db, const char *sql) {
 
 /* The row of the table that a row of seen_T is of. */
 static void say_row(Words *out, int table, const char *row) {
-  say(out,
-      tables[table].without_rowid ? "r.c0 IS (SELECT c0 FROM seen_%s WHERE rowid = %s)"
-                                  : "r.rowid = (SELECT k FROM seen_%s WHERE rowid = %s)",
-      tables[table].name, row);
+  const char *name = tables[table].name;
+  if (!tables[table].without_rowid) {
+    say(out, "r.rowid = (SELECT k FROM seen_%s WHERE rowid = %s)", name, row);
+    return;
+  }
+  say(out, "r.c0 IS (SELECT c0 FROM seen_%s WHERE rowid = %s)", name, row);
+  if (!tables[table].pair) return;
+  say(out, " AND r.c1 IS (SELECT c1 FROM seen_%s WHERE rowid = %s)", name, row);
 }
 
 void model_prepare(sqlite3 *model) {
