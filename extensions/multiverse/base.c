@@ -232,6 +232,14 @@ bool base_find(sqlite3 *db, const char *name, Arena *arena, BaseTable **out, Fau
   return true;
 }
 
+bool base_is_utf8(sqlite3 *db, Fault *fault) {
+  sqlite3_stmt *encoding = query_prepare(db, "PRAGMA main.encoding", fault);
+  const bool utf8 =
+      encoding && query_step(encoding, fault) == 1 && !strcmp(query_text(encoding, 0), "UTF-8");
+  query_finish(encoding);
+  return utf8;
+}
+
 static bool find_source(void *ctx, const char *schema, const char *name, Arena *arena,
                         SqlSource *source, Fault *fault) {
   sqlite3 *db = ctx;

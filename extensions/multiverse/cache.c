@@ -231,14 +231,6 @@ static void expire_statements(sqlite3 *db) {
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_QPSG, before, NULL);
 }
 
-static bool is_utf8(sqlite3 *db, Fault *fault) {
-  sqlite3_stmt *encoding = query_prepare(db, "PRAGMA main.encoding", fault);
-  const bool ok = encoding && query_step(encoding, fault) == 1;
-  const bool utf8 = ok && !strcmp(query_text(encoding, 0), "UTF-8");
-  query_finish(encoding);
-  return utf8 || !ok || fault_set(fault, FAULT_UNSUPPORTED, "the database's texts are not UTF-8");
-}
-
 static bool cache_start(State *state, Fault *fault) {
   sqlite3 *db = vt_db(state->conn);
   if (!vt_has_preupdate()) {
@@ -246,7 +238,10 @@ static bool cache_start(State *state, Fault *fault) {
                      "this SQLite has no preupdate hook that an extension can reach (it is linked "
                      "into the host, or built without); universes work, without a cache");
   }
-  if (!is_utf8(db, fault) || fault->code) return false;
+  if (!base_is_utf8(db, fault)) {
+    if (fault->code) return false;
+    return fault_set(fault, FAULT_UNSUPPORTED, "the database's texts are not UTF-8");
+  }
   Cache *cache = calloc(1, sizeof *cache);
   if (!cache) return fault_oom(fault);
   cache->state = state;

@@ -11,23 +11,27 @@
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
+/* 1 or 0: a condition may be any number, and is TRUE unless it is 0. */
+static void write_truth(Truth truth, Text *out) {
+  static const char *const texts[] = {
+      [TRUTH_FALSE] = "0", [TRUTH_TRUE] = "1", [TRUTH_TEXT] = " IS TRUE"};
+  text_add(out, texts[truth]);
+}
+
 /* Its results: one for each rule of the action, then whether the row is seen, then, for a row of
 ** the base table, whether each column is rewritten, and its raw value. */
 static void write_judge(const Shadow *shadow, Action action, bool base, Text *out) {
   const Meaning meaning = {.policy = shadow->policy, .table = shadow->table};
   text_add(out, "SELECT ");
   for (const Rule *rule = shadow->table->rules[action]; rule; rule = rule->next) {
-    const Truth truth = meaning_rule(&meaning, rule, out);
-    if (truth != TRUTH_TEXT) text_add(out, truth == TRUTH_TRUE ? "1" : "0");
+    write_truth(meaning_rule(&meaning, rule, out), out);
     text_add(out, ", ");
   }
-  const Truth visible = meaning_visible(&meaning, out);
-  if (visible != TRUTH_TEXT) text_add(out, visible == TRUTH_TRUE ? "1" : "0");
+  write_truth(meaning_visible(&meaning, out), out);
   for (int i = 0; base && i < shadow->base->ncolumns; i++) {
     text_add(out, ", ");
-    const Truth rewritten =
-        shadow->table->rewritten[i] ? meaning_rewritten(&meaning, i, out) : TRUTH_FALSE;
-    if (rewritten != TRUTH_TEXT) text_add(out, rewritten == TRUTH_TRUE ? "1" : "0");
+    write_truth(shadow->table->rewritten[i] ? meaning_rewritten(&meaning, i, out) : TRUTH_FALSE,
+                out);
     text_add(out, ", ");
     meaning_raw(shadow->table, i, out);
     text_add(out, ", ");
@@ -109,7 +113,7 @@ static void write_insert(const Shadow *shadow, const bool *given, Text *out) {
     text_add(out, " DEFAULT VALUES");
     return;
   }
-  comma = ") SELECT ";
+  comma = ") VALUES ("; /* a SELECT would have a journal of its own for each row */
   for (int i = 0; i < base->ncolumns; i++) {
     if (!given[i]) continue;
     text_addf(out, "%s?%d", comma, write_column_term(shadow, i));
@@ -118,6 +122,7 @@ static void write_insert(const Shadow *shadow, const bool *given, Text *out) {
   if (given[base->ncolumns]) {
     text_addf(out, "%s?%d", comma, meaning_first_term(shadow->policy));
   }
+  text_addc(out, ')');
 }
 
 static void write_update(const Shadow *shadow, const bool *changed, Text *out) {
@@ -196,6 +201,7 @@ void judgement_read(sqlite3_stmt *statement, Judgement *out) {
 /* `values` are the columns of a row that is to be. */
 bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement *judgement,
                Fault *fault) {
+  if (verdict_new(shadow, action, values, judgement)) return true;
   Inner *judge = write_statement(shadow, 'n', action, NULL, fault);
   if (!judge) return false;
   shadow->state->fresh = values;

@@ -22,6 +22,9 @@ bool judgement_permits(const Judgement *judgement); /* any rule is left */
 bool judge_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement *judgement,
                Fault *fault);
 
+/* verdict.c: the same without asking SQLite. False: it has to be asked. */
+bool verdict_new(Shadow *shadow, Action action, sqlite3_value **values, Judgement *judgement);
+
 /* A statement, bound to the universe: 'o' judges the row whose key it is given, and tells of
 ** each column whether it is rewritten, its raw value and what is shown; 'i', 'u', 'd' insert,
 ** update and delete; 'v' gives the defaults. `flags`: the columns that it writes, and the rowid

@@ -13,6 +13,7 @@ typedef struct Grinder { /* a lens in the making */
   Arena *arena;
   Lens *lens;
   Text row, eye; /* SQL */
+  bool writing;  /* of a row that is to be */
   bool oom;
 } Grinder;
 
@@ -133,33 +134,87 @@ static int param_number(const Policy *policy, const char *name) {
   return -1;
 }
 
-/* author <> :uid */
-static const Node *comparison(Grinder *grinder, const SqlExpr *expr) {
-  const bool first = expr->args[0]->kind == SQL_EXPR_COLUMN;
-  const SqlExpr *column = expr->args[!first], *param = expr->args[first];
-  Lens *lens = grinder->lens;
-  if (column->kind != SQL_EXPR_COLUMN || param->kind != SQL_EXPR_VARIABLE ||
-      column->bound != grinder->table->source || column->alias_of) {
-    return unfit(grinder, "a rule mixes columns and the context otherwise than by comparing them");
+/* A literal that no comparison with a column of this affinity converts. */
+static bool read_literal(const SqlExpr *expr, SqlAffinity affinity, Datum *out) {
+  const bool minus = expr->kind == SQL_EXPR_UNARY && expr->op == SQL_OP_NEG;
+  const SqlExpr *literal = minus ? expr->args[0] : expr;
+  *out = (Datum){.type = SQLITE_NULL};
+  if (literal->kind == SQL_EXPR_INTEGER && affinity != SQL_AFFINITY_TEXT) {
+    const size_t digits = strspn(literal->text, "0123456789");
+    if (literal->text[digits] || digits > 18) return false;
+    const long long integer = strtoll(literal->text, NULL, 10);
+    *out = (Datum){.type = SQLITE_INTEGER, .as.integer = minus ? -integer : integer};
+    return true;
   }
-  SqlAffinity affinity = SQL_AFFINITY_INTEGER;
+  if (minus) return false;
+  if (literal->kind == SQL_EXPR_STRING && affinity < SQL_AFFINITY_NUMERIC) {
+    out->type = SQLITE_TEXT;
+    out->as.bytes = literal->text;
+    out->length = (uint32_t)literal->text_length;
+    return true;
+  }
+  return literal->kind == SQL_EXPR_NULL;
+}
+
+static bool note_asked(Grinder *grinder, int column, Asked asked) {
+  if (!grinder->writing) return true;
+  uint8_t *noted = &grinder->lens->asked[column < 0 ? 0 : column];
+  if (*noted < asked) *noted = (uint8_t)asked;
+  return column >= 0 || unfit(grinder, "a rule asks for the rowid of a row to be") != NULL;
+}
+
+/* author <> :uid; op: as with the column on its left side */
+static const Node *compare_with(Grinder *grinder, const SqlExpr *column, SqlOp op,
+                                const SqlExpr *other) {
+  Lens *lens = grinder->lens;
+  const bool param = other && other->kind == SQL_EXPR_VARIABLE;
+  Operand operand = {
+      .param = -1, .literal = {.type = SQLITE_NULL}, .affinity = SQL_AFFINITY_INTEGER};
   if (column->column >= 0) {
     const SqlColumn *own = &grinder->table->base->columns[column->column];
-    affinity = sql_type_affinity(own->type);
+    operand.affinity = sql_type_affinity(own->type);
     if (own->collation) return unfit(grinder, "a rule compares under a collation");
   }
-  const int number = param_number(grinder->policy, param->text + 1);
-  if (number < 0) return unfit(grinder, "a rule asks for :gid otherwise than by column = :gid");
-  const int operand = (int)lens->noperands;
+  if (param) {
+    operand.param = param_number(grinder->policy, other->text + 1);
+    if (operand.param < 0) {
+      return unfit(grinder, "a rule asks for :gid otherwise than by column = :gid");
+    }
+  } else if (other && !read_literal(other, operand.affinity, &operand.literal)) {
+    return unfit(grinder, "a rule compares a column with what is to be computed");
+  }
+  if (!note_asked(grinder, column->column, ASKED_VALUE)) return NULL;
   if (!array_grow(lens->operands, lens->operands_capacity, lens->noperands + 1)) {
     grinder->oom = true;
     return NULL;
   }
-  lens->operands[lens->noperands++] = (Operand){number, affinity};
-  return node(grinder, (Node){.kind = NODE_COMPARE,
-                              .op = first ? expr->op : turned(expr->op),
-                              .a = column->column,
-                              .b = operand});
+  lens->operands[lens->noperands] = operand;
+  return node(
+      grinder,
+      (Node){.kind = NODE_COMPARE, .op = op, .a = column->column, .b = (int)lens->noperands++});
+}
+
+static bool is_own(const Grinder *grinder, const SqlExpr *expr) {
+  return expr->kind == SQL_EXPR_COLUMN && expr->bound == grinder->table->source && !expr->alias_of;
+}
+
+static const Node *comparison(Grinder *grinder, const SqlExpr *expr) {
+  const bool first = expr->args[0]->kind == SQL_EXPR_COLUMN;
+  const SqlExpr *column = expr->args[!first], *other = expr->args[first];
+  if (!is_own(grinder, column) || (!grinder->writing && other->kind != SQL_EXPR_VARIABLE)) {
+    return unfit(grinder, "a rule mixes columns and the context otherwise than by comparing them");
+  }
+  return compare_with(grinder, column, first ? expr->op : turned(expr->op), other);
+}
+
+/* What depends on a row alone that SQLite has not read: private, seen NOTNULL. */
+static const Node *grind_alone(Grinder *grinder, const SqlExpr *expr) {
+  if (expr->kind == SQL_EXPR_IS_NULL && is_own(grinder, expr->args[0])) {
+    return compare_with(grinder, expr->args[0], expr->negated ? SQL_OP_IS_NOT : SQL_OP_IS, NULL);
+  }
+  if (!is_own(grinder, expr)) return unfit(grinder, "a rule computes something of the row");
+  if (!note_asked(grinder, expr->column, ASKED_TRUTH)) return NULL;
+  return node(grinder, (Node){.kind = NODE_TRUTH, .a = expr->column});
 }
 
 static const Node *grind(Grinder *grinder, SqlExpr *expr) {
@@ -171,7 +226,7 @@ static const Node *grind(Grinder *grinder, SqlExpr *expr) {
     ask(grinder, &grinder->eye, expr);
     return node(grinder, (Node){.kind = NODE_CONTEXT, .a = grinder->lens->ncontexts++});
   }
-  if (!traits.params) {
+  if (!traits.params && !grinder->writing) {
     ask(grinder, &grinder->row, expr);
     return node(grinder, (Node){.kind = NODE_FLAG, .a = grinder->lens->nflags++});
   }
@@ -185,6 +240,7 @@ static const Node *grind(Grinder *grinder, SqlExpr *expr) {
     return join(grinder, expr->op == SQL_OP_AND ? NODE_AND : NODE_OR, left, right);
   }
   if (expr->kind == SQL_EXPR_BINARY && is_comparison(expr->op)) return comparison(grinder, expr);
+  if (grinder->writing && !traits.params) return grind_alone(grinder, expr);
   return unfit(grinder, "a rule mixes columns and the context otherwise than by comparing them");
 }
 
@@ -193,6 +249,8 @@ static const Node *grind(Grinder *grinder, SqlExpr *expr) {
 static const Node *grind_condition(Grinder *grinder, const Condition *condition) {
   if (!condition->group) return grind(grinder, condition->expr);
   if (condition->atom < 0) return unfit(grinder, "a rule of a group is not column = :gid AND …");
+  const Atom *atom = &grinder->table->atoms[condition->atom];
+  if (!note_asked(grinder, atom->column, ASKED_VALUE)) return NULL;
   const Node *all = node(grinder, (Node){.kind = NODE_ATOM, .a = condition->atom});
   for (int i = 0; all && i < condition->nrest; i++) {
     const Node *part = grind(grinder, condition->rest[i]);
@@ -240,13 +298,17 @@ static bool grind_rewrite(Grinder *grinder, const Rule *rule, Text *cells) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static bool grind_all(Grinder *grinder, Text *cells) {
-  Lens *lens = grinder->lens;
+static bool grind_visible(Grinder *grinder) {
   const Node *allowed = grind_any(grinder, ACTION_ALLOW);
   const Node *denied = allowed ? grind_any(grinder, ACTION_DENY) : NULL;
-  lens->visible =
+  grinder->lens->visible =
       denied && denied->kind == NODE_FALSE ? allowed : join(grinder, NODE_UNLESS, allowed, denied);
-  if (!lens->visible) return false;
+  return grinder->lens->visible != NULL;
+}
+
+static bool grind_all(Grinder *grinder, Text *cells) {
+  Lens *lens = grinder->lens;
+  if (!grind_visible(grinder)) return false;
   int n = 0;
   for (const Rule *rule = grinder->table->rules[ACTION_REWRITE]; rule; rule = rule->next) n++;
   lens->rewrites = arena_array(grinder->arena, (size_t)n + 1, sizeof *lens->rewrites);
@@ -287,9 +349,10 @@ static void write_row_sql(Grinder *grinder, const Text *cells) {
 /* The contexts were asked with a comma before each. */
 static void write_eye_sql(Grinder *grinder) {
   Text sql = {0};
+  const Rule *rule = grinder->writing ? NULL : grinder->table->rules[ACTION_REWRITE];
   text_add(&sql, "SELECT 0");
   append(&sql, &grinder->eye);
-  for (const Rule *rule = grinder->table->rules[ACTION_REWRITE]; rule; rule = rule->next) {
+  for (; rule; rule = rule->next) {
     if (traits_of(rule->value).columns) continue;
     text_add(&sql, ", ");
     meaning_replacement(&grinder->meaning, rule, &sql);
@@ -313,6 +376,32 @@ bool lens_make(const Policy *policy, const TablePolicy *table, Arena *arena, Len
   }
   text_finish(&cells);
   text_finish(&grinder.row);
+  text_finish(&grinder.eye);
+  return !grinder.oom;
+}
+
+static bool grind_action(Grinder *grinder, Action action) {
+  Lens *lens = grinder->lens;
+  int n = 0;
+  for (const Rule *rule = grinder->table->rules[action]; rule; rule = rule->next) n++;
+  lens->rules = arena_array(grinder->arena, (size_t)n + 1, sizeof *lens->rules);
+  lens->asked = arena_array(grinder->arena, (size_t)grinder->table->base->ncolumns + 1, 1);
+  if (!lens->rules || !lens->asked) return !(grinder->oom = true);
+  n = 0;
+  for (const Rule *rule = grinder->table->rules[action]; rule; rule = rule->next, n++) {
+    lens->rules[n] = grind_rule(grinder, rule);
+    if (!lens->rules[n]) return false;
+  }
+  return grind_visible(grinder);
+}
+
+bool lens_make_for_writing(const Policy *policy, const TablePolicy *table, Action action,
+                           Arena *arena, Lens *out) {
+  Grinder grinder = {
+      .policy = policy, .table = table, .arena = arena, .lens = out, .writing = true};
+  grinder.meaning = (Meaning){.policy = policy, .table = table};
+  *out = (Lens){0};
+  if (grind_action(&grinder, action) && out->ncontexts) write_eye_sql(&grinder);
   text_finish(&grinder.eye);
   return !grinder.oom;
 }

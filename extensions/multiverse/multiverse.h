@@ -46,6 +46,8 @@ typedef struct BaseTable {
 /* An ordinary table of main. *out is NULL when there is none of that name. */
 bool base_find(sqlite3 *db, const char *name, Arena *arena, BaseTable **out, Fault *fault);
 
+bool base_is_utf8(sqlite3 *db, Fault *fault); /* its texts; false with the fault set: not known */
+
 /* What sql_bind asks: tables and views of main. `ctx` is a sqlite3 pointer. */
 extern bool (*const base_source)(void *ctx, const char *schema, const char *name, Arena *arena,
                                  SqlSource *source, Fault *fault);

@@ -47,7 +47,8 @@ struct Shadow { /* a table in a connection */
   sqlite3_stmt *pin; /* PRAGMA data_version, which stands on its row while `pins` cursors read */
   int pins;
   Keys keys;
-  struct Eye *eye; /* served.c: the universe's, as the table's lens has it */
+  struct Eye *eye;                   /* served.c: the universe's, as the table's lens has it */
+  struct Verdict *verdicts[ACTIONS]; /* verdict.c */
 };
 
 typedef struct ShadowCursor {
@@ -124,6 +125,9 @@ void served_column(const ShadowCursor *cursor, sqlite3_context *ctx, int column)
 sqlite3_int64 served_rowid(const ShadowCursor *cursor);
 void served_done(ShadowCursor *cursor);
 void served_forget(Shadow *shadow);
+
+/* verdict.c */
+void verdict_forget(Shadow *shadow);
 
 /* The context's parameters and the sets of members. */
 void shadow_bind(const State *state, sqlite3_stmt *statement);

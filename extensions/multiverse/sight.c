@@ -20,6 +20,10 @@ void eye_close(Eye *eye) {
 static bool read_operands(Eye *eye, const Lens *lens, const State *state) {
   for (size_t i = 0; i < lens->noperands; i++) {
     const Operand *operand = &lens->operands[i];
+    if (operand->param < 0) {
+      eye->operands[i] = operand->literal;
+      continue;
+    }
     sqlite3_value *value =
         context_value(&state->universe->context, state->policy->params[operand->param]);
     sqlite3_value *copy = NULL;
@@ -72,6 +76,7 @@ bool eye_open(Eye *eye, const Lens *lens, const State *state, sqlite3_stmt *stat
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 Datum raw_cell(const Sight *sight, const Row *row, int column) {
+  if (!row) return sight->fresh[column];
   if (column >= 0) return row_cell(&sight->format, row, column);
   return (Datum){.type = SQLITE_INTEGER, .as.integer = row->rowid};
 }
@@ -98,7 +103,7 @@ bool datum_passes(const Datum *cell, SqlOp op, const Datum *other) {
 
 /* What most columns hold: an integer of 32 bits. */
 static bool is_small(const Sight *sight, const Row *row, int column) {
-  return column >= 0 && row_kind(&sight->format, row, column) == HELD_SMALL;
+  return row && column >= 0 && row_kind(&sight->format, row, column) == HELD_SMALL;
 }
 
 static Tri compare(const Sight *sight, const Row *row, const Node *node) {
@@ -126,7 +131,14 @@ static Tri is_member(const Sight *sight, const Row *row, int number) {
   return member_has_datum(set, &cell) ? TRI_TRUE : TRI_FALSE;
 }
 
+static Tri truth_of(const Datum *cell) {
+  if (cell->type == SQLITE_NULL) return TRI_NULL;
+  const bool is = cell->type == SQLITE_INTEGER ? cell->as.integer != 0 : cell->as.real != 0;
+  return is ? TRI_TRUE : TRI_FALSE;
+}
+
 static Tri evaluate(const Sight *sight, const Row *row, const Node *node) {
+  Datum cell;
   Tri left, right;
   switch (node->kind) {
   case NODE_FLAG:
@@ -137,6 +149,9 @@ static Tri evaluate(const Sight *sight, const Row *row, const Node *node) {
     return is_member(sight, row, node->a);
   case NODE_COMPARE:
     return compare(sight, row, node);
+  case NODE_TRUTH:
+    cell = raw_cell(sight, row, node->a);
+    return truth_of(&cell);
   case NODE_NOT:
     return TRI_TRUE - evaluate(sight, row, node->left);
   case NODE_AND:
@@ -161,6 +176,10 @@ static Tri evaluate(const Sight *sight, const Row *row, const Node *node) {
 
 bool sight_sees(const Sight *sight, const Row *row) {
   return evaluate(sight, row, sight->lens->visible) == TRI_TRUE;
+}
+
+bool sight_finds(const Sight *sight, const Row *row, const Node *node) {
+  return evaluate(sight, row, node) == TRI_TRUE;
 }
 
 const Rewrite *sight_rewrite(const Sight *sight, const Row *row, int column) {

@@ -25,6 +25,7 @@ void shadow_forget(Shadow *shadow) {
   sqlite3_finalize(shadow->version);
   sqlite3_finalize(shadow->pin);
   served_forget(shadow);
+  verdict_forget(shadow);
   free(shadow->members);
   shadow->inners = NULL;
   shadow->members = NULL;
