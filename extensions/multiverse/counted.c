@@ -15,8 +15,9 @@ enum { ROWS_BEFORE = 8, KEPT = 1000 };
 
 struct Counted {
   sqlite3_stmt *statement;
-  uint64_t bound; /* the universe whose parameters are bound */
-  bool ready;     /* the terms' values are bound, and stand in `key` */
+  sqlite3_stmt *pin; /* stands on a row, and thereby in a state of the database */
+  uint64_t bound;    /* the universe whose parameters are bound */
+  bool ready;        /* the terms' values are bound, and stand in `key` */
   Text key;
   Map kept; /* by key: counts for this universe and this state of the database */
   uint64_t universe;
@@ -27,19 +28,23 @@ struct Counted {
 void counted_destroy(Counted *counted) {
   if (!counted) return;
   sqlite3_finalize(counted->statement);
+  sqlite3_finalize(counted->pin);
   text_finish(&counted->key);
   map_finish(&counted->kept);
   free(counted);
 }
 
-/* The rows of the inner statement. SQLite leaves out of it what nobody reads, the order too. */
+/* The rows of the inner statement, in no order: SQLite 3.40 would sort them before it counts them.
+** It does leave out the columns that nobody reads. */
 static Counted *create(const Inner *inner) {
   Fault none = {0}; /* without it, rows are read */
   Counted *counted = calloc(1, sizeof *counted);
   if (!counted) return NULL;
-  counted->statement = query_printf(sqlite3_db_handle(inner->statement), &none,
-                                    "SELECT count(*) FROM (%s)", sqlite3_sql(inner->statement));
-  if (counted->statement) return counted;
+  sqlite3 *db = sqlite3_db_handle(inner->statement);
+  counted->statement = query_printf(db, &none, "SELECT count(*) FROM (%.*s)", (int)inner->unsorted,
+                                    sqlite3_sql(inner->statement));
+  counted->pin = query_prepare(db, "SELECT 1 FROM main.sqlite_schema LIMIT 1", &none);
+  if (counted->statement && counted->pin) return counted;
   counted_destroy(counted);
   return NULL;
 }
@@ -120,20 +125,21 @@ static sqlite3_int64 count_rows(Counted *counted, const Shadow *shadow) {
   return rows;
 }
 
-/* Rows that are sorted before the first of them comes (order.c) cost more than a count, in which
-** SQLite leaves the sorting out; so once a scan of this shape has been silent, the next begins with
-** it. The counting statement stays on its row, and thereby in the database's present state. */
+/* Rows that are sorted before the first of them comes (order.c) cost more than a count; so once a
+** scan of this shape has been silent, the next begins with it. */
 bool counted_at_once(ShadowCursor *cursor) {
+  const Shadow *shadow = (Shadow *)cursor->cursor.tab;
   Counted *counted = cursor->inner->counted;
   if (!cursor->inner->sorted || !counted || !counted->ready) return false;
-  vt_internal_enter(cursor->cursor.tab->conn);
-  const bool row = sqlite3_step(counted->statement) == SQLITE_ROW;
-  vt_internal_leave(cursor->cursor.tab->conn);
-  if (!row) {
+  vt_internal_enter(shadow->tab.conn);
+  const bool pinned = sqlite3_step(counted->pin) == SQLITE_ROW;
+  vt_internal_leave(shadow->tab.conn);
+  const sqlite3_int64 rows = pinned ? count_rows(counted, shadow) : -1;
+  if (rows < 0) {
     counted_done(cursor);
     return false;
   }
-  const sqlite3_int64 rows = sqlite3_column_int64(counted->statement, 0);
+  shadow->state->stats.counted += rows;
   cursor->cursor.eof = rows == 0;
   cursor->counting = rows > 0;
   cursor->left = rows - 1;
@@ -142,7 +148,7 @@ bool counted_at_once(ShadowCursor *cursor) {
 }
 
 void counted_done(ShadowCursor *cursor) {
-  if (cursor->inner->counted) sqlite3_reset(cursor->inner->counted->statement);
+  if (cursor->inner->counted) sqlite3_reset(cursor->inner->counted->pin);
 }
 
 /* A row that was stepped to in silence. The first scan of a shape finds out that it is one. */

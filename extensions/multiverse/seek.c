@@ -215,12 +215,14 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
       .policy = shadow->policy, .table = shadow->table, .truths = question->truths};
   int *at = calloc((size_t)shadow->base->ncolumns + 1, sizeof *at);
   bool sorted = false;
+  size_t unsorted = 0;
   Text sql = {0};
   Inner *inner = NULL;
   if (at) {
     write_results(&meaning, question->plan, at, &sql);
     meaning_from(shadow->table, &sql);
     write_terms(question, &meaning, &sql);
+    unsorted = sql.length;
     write_sort(&meaning, question->plan, &sql);
     if (order_settle(question, &sql, &sorted, fault)) {
       inner = shadow_add(shadow, shape, &sql, fault);
@@ -231,6 +233,7 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
   text_finish(&sql);
   if (inner) {
     inner->sorted = sorted;
+    inner->unsorted = unsorted;
     inner->at = at;
   } else {
     free(at);

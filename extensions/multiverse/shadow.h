@@ -16,6 +16,7 @@ typedef struct Inner {
   uint64_t serial; /* the universe whose parameters are bound */
   bool busy;
   bool sorted;             /* order.c: by its keys */
+  size_t unsorted;         /* bytes of its SQL without ORDER BY */
   bool reaches;            /* of a write: it may change memberships */
   struct Counted *counted; /* counted.c: NULL until a scan has read none of its rows */
   struct Inner *next;
