@@ -16,7 +16,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDER = "extensions/multiverse/"
 
-NONINTERFERENCE = ["test-multiverse-noninterference", "40000", "40", "1"]
+NONINTERFERENCE = ["test-multiverse-noninterference", "40000", "100", "1"]
 ORACLE = ["test-multiverse-oracle", "10000", "10", "1"]
 WRITES = ["test-multiverse-writes", "30000", "1", "1"]
 FLIGHT = ["test-multiverse-flight"]
@@ -58,8 +58,8 @@ MUTANTS = [
      "  const bool ok = true;\n  sqlite3_free(sql);\n  if (ok) sqlite3_set_last", NONINTERFERENCE),
     ("a cell that is not shown can be set", "write.c", "    if (rewritten && !same) {",
      "    if (false) {", WRITES),
-    ("a replacement is stored", "write.c", "    const bool same = rewritten && values_are_same(shown, given);",
-     "    const bool same = false && values_are_same(shown, given);", WRITES),
+    ("what is shown cannot be written back", "write.c", "    const bool same = rewritten && values_are_same(shown, given);",
+     "    const bool same = false && values_are_same(shown, given);", fixture("writing")),
     ("a new row need not be seen", "write.c",
      "  if (ok && !judgement.seen) ok = denied(fault, \"the row would not be seen by who inserts it\");",
      "", WRITES),
