@@ -30,6 +30,19 @@ def run(name):
         db.close()
 
 
+def cache():
+    """Python loads SQLite for its module alone; the hook that a cache of rows needs is found in it."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        db.enable_load_extension(True)
+        db.load_extension(f"{build}/multiverse")
+        return db.execute("SELECT multiverse_cache(1000) ->> 'budget'").fetchone()[0]
+    except sqlite3.Error as error:
+        return str(error)
+    finally:
+        db.close()
+
+
 failed = 0
 for number, name in enumerate(names, 1):
     try:
@@ -41,5 +54,9 @@ for number, name in enumerate(names, 1):
     print(f"{'not ok' if why else 'ok'} {number} - {name} in Python {sys.version.split()[0]}")
     if why:
         print(f"# {why}")
-print(f"1..{len(names)}")
+if "multiverse" in names:
+    got = cache()
+    failed += got != 1000
+    print(f"{'ok' if got == 1000 else 'not ok'} {len(names) + 1} - multiverse_cache()\n# {got}")
+print(f"1..{len(names) + ('multiverse' in names)}")
 sys.exit(failed != 0)
