@@ -179,6 +179,14 @@ static Clause *add_clause(int table, const char *action) {
   return clause;
 }
 
+/* Who may write what a rule asks about can decide it: so nothing of the row is asked. */
+static void keep_secret(Clause *clause) {
+  static const char *const always[] = {"1", "c0 IS NOT NULL OR 1"};
+  clause->group = -1;
+  clause->has_unless = false;
+  clause->fixed = always[pick(2)];
+}
+
 static void choose_reads(int table) {
   const int n = 1 + (int)pick(chance(40) ? 2 : 7);
   for (int i = 0; i < n; i++) {
@@ -200,6 +208,7 @@ static void choose_reads(int table) {
     const int first = tables[table].pair ? 2 : 1; /* what is of a key cannot be rewritten */
     clause->column = first + (int)pick((unsigned)(NCOLS - first));
     choose_value(clause);
+    if (world.secrets && clause->column >= SECRET) keep_secret(clause);
   }
   if (!world.secrets) return;
   for (int column = SECRET; column < NCOLS; column++) { /* something to keep secret */
@@ -207,6 +216,7 @@ static void choose_reads(int table) {
     Clause *clause = add_clause(table, "rewrite");
     clause->column = column;
     choose_value(clause);
+    keep_secret(clause);
   }
   Clause *last = add_clause(table, "deny");
   last->group = -1;
