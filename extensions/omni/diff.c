@@ -60,18 +60,53 @@ static bool is_number(int nr) {
          nr == SYS_set_tid_address;
 }
 
+/* Which arguments are threads or processes: bit i for argument i. Other numbers may be equal to one
+** by chance. */
+static unsigned thread_arguments(int nr) {
+  switch (nr) {
+  case SYS_kill:
+  case SYS_tkill:
+  case SYS_wait4:
+  case SYS_getpgid:
+  case SYS_getsid:
+  case SYS_prlimit64:
+  case SYS_pidfd_open:
+  case SYS_rt_sigqueueinfo:
+  case SYS_sched_setaffinity:
+  case SYS_sched_getaffinity:
+  case SYS_sched_setscheduler:
+  case SYS_sched_getscheduler:
+  case SYS_sched_setparam:
+  case SYS_sched_getparam:
+    return 1;
+  case SYS_tgkill:
+  case SYS_rt_tgsigqueueinfo:
+  case SYS_setpgid:
+    return 1 | 2;
+  case SYS_waitid:
+  case SYS_getpriority:
+  case SYS_setpriority:
+    return 2;
+  default:
+    return 0;
+  }
+}
+
 static int arguments(const Event *event) {
   const CallInfo *info = call_info(event->nr);
   return info ? info->nargs : 0;
 }
 
+static uint64_t plain(int64_t value) {
+  return value >= ADDRESSES ? 0xadd0000000000000u : (uint64_t)value;
+}
+
 /* A thread or process is told by its place among all. */
-static uint64_t plain(const DiffRun *run, int64_t value) {
-  if (value <= 0) return (uint64_t)value;
-  for (size_t i = 0; i < run->count; i++) {
+static uint64_t plain_thread(const DiffRun *run, int64_t value) {
+  for (size_t i = 0; value > 0 && i < run->count; i++) {
     if (run->threads[i].tid == value) return 0xfeed000000000000u + i;
   }
-  return value >= ADDRESSES ? 0xadd0000000000000u : (uint64_t)value;
+  return plain(value);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value) {
@@ -91,12 +126,18 @@ static DiffStep step_of(const DiffRun *run, const Event *event) {
   step.call = hash_chunks(event, CHUNK_PATH, step.call);
   if (event->kind != EVENT_SYSCALL) return step;
   const int nargs = arguments(event);
-  for (int i = 0; i < nargs; i++) step.call = mix(step.call, plain(run, (int64_t)event->args[i]));
+  const unsigned threads = thread_arguments(event->nr);
+  for (int i = 0; i < nargs; i++) {
+    const int64_t value = (int64_t)event->args[i];
+    step.call = mix(step.call, threads >> i & 1 ? plain_thread(run, value) : plain(value));
+  }
   step.call = hash_chunks(event, CHUNK_IN, step.call);
   /* A child has its place among all as soon as it does something. */
   const bool forks = event->nr == SYS_clone || event->nr == SYS_fork || event->nr == SYS_vfork;
   const bool given = event->ret > 0 && (forks || is_number(event->nr));
-  step.result = given ? 1 : plain(run, event->ret);
+  step.result = given                    ? 1
+                : event->nr == SYS_wait4 ? plain_thread(run, event->ret)
+                                         : plain(event->ret);
   if (is_input(event->nr)) step.data = hash_chunks(event, CHUNK_OUT, 0);
   return step;
 }
