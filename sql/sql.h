@@ -429,6 +429,11 @@ typedef enum SqlAffinity {                    /* datatype3.html section 3 */
                            SQL_AFFINITY_REAL
 } SqlAffinity;
 
+/* a op b is b mirrored(op) a. */
+SqlOp sql_op_mirrored(SqlOp op);
+/* Of =, <>, <, <=, >, >=, IS, IS NOT: does it hold of values in this order (below 0, 0, above)? */
+bool sql_op_holds(SqlOp op, int order);
+
 SqlAffinity sql_type_affinity(const char *declared_type);
 SqlAffinity sql_expr_affinity(const SqlExpr *expr);  /* of a bound expression */
 const char *sql_expr_collation(const SqlExpr *expr); /* NULL: BINARY by default */

@@ -108,21 +108,6 @@ static void ask(Grinder *grinder, Text *sql, const SqlExpr *expr) {
   meaning_expr(&grinder->meaning, expr, sql);
 }
 
-static SqlOp turned(SqlOp op) {
-  switch (op) {
-  case SQL_OP_LT:
-    return SQL_OP_GT;
-  case SQL_OP_LE:
-    return SQL_OP_GE;
-  case SQL_OP_GT:
-    return SQL_OP_LT;
-  case SQL_OP_GE:
-    return SQL_OP_LE;
-  default:
-    return op;
-  }
-}
-
 static bool is_comparison(SqlOp op) {
   return (op >= SQL_OP_EQ && op <= SQL_OP_GE) || op == SQL_OP_IS || op == SQL_OP_IS_NOT;
 }
@@ -204,7 +189,7 @@ static const Node *comparison(Grinder *grinder, const SqlExpr *expr) {
   if (!is_own(grinder, column) || (!grinder->writing && other->kind != SQL_EXPR_VARIABLE)) {
     return unfit(grinder, "a rule mixes columns and the context otherwise than by comparing them");
   }
-  return compare_with(grinder, column, first ? expr->op : turned(expr->op), other);
+  return compare_with(grinder, column, first ? expr->op : sql_op_mirrored(expr->op), other);
 }
 
 /* What depends on a row alone that SQLite has not read: private, seen NOTNULL. */

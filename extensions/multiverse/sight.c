@@ -82,23 +82,7 @@ Datum raw_cell(const Sight *sight, const Row *row, int column) {
 }
 
 bool datum_passes(const Datum *cell, SqlOp op, const Datum *other) {
-  const int order = datum_compare(cell, other);
-  switch (op) {
-  case SQL_OP_EQ:
-  case SQL_OP_IS:
-    return order == 0;
-  case SQL_OP_NE:
-  case SQL_OP_IS_NOT:
-    return order != 0;
-  case SQL_OP_LT:
-    return order < 0;
-  case SQL_OP_LE:
-    return order <= 0;
-  case SQL_OP_GT:
-    return order > 0;
-  default:
-    return order >= 0;
-  }
+  return sql_op_holds(op, datum_compare(cell, other));
 }
 
 /* What most columns hold: an integer of 32 bits. */

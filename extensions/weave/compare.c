@@ -7,23 +7,6 @@
 
 /* ---- constants ------------------------------------------------------------------------------ */
 
-static bool holds(SqlOp op, int order) {
-  switch (op) {
-  case SQL_OP_EQ:
-    return order == 0;
-  case SQL_OP_NE:
-    return order != 0;
-  case SQL_OP_LT:
-    return order < 0;
-  case SQL_OP_LE:
-    return order <= 0;
-  case SQL_OP_GT:
-    return order > 0;
-  default:
-    return order >= 0;
-  }
-}
-
 /* datatype3.html 4.2: which affinity is applied to which side. */
 static bool apply_affinities(const Algebra *algebra, Value *a, Value *b, const Comparison *how) {
   bool numeric_left = how->left >= SQL_AFFINITY_NUMERIC;
@@ -64,7 +47,7 @@ static bool compare_values(const Algebra *algebra, SqlOp op, Value a, Value b,
   }
   if (!apply_affinities(algebra, &a, &b, how)) return false;
   if (a.type == VALUE_TEXT && b.type == VALUE_TEXT && !can_order(algebra, op, how)) return false;
-  *out = holds(op, value_compare(&a, &b, how->collation));
+  *out = sql_op_holds(op, value_compare(&a, &b, how->collation));
   return true;
 }
 
@@ -73,21 +56,6 @@ static Sym truth_const(int truth) {
 }
 
 /* ---- choices -------------------------------------------------------------------------------- */
-
-static SqlOp mirrored(SqlOp op) {
-  switch (op) {
-  case SQL_OP_LT:
-    return SQL_OP_GT;
-  case SQL_OP_LE:
-    return SQL_OP_GE;
-  case SQL_OP_GT:
-    return SQL_OP_LT;
-  case SQL_OP_GE:
-    return SQL_OP_LE;
-  default:
-    return op;
-  }
-}
 
 /* A choice against a constant: a choice of 0, 1 and NULL. */
 static bool compare_choice(const Algebra *algebra, SqlOp op, const Sym *a, const Value *b,
@@ -298,7 +266,7 @@ static bool compare_lins(const Algebra *algebra, SqlOp op, const Sym *a, const S
   if (all_different(algebra, op, a, b, out) || all_different(algebra, op, b, a, out)) return true;
   double at = difference.at_empty;
   int at_empty = -1;
-  if (difference.group && !isnan(at)) at_empty = holds(op, at < 0 ? -1 : at > 0);
+  if (difference.group && !isnan(at)) at_empty = sql_op_holds(op, at < 0 ? -1 : at > 0);
   return with_nulls(algebra, compare_to_zero(algebra, op, difference.lin), difference.null,
                     difference.group, difference.null_if_empty, at_empty, out);
 }
@@ -357,7 +325,7 @@ bool sym_compare(const Algebra *algebra, SqlOp op, const Sym *a, const Sym *b,
   }
   if (a->kind == SYM_CONST) {
     Comparison swapped = {how->right, how->left, how->collation};
-    return sym_compare(algebra, mirrored(op), b, a, &swapped, out);
+    return sym_compare(algebra, sql_op_mirrored(op), b, a, &swapped, out);
   }
   if (a->kind == SYM_CHOICE && b->kind == SYM_CONST) {
     return compare_choice(algebra, op, a, &b->value, how, out);
