@@ -4,6 +4,8 @@
 #ifndef TENFOLD_TEST_MULTIVERSE_ORACLE_H
 #define TENFOLD_TEST_MULTIVERSE_ORACLE_H
 
+#include <sqlite3.h>
+
 #include "test/multiverse/shared/world.h"
 
 /* ---- admin.c */
@@ -21,13 +23,17 @@ void ask_explain_rewrites(Question *out, int table, const User *user, const char
 
 /* multiverse_who() of a row, against the plain SQL of all users of a small world. False when they
 ** differ, and *problem tells how. */
-struct sqlite3;
-bool check_who(struct sqlite3 *db, int table, const char *key, Words *problem);
+bool check_who(sqlite3 *db, int table, const char *key, Words *problem);
 
 /* ---- proof.c */
 
 /* Rules that multiverse_check() has proven to be in vain are left out, and nothing changes for
 ** anybody; what multiverse_diff() is silent about, neither. *proven counts. */
-bool check_proven(struct sqlite3 *db, int *proven, Words *problem);
+bool check_proven(sqlite3 *db, int *proven, Words *problem);
+
+/* ---- who.c: what cannot be asked ends the test */
+
+sqlite3_stmt *prepare(sqlite3 *db, const char *sql);
+sqlite3_int64 number(sqlite3 *db, const char *sql); /* of the first column of the only row */
 
 #endif

@@ -11,24 +11,6 @@
 static const char *const xs[] = {"NULL", "0", "1", "2", "1.5", "'1'", "'2'", "'a'", "'B'", "'x1'"};
 enum { NXS = 10, UIDS = 6, MOST = 64 };
 
-static sqlite3_stmt *prepare(sqlite3 *db, const char *sql) {
-  sqlite3_stmt *statement;
-  if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK) return statement;
-  printf("Bail out! %s\n%.3000s\n", sqlite3_errmsg(db), sql);
-  exit(1);
-}
-
-static sqlite3_int64 number(sqlite3 *db, const char *sql) {
-  sqlite3_stmt *statement = prepare(db, sql);
-  if (sqlite3_step(statement) != SQLITE_ROW) {
-    printf("Bail out! %s\n%.3000s\n", sqlite3_errmsg(db), sql);
-    exit(1);
-  }
-  const sqlite3_int64 result = sqlite3_column_int64(statement, 0);
-  sqlite3_finalize(statement);
-  return result;
-}
-
 /* Does it change what anybody sees, if this rule is left out? *user is one who sees it. */
 static bool matters(sqlite3 *db, int id, User *user) {
   static Words with, without;

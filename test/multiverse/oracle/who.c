@@ -12,20 +12,20 @@
 static const char *const xs[] = {"NULL", "0", "1", "2", "3", "4", "1.5", "'a'", "'B'", "'x1'"};
 enum { NXS = 10, UIDS = 7 };
 
-static sqlite3_stmt *prepare(sqlite3 *db, const char *sql) {
+sqlite3_stmt *prepare(sqlite3 *db, const char *sql) {
   sqlite3_stmt *statement;
   if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK) return statement;
   printf("Bail out! %s\n%.3000s\n", sqlite3_errmsg(db), sql);
   exit(1);
 }
 
-static int number(sqlite3 *db, const char *sql) {
+sqlite3_int64 number(sqlite3 *db, const char *sql) {
   sqlite3_stmt *statement = prepare(db, sql);
   if (sqlite3_step(statement) != SQLITE_ROW) {
     printf("Bail out! %s\n%.3000s\n", sqlite3_errmsg(db), sql);
     exit(1);
   }
-  const int result = sqlite3_column_int(statement, 0);
+  const sqlite3_int64 result = sqlite3_column_int64(statement, 0);
   sqlite3_finalize(statement);
   return result;
 }
