@@ -13,7 +13,7 @@ tar cf backup.tar subscribers
 gzip -f backup.tar
 .
 script 30-tidy << '.'
-sort -u subscribers | sed 's/ *$//' > subscribers
+sort -u subscribers > subscribers
 .
 script 40-welcome << '.'
 while read -r name; do echo "Dear $name," > "letter-$name"; done < subscribers
