@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "extensions/multiverse/compiler.h"
+#include "extensions/multiverse/count.h"
 
 enum { MOST_FIELDS = 9, GROUP_FIELDS = 2, RULE_FIELDS = 9, NAME = 0, MEMBERS = 1, ID = 0 };
 
@@ -313,7 +313,8 @@ static bool store(sqlite3 *db, const Document *document, Fault *fault) {
 /* All of it or nothing. */
 static bool replace(sqlite3 *db, const Document *document, Fault *fault) {
   if (!query_run(db, "SAVEPOINT multiverse_policy_load", fault)) return false;
-  if (store(db, document, fault) && query_run(db, "RELEASE multiverse_policy_load", fault)) {
+  if (store(db, document, fault) && count_settle(db, fault) &&
+      query_run(db, "RELEASE multiverse_policy_load", fault)) {
     return true;
   }
   query_run(db, "ROLLBACK TO multiverse_policy_load", NULL);

@@ -102,25 +102,38 @@ static bool is_temp_empty(sqlite3 *db, Fault *fault) {
   return step == 0;
 }
 
-static bool each_table(sqlite3 *db, const Policy *policy, const char *format, Fault *fault) {
+/* What a policy needs in TEMP, table by table. */
+static bool run_for(sqlite3 *db, const char *format, const TablePolicy *table, Fault *fault) {
+  char *sql = sqlite3_mprintf(format, table->base->name);
+  const bool ok = query_run(db, sql, fault);
+  sqlite3_free(sql);
+  return ok;
+}
+
+static bool make_table(sqlite3 *db, const TablePolicy *table, Fault *fault) {
+  if (table->count) {
+    return run_for(db, "CREATE VIRTUAL TABLE temp.\"%w\" USING multiverse_count", table, fault);
+  }
+  return run_for(db, "CREATE VIRTUAL TABLE temp.\"%w\" USING multiverse_table", table, fault) &&
+         run_for(db, "CREATE VIRTUAL TABLE temp.\"" ROW_PREFIX "%w\" USING multiverse_row", table,
+                 fault);
+}
+
+static bool make_tables(sqlite3 *db, const Policy *policy, Fault *fault) {
   for (int i = 0; i < policy->ntables; i++) {
-    char *sql = sqlite3_mprintf(format, policy->tables[i]->base->name);
-    const bool ok = query_run(db, sql, fault);
-    sqlite3_free(sql);
-    if (!ok) return false;
+    if (!make_table(db, policy->tables[i], fault)) return false;
   }
   return true;
 }
 
-static bool make_tables(sqlite3 *db, const Policy *policy, Fault *fault) {
-  return each_table(db, policy, "CREATE VIRTUAL TABLE temp.\"%w\" USING multiverse_table", fault) &&
-         each_table(db, policy,
-                    "CREATE VIRTUAL TABLE temp.\"" ROW_PREFIX "%w\" USING multiverse_row", fault);
-}
-
 static bool drop_tables(sqlite3 *db, const Policy *policy, Fault *fault) {
-  return each_table(db, policy, "DROP TABLE IF EXISTS temp.\"%w\"", fault) &&
-         each_table(db, policy, "DROP TABLE IF EXISTS temp.\"" ROW_PREFIX "%w\"", fault);
+  for (int i = 0; i < policy->ntables; i++) {
+    if (!run_for(db, "DROP TABLE IF EXISTS temp.\"%w\"", policy->tables[i], fault) ||
+        !run_for(db, "DROP TABLE IF EXISTS temp.\"" ROW_PREFIX "%w\"", policy->tables[i], fault)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /* changes() and last_insert_rowid() are about the connection's past, which is not the user's. */

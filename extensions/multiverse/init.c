@@ -7,6 +7,7 @@
 **   SELECT multiverse_leave(?1);
 */
 #include "extensions/multiverse/cache.h"
+#include "extensions/multiverse/count.h"
 
 void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   (void)argc;
@@ -24,7 +25,11 @@ void multiverse_sql(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   if (policy && !table) fault_set(&fault, FAULT_NOTFOUND, "no rule opens %s", name);
   if (table && context_read(vt_db(conn), json, &context, &fault) &&
       context_suits(&context, policy, &fault)) {
-    meaning_sql(policy, table, &context, &sql);
+    if (table->count) {
+      count_sql(policy, table, &sql);
+    } else {
+      meaning_sql(policy, table, &context, &sql);
+    }
   }
   vt_internal_leave(conn);
   if (fault.code) {
@@ -168,11 +173,11 @@ static const VtFunction functions[] = {
      .scalar = multiverse_member},
 };
 
-static const VtTable *const tables[] = {&multiverse_groups_table,  &multiverse_rules_table,
-                                        &multiverse_table_table,   &multiverse_row_table,
-                                        &multiverse_explain_table, &multiverse_who_table,
-                                        &multiverse_stats_table,   &multiverse_check_table,
-                                        &multiverse_diff_table,    &multiverse_advise_table};
+static const VtTable *const tables[] = {
+    &multiverse_groups_table, &multiverse_rules_table,   &multiverse_table_table,
+    &multiverse_row_table,    &multiverse_explain_table, &multiverse_who_table,
+    &multiverse_stats_table,  &multiverse_check_table,   &multiverse_diff_table,
+    &multiverse_advise_table, &multiverse_count_table};
 
 static int open_state(VtConn *conn, void *pointer, Fault *fault) {
   (void)fault;

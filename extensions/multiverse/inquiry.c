@@ -40,6 +40,10 @@ bool inquiry_begin(VtTab *tab, const char *table, sqlite3_value *key, Inquiry *o
   if (!out->policy) return false;
   out->table = policy_table(out->policy, table);
   if (!out->table) return fault_set(fault, FAULT_NOTFOUND, "no rule opens %s", table);
+  if (out->table->count) {
+    return fault_set(fault, FAULT_INVALID, "%s is counted: none of its rows is shown to anybody",
+                     out->table->base->name);
+  }
   const int n = out->table->base->nkeys;
   out->key = calloc((size_t)n + 1, sizeof *out->key);
   if (!out->key) return fault_oom(fault);

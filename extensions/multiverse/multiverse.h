@@ -86,6 +86,7 @@ typedef enum Action {
   ACTION_UPDATE,
   ACTION_DELETE,
   ACTION_PEEPHOLE,
+  ACTION_COUNT, /* of a Count, not a Rule */
   ACTIONS
 } Action;
 
@@ -107,6 +108,8 @@ typedef struct Atom {
 
 enum { MAX_ATOMS = 32 };
 
+typedef struct Count Count; /* count.h */
+
 typedef struct TablePolicy {
   const BaseTable *base;
   SqlSource *source;
@@ -114,6 +117,7 @@ typedef struct TablePolicy {
   bool *rewritten;                       /* per column */
   Atom atoms[MAX_ATOMS];
   int natoms;
+  Count *count; /* the table is counted, and has no rules; NULL: it is shown by rows */
 } TablePolicy;
 
 typedef struct Policy {
@@ -150,7 +154,8 @@ bool policy_is_stored(sqlite3 *db, bool *out, Fault *fault);
 bool storage_create(sqlite3 *db, Fault *fault);
 
 /* Is a row fit to be stored? Faults name the rule and the place. */
-bool policy_check_rule(sqlite3 *db, const RuleText *text, Fault *fault);
+/* `but`: the id of the rule that it takes the place of, or NULL. */
+bool policy_check_rule(sqlite3 *db, const RuleText *text, sqlite3_value *but, Fault *fault);
 bool policy_check_group(sqlite3 *db, const char *name, const char *members, Fault *fault);
 
 extern const char *const action_names[ACTIONS];
@@ -307,7 +312,7 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
     multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table,
-    multiverse_check_table, multiverse_diff_table, multiverse_advise_table;
+    multiverse_check_table, multiverse_diff_table, multiverse_advise_table, multiverse_count_table;
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);

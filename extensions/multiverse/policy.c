@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "extensions/multiverse/compiler.h"
+#include "extensions/multiverse/count.h"
 
 const char *const action_names[ACTIONS] = {
     [ACTION_ALLOW] = "allow",       [ACTION_DENY] = "deny",     [ACTION_REWRITE] = "rewrite",
     [ACTION_INSERT] = "insert",     [ACTION_UPDATE] = "update", [ACTION_DELETE] = "delete",
-    [ACTION_PEEPHOLE] = "peephole",
+    [ACTION_PEEPHOLE] = "peephole", [ACTION_COUNT] = "count",
 };
 
 static bool oom(Compiler *compiler) { return fault_oom(compiler->fault); }
@@ -332,10 +332,10 @@ static bool find_action(Compiler *compiler, const char *name, Action *out) {
     *out = (Action)i;
     return true;
   }
-  return fault_set(
-      compiler->fault, FAULT_INVALID,
-      "action is %s%s%s, one of allow, deny, rewrite, insert, update, delete, peephole is wanted",
-      name ? "\"" : "", name ? name : "NULL", name ? "\"" : "");
+  return fault_set(compiler->fault, FAULT_INVALID,
+                   "action is %s%s%s, one of allow, deny, rewrite, insert, update, delete, "
+                   "peephole, count is wanted",
+                   name ? "\"" : "", name ? name : "NULL", name ? "\"" : "");
 }
 
 static bool fill_rule(Compiler *compiler, const RuleText *text, TablePolicy **table, Rule *rule) {
@@ -343,6 +343,9 @@ static bool fill_rule(Compiler *compiler, const RuleText *text, TablePolicy **ta
   if (!text->table) return fault_set(fault, FAULT_INVALID, "tbl is NULL");
   if (!find_action(compiler, text->action, &rule->action)) return false;
   if (!text->rule) return fault_set(fault, FAULT_INVALID, "rule is NULL");
+  if (rule->action == ACTION_COUNT) {
+    return add_table(compiler, text->table, table) && count_compile(compiler, *table, text);
+  }
   const bool shows = rule->action == ACTION_REWRITE || rule->action == ACTION_PEEPHOLE;
   if (text->value && !shows) {
     return fault_set(fault, FAULT_INVALID, "value is of a rewrite, not of %s", text->action);
@@ -354,7 +357,7 @@ static bool fill_rule(Compiler *compiler, const RuleText *text, TablePolicy **ta
   if (text->unless_group && !text->unless) {
     return fault_set(fault, FAULT_INVALID, "unless_grp without unless");
   }
-  if (!add_table(compiler, text->table, table) ||
+  if (!add_table(compiler, text->table, table) || !count_lets(compiler, *table) ||
       !add_condition(compiler, *table, text->group, text->rule, &rule->when)) {
     return false;
   }
@@ -386,6 +389,7 @@ bool compiler_add_rule(Compiler *compiler, const RuleText *text) {
     return text->id ? fault_prefix(compiler->fault, "rule %lld of %s: ", (long long)text->id, name)
                     : fault_prefix(compiler->fault, "rule of %s: ", name);
   }
+  if (rule->action == ACTION_COUNT) return true;
   *table->last[rule->action] = rule;
   table->last[rule->action] = &rule->next;
   return true;

@@ -3,7 +3,7 @@
 */
 #include <stdlib.h>
 
-#include "extensions/multiverse/compiler.h"
+#include "extensions/multiverse/count.h"
 
 /* ---- the stored rows ------------------------------------------------------------------------- */
 
@@ -117,7 +117,8 @@ Policy *policy_load(sqlite3 *db, bool blinded, uint64_t known, bool *same, Fault
   *same = hash == known;
   if (*same || !compiler_begin(db, &compiler, fault)) return NULL;
   compiler.policy->hash = hash;
-  if (stored && (!load_groups(&compiler) || !load_rules(&compiler))) {
+  if (stored && (!load_groups(&compiler) || !load_rules(&compiler) ||
+                 !count_attach(db, compiler.policy, fault))) {
     policy_destroy(compiler.policy);
     return NULL;
   }
@@ -132,10 +133,13 @@ const TablePolicy *policy_table(const Policy *policy, const char *name) {
   return NULL;
 }
 
-bool policy_check_rule(sqlite3 *db, const RuleText *text, Fault *fault) {
+bool policy_check_rule(sqlite3 *db, const RuleText *text, sqlite3_value *but, Fault *fault) {
   Compiler compiler;
   if (!compiler_begin(db, &compiler, fault)) return false;
   bool ok = load_groups(&compiler) && compiler_add_rule(&compiler, text);
+  if (ok && !count_check(db, text, compiler.policy->tables[0]->count, but, fault)) {
+    ok = fault_prefix(fault, "rule of %s: ", text->table);
+  }
   policy_destroy(compiler.policy);
   return ok;
 }

@@ -5,7 +5,7 @@
 */
 #include <string.h>
 
-#include "extensions/multiverse/multiverse.h"
+#include "extensions/multiverse/count.h"
 
 enum { GROUP_NAME, GROUP_MEMBERS, GROUP_NCOL };
 enum {
@@ -105,14 +105,17 @@ static const char *text_of(sqlite3_value *value) {
   return sqlite3_value_type(value) == SQLITE_NULL ? NULL : (const char *)sqlite3_value_text(value);
 }
 
-static bool check_group(sqlite3 *db, sqlite3_value *const *columns, Fault *fault) {
+static bool check_group(sqlite3 *db, sqlite3_value *const *columns, sqlite3_value *but,
+                        Fault *fault) {
+  (void)but;
   const char *name = text_of(columns[GROUP_NAME]), *members = text_of(columns[GROUP_MEMBERS]);
   if (!name || !*name) return fault_set(fault, FAULT_INVALID, "name is NULL or empty");
   if (!members) return fault_set(fault, FAULT_INVALID, "group %s: members is NULL", name);
   return policy_check_group(db, name, members, fault);
 }
 
-static bool check_rule(sqlite3 *db, sqlite3_value *const *columns, Fault *fault) {
+static bool check_rule(sqlite3 *db, sqlite3_value *const *columns, sqlite3_value *but,
+                       Fault *fault) {
   const RuleText text = {.table = text_of(columns[RULE_TBL]),
                          .action = text_of(columns[RULE_ACTION]),
                          .group = text_of(columns[RULE_GRP]),
@@ -121,11 +124,11 @@ static bool check_rule(sqlite3 *db, sqlite3_value *const *columns, Fault *fault)
                          .value = text_of(columns[RULE_VALUE]),
                          .unless_group = text_of(columns[RULE_UNLESS_GRP]),
                          .unless = text_of(columns[RULE_UNLESS])};
-  return policy_check_rule(db, &text, fault);
+  return policy_check_rule(db, &text, but, fault);
 }
 
 typedef struct Write { /* how a table's rows are written */
-  bool (*check)(sqlite3 *db, sqlite3_value *const *columns, Fault *fault);
+  bool (*check)(sqlite3 *db, sqlite3_value *const *columns, sqlite3_value *but, Fault *fault);
   const char *insert, *update, *remove;
   int ncols;
 } Write;
@@ -155,10 +158,11 @@ static int stored_insert(VtTab *tab, sqlite3_value *key, sqlite3_value **columns
   const Write *write = write_of(tab);
   Fault fault = {0};
   vt_internal_enter(tab->conn);
-  const bool ok = storage_create(tab->db, &fault) && write->check(tab->db, columns, &fault) &&
-                  run(tab->db, write->insert, write->ncols, columns, &fault);
-  vt_internal_leave(tab->conn);
+  bool ok = storage_create(tab->db, &fault) && write->check(tab->db, columns, NULL, &fault) &&
+            run(tab->db, write->insert, write->ncols, columns, &fault);
   *rowid = sqlite3_last_insert_rowid(tab->db);
+  if (ok) ok = count_settle(tab->db, &fault);
+  vt_internal_leave(tab->conn);
   return ok ? SQLITE_OK : vt_fault(tab, &fault);
 }
 
@@ -171,8 +175,9 @@ static int stored_update(VtTab *tab, sqlite3_value *old_key, sqlite3_value *new_
   memcpy(values, columns, (size_t)write->ncols * sizeof *values);
   values[write->ncols] = old_key;
   vt_internal_enter(tab->conn);
-  const bool ok = write->check(tab->db, columns, &fault) &&
-                  run(tab->db, write->update, write->ncols + 1, values, &fault);
+  const bool ok = write->check(tab->db, columns, old_key, &fault) &&
+                  run(tab->db, write->update, write->ncols + 1, values, &fault) &&
+                  count_settle(tab->db, &fault);
   vt_internal_leave(tab->conn);
   return ok ? SQLITE_OK : vt_fault(tab, &fault);
 }
@@ -180,7 +185,8 @@ static int stored_update(VtTab *tab, sqlite3_value *old_key, sqlite3_value *new_
 static int stored_remove(VtTab *tab, sqlite3_value *key) {
   Fault fault = {0};
   vt_internal_enter(tab->conn);
-  const bool ok = run(tab->db, write_of(tab)->remove, 1, &key, &fault);
+  const bool ok =
+      run(tab->db, write_of(tab)->remove, 1, &key, &fault) && count_settle(tab->db, &fault);
   vt_internal_leave(tab->conn);
   return ok ? SQLITE_OK : vt_fault(tab, &fault);
 }
@@ -200,7 +206,7 @@ static const VtColumn rule_columns[] = {
     [RULE_ID] = {"id", "INTEGER", VT_OUT, 1, "rules apply in the order of their ids"},
     [RULE_TBL] = {"tbl", "TEXT", VT_NOTNULL, 0, "table of main that the rule is about"},
     [RULE_ACTION] = {"action", "TEXT", VT_NOTNULL, 0,
-                     "allow, deny, rewrite, insert, update, delete or peephole"},
+                     "allow, deny, rewrite, insert, update, delete, peephole or count"},
     [RULE_GRP] = {"grp", "TEXT", VT_OUT, 0,
                   "group: the rule holds for each gid of the user's in it, :gid; NULL: for all"},
     [RULE_RULE] = {"rule", "TEXT", VT_NOTNULL, 0,
