@@ -16,8 +16,8 @@
 ** groups changes in probability by no more than e^epsilon when the unit is taken out.
 **
 ** The noise is discrete Laplace, drawn in integers alone: Canonne, Kamath and Steinke, "The
-** Discrete Gaussian for Differential Privacy" (2020), algorithms 1 and 2. Mironov (CCS 2012) shows what the
-** rounding of floating-point noise gives away.
+** Discrete Gaussian for Differential Privacy" (2020), algorithms 1 and 2. Mironov (CCS 2012) shows
+** what the rounding of floating-point noise gives away.
 */
 #include <stdlib.h>
 #include <string.h>

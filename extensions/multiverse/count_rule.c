@@ -214,16 +214,21 @@ static bool take_option(Compiler *compiler, const TablePolicy *table, sqlite3_st
              : take_column(compiler, table, name, text, strlen(text), &count->unit);
 }
 
+/* json_valid() would take a lack of memory for a mistake. */
 static bool is_object(Compiler *compiler, const char *json) {
-  sqlite3_stmt *ask =
-      query_printf(compiler->db, compiler->fault,
-                   "SELECT CASE WHEN json_valid(%Q) THEN json_type(%Q) END", json, json);
-  const int step = ask ? query_step(ask, compiler->fault) : -1;
-  const bool object = step == 1 && !strcmp(query_text(ask, 0), "object");
+  Fault own = {0};
+  sqlite3_stmt *ask = query_printf(compiler->db, &own, "SELECT json_type(%Q) = 'object'", json);
+  const int step = ask ? query_step(ask, &own) : -1;
+  const bool object = step == 1 && sqlite3_column_int(ask, 0);
   query_finish(ask);
-  return object || (step == 1 && fault_set(compiler->fault, FAULT_INVALID,
-                                           "a JSON object is wanted, such as {\"epsilon\":0.5, "
-                                           "\"unit\":\"patient\", \"max_per_unit\":1}"));
+  if (object) return true;
+  if (step < 0 && own.code != FAULT_INVALID) {
+    *compiler->fault = own;
+    return false;
+  }
+  return fault_set(compiler->fault, FAULT_INVALID,
+                   "a JSON object is wanted, such as {\"epsilon\":0.5, \"unit\":\"patient\", "
+                   "\"max_per_unit\":1}");
 }
 
 static bool take_options(Compiler *compiler, const TablePolicy *table, const char *json,

@@ -3,7 +3,8 @@
 **
 ** _multiverse_tallies is the ledger: a row for each tally that ever was, with the epsilon it spent.
 ** The secret of one that is no longer kept is forgotten. A rule has the tally of the same text; so
-** a policy that is loaded again goes on with the noise that it had, and one that is made anew spends.
+** a policy that is loaded again goes on with the noise that it had, and one that is made anew
+** spends.
 */
 #include <stdlib.h>
 #include <string.h>
