@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "extensions/multiverse/check.h"
+#include "extensions/multiverse/count.h"
 
 enum { CHECK_RULE, CHECK_SEVERITY, CHECK_MESSAGE, CHECK_WITNESS, CHECK_NCOL };
 
@@ -93,6 +94,18 @@ static bool compile_rules(Check *check, Compiler *compiler) {
   return step == 0;
 }
 
+/* Each by itself, though count_attach() stops at the first. */
+static bool check_counts(Check *check) {
+  for (int i = 0; i < check->policy->ntables; i++) {
+    const TablePolicy *table = check->policy->tables[i];
+    Policy own = {.tables = &check->policy->tables[i], .ntables = 1};
+    Fault fault = {0};
+    if (!table->count || count_attach(check->db, &own, &fault)) continue;
+    if (!take_fault(check, table->count->rule, &fault)) return false;
+  }
+  return true;
+}
+
 static bool compile(Check *check) {
   Compiler compiler;
   bool stored;
@@ -103,8 +116,9 @@ static bool compile(Check *check) {
   check->policy = compiler.policy;
   if (!stored) return true;
   if (!compile_groups(check, &compiler)) return false;
-  const bool ok = compile_rules(check, &compiler);
+  bool ok = compile_rules(check, &compiler);
   check->policy = compiler.policy;
+  if (ok) ok = check_counts(check);
   return ok;
 }
 

@@ -56,9 +56,9 @@ void count_recount(const TablePolicy *table, Text out[RECOUNT_STATEMENTS]);
 
 /* ---- tallies: count_tally.c ------------------------------------------------------------------ */
 
-/* May a rule with this text stand beside the others, but the one with the id `but` (NULL: none)?
-** `count` is NULL for other actions. */
-bool count_check(sqlite3 *db, const RuleText *text, const Count *count, sqlite3_value *but,
+/* May a rule with this text, of which the table has been compiled alone, stand beside those that
+** are stored, but the one with the id `but` (NULL: none)? */
+bool count_check(sqlite3 *db, const RuleText *text, const TablePolicy *table, sqlite3_value *but,
                  Fault *fault);
 
 /* Makes the tallies those of the stored rules. What has a tally already keeps it. */

@@ -9,11 +9,12 @@
 ** be kept. The nonce of its last tick is part of the node: ticks that a rollback, a copy or a
 ** restored backup made anew are other nodes.
 **
-** A tick is in one whole segment and in k nodes below it. Of the budget, the segment gets 3 shares
-** of k + 3 and each level below it one: every read adds up all segments, but few nodes. A unit has
-** up to `most` ticks that count for it and as many that take back, each by one, in one group; so
-** with 2 * most * (k + 3) / epsilon as the scale of a share, all that is ever released about all
-** groups changes in probability by no more than e^epsilon when the unit is taken out.
+** A tick is in one whole segment and in k nodes below it. Of the budget, the segment gets 2 shares
+** of k + 2 and each level below it one: a read adds up all segments, but few nodes. (The paper
+** gives each half; at 5,000 ticks that is 1.6 times the noise.) A unit has up to `most` ticks that
+** count for it and as many that take back, each by one, in one group; so with 2 * most * (k + 2) /
+** epsilon as the scale of a share, all that is ever released about all groups changes in
+** probability by no more than e^epsilon when the unit is taken out.
 **
 ** The noise is discrete Laplace, drawn in integers alone: Canonne, Kamath and Steinke, "The
 ** Discrete Gaussian for Differential Privacy" (2020), algorithms 1 and 2. Mironov (CCS 2012) shows
@@ -26,7 +27,7 @@
 
 #include "extensions/multiverse/count.h"
 
-enum { SEGMENT_SHARES = 3, BLOCK_WORDS = 8, WORD_BYTES = 8 };
+enum { SEGMENT_SHARES = 2, BLOCK_WORDS = 8, WORD_BYTES = 8 };
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 

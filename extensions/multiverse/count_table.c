@@ -358,15 +358,15 @@ static int declare(VtTab *tab, const BaseTable *base, const Count *count) {
 
 static int count_connect(VtTab *tab, const VtCreate *create) {
   Shadow *shadow = (Shadow *)tab;
-  Fault fault = {0};
   shadow->state = vt_state(tab->conn);
   if (sqlite3_stricmp(create->schema, "temp") || create->nargs) {
     return vt_fail(tab, SQLITE_ERROR, "multiverse_enter() makes such tables, nobody else");
   }
-  vt_internal_enter(tab->conn);
-  const bool ok = base_find(tab->db, create->name, &tab->arena, &shadow->base, &fault);
-  vt_internal_leave(tab->conn);
-  if (!ok) return vt_fault(tab, &fault);
+  const int rc = shadow_look_up(tab, create->name, &shadow->base);
+  if (rc != SQLITE_OK) return rc;
+  if (!shadow->base && create->create) {
+    return vt_fail(tab, SQLITE_ERROR, "there is no table main.%s", create->name);
+  }
   const Policy *policy = shadow->state->policy;
   const TablePolicy *table = policy ? policy_table(policy, create->name) : NULL;
   tab->name = arena_strdup(&tab->arena, create->name);

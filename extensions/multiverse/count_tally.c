@@ -108,35 +108,11 @@ static bool is_within_budget(sqlite3 *db, const Count *count, Fault *fault) {
   }
   if (count->budget) budget = count->budget;
   return !budget || spent + count->epsilon <= budget ||
-         fault_set(fault, FAULT_LIMIT,
+         fault_set(fault, FAULT_DENIED,
                    "epsilon is %g, with the %g that counts of %s have spent it is more than the "
                    "budget of %g",
                    (double)count->epsilon / EPSILON_ONE, (double)spent / EPSILON_ONE, table,
                    (double)budget / EPSILON_ONE);
-}
-
-bool count_check(sqlite3 *db, const RuleText *text, const Count *count, sqlite3_value *but,
-                 Fault *fault) {
-  sqlite3_int64 tally;
-  sqlite3_stmt *others = query_printf(db, fault,
-                                      "SELECT \"action\" = 'count' FROM main._multiverse_rules "
-                                      "WHERE tbl = %Q COLLATE NOCASE AND id "
-                                      "IS NOT ?1 AND (\"action\" = 'count' OR %d) LIMIT 1",
-                                      text->table, count != NULL);
-  if (others && but) sqlite3_bind_value(others, 1, but);
-  const int step = others ? query_step(others, fault) : -1;
-  const bool counted = step == 1 && sqlite3_column_int(others, 0);
-  query_finish(others);
-  if (step < 0) return false;
-  if (step == 1) {
-    return fault_set(fault, FAULT_INVALID,
-                     counted ? "%s is counted by a rule: it can have no other"
-                             : "%s has rules about rows: a table is either shown or counted",
-                     text->table);
-  }
-  if (!count) return true;
-  return find_tally(db, &count->text, &tally, fault) &&
-         (tally || is_within_budget(db, count, fault));
 }
 
 /* ---- triggers -------------------------------------------------------------------------------- */
@@ -162,6 +138,33 @@ static bool are_there(sqlite3 *db, const TablePolicy *table, bool *out, Fault *f
   for (int i = 0; ok && *out && i < n; i++) ok = is_there(db, &triggers[i], out, fault);
   count_triggers_finish(triggers);
   return ok;
+}
+
+/* What are_there() finds does not matter, but whether there can be triggers. */
+bool count_check(sqlite3 *db, const RuleText *text, const TablePolicy *table, sqlite3_value *but,
+                 Fault *fault) {
+  const Count *count = table->count;
+  sqlite3_int64 tally;
+  bool current;
+  sqlite3_stmt *others = query_printf(db, fault,
+                                      "SELECT \"action\" = 'count' FROM main._multiverse_rules "
+                                      "WHERE tbl = %Q COLLATE NOCASE AND id "
+                                      "IS NOT ?1 AND (\"action\" = 'count' OR %d) LIMIT 1",
+                                      text->table, count != NULL);
+  if (others && but) sqlite3_bind_value(others, 1, but);
+  const int step = others ? query_step(others, fault) : -1;
+  const bool counted = step == 1 && sqlite3_column_int(others, 0);
+  query_finish(others);
+  if (step < 0) return false;
+  if (step == 1) {
+    return fault_set(fault, FAULT_INVALID,
+                     counted ? "%s is counted by a rule: it can have no other"
+                             : "%s has rules about rows: a table is either shown or counted",
+                     text->table);
+  }
+  if (!count) return true;
+  return find_tally(db, &count->text, &tally, fault) && are_there(db, table, &current, fault) &&
+         (tally || is_within_budget(db, count, fault));
 }
 
 static bool drop_triggers(sqlite3 *db, sqlite3_int64 tally, Fault *fault) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "extensions/multiverse/check.h"
+#include "extensions/multiverse/count.h"
 #include "extensions/multiverse/logic.h"
 
 enum {
@@ -201,10 +202,28 @@ static bool compare_column(Diff *diff, const TablePolicy *tables[2], int column)
   return ok;
 }
 
+static bool is_same_text(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+/* Rules that count are compared as they are written: another text is other noise. */
+static bool compare_counts(Diff *diff, const TablePolicy *tables[2]) {
+  const Count *old = tables[0] ? tables[0]->count : NULL;
+  const Count *new = tables[1] ? tables[1]->count : NULL;
+  const bool same = old && new && !strcmp(old->text.rule, new->text.rule) &&
+                    is_same_text(old->text.column, new->text.column) &&
+                    !strcmp(old->text.value, new->text.value);
+  if (same || (!old && !new)) return true;
+  const Aspect aspect = {.change = !old   ? "counts"
+                                   : !new ? "no longer counts"
+                                          : "counts otherwise"};
+  const Text none = {0};
+  return tell(diff, (old ? tables[0] : tables[1])->base->name, &aspect, &none, &none, "seen");
+}
+
 static bool compare_table(Diff *diff, const char *name) {
   static const Action actions[] = {ACTION_ALLOW, ACTION_INSERT, ACTION_UPDATE, ACTION_DELETE};
   const TablePolicy *tables[2] = {policy_table(diff->policies[0], name),
                                   policy_table(diff->policies[1], name)};
+  if (!compare_counts(diff, tables)) return false;
   for (size_t i = 0; i < countof(actions); i++) {
     const bool any =
         (tables[0] && tables[0]->rules[actions[i]]) || (tables[1] && tables[1]->rules[actions[i]]);
@@ -275,7 +294,7 @@ static const VtColumn columns[] = {
     [DIFF_CHANGE] =
         {"change", "TEXT", VT_OUT, 0,
          "what the new policy does: reveals, hides, shows otherwise, lets or forbids to "
-         "insert, change or delete"},
+         "insert, change or delete; counts, no longer or otherwise"},
     [DIFF_COL] = {"col", "TEXT", VT_OUT, 0, "column that is shown otherwise"},
     [DIFF_WITNESS] = {"witness", "TEXT", VT_OUT, 0,
                       "a row of the database and a user for whom it is so, where one was found"},

@@ -177,7 +177,7 @@ static const VtTable *const tables[] = {
     &multiverse_groups_table, &multiverse_rules_table,   &multiverse_table_table,
     &multiverse_row_table,    &multiverse_explain_table, &multiverse_who_table,
     &multiverse_stats_table,  &multiverse_check_table,   &multiverse_diff_table,
-    &multiverse_advise_table, &multiverse_count_table};
+    &multiverse_advise_table, &multiverse_count_table,   &multiverse_budget_table};
 
 static int open_state(VtConn *conn, void *pointer, Fault *fault) {
   (void)fault;

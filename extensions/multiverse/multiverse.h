@@ -312,7 +312,11 @@ void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *
 
 extern const VtTable multiverse_groups_table, multiverse_rules_table, multiverse_table_table,
     multiverse_row_table, multiverse_explain_table, multiverse_who_table, multiverse_stats_table,
-    multiverse_check_table, multiverse_diff_table, multiverse_advise_table, multiverse_count_table;
+    multiverse_check_table, multiverse_diff_table, multiverse_advise_table, multiverse_count_table,
+    multiverse_budget_table;
+
+/* The base table of one in TEMP that connects; a code of SQLite's, told. */
+int shadow_look_up(VtTab *tab, const char *name, BaseTable **out);
 
 /* Columns of tables in TEMP that have those of a base table. */
 int shadow_declare(VtTab *tab, const BaseTable *base, const TablePolicy *policy, unsigned flags);

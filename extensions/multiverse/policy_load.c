@@ -137,7 +137,7 @@ bool policy_check_rule(sqlite3 *db, const RuleText *text, sqlite3_value *but, Fa
   Compiler compiler;
   if (!compiler_begin(db, &compiler, fault)) return false;
   bool ok = load_groups(&compiler) && compiler_add_rule(&compiler, text);
-  if (ok && !count_check(db, text, compiler.policy->tables[0]->count, but, fault)) {
+  if (ok && !count_check(db, text, compiler.policy->tables[0], but, fault)) {
     ok = fault_prefix(fault, "rule of %s: ", text->table);
   }
   policy_destroy(compiler.policy);

@@ -18,16 +18,13 @@ typedef struct RowTab {
 static int row_connect(VtTab *tab, const VtCreate *create) {
   RowTab *row = (RowTab *)tab;
   const size_t prefix = strlen(ROW_PREFIX);
-  Fault fault = {0};
   row->state = vt_state(tab->conn);
   if (sqlite3_stricmp(create->schema, "temp") || create->nargs ||
       strncmp(create->name, ROW_PREFIX, prefix)) {
     return vt_fail(tab, SQLITE_ERROR, "multiverse_enter() makes such tables, nobody else");
   }
-  vt_internal_enter(tab->conn);
-  const bool ok = base_find(tab->db, create->name + prefix, &tab->arena, &row->base, &fault);
-  vt_internal_leave(tab->conn);
-  if (!ok) return vt_fault(tab, &fault);
+  const int rc = shadow_look_up(tab, create->name + prefix, &row->base);
+  if (rc != SQLITE_OK) return rc;
   if (!row->base && create->create) {
     return vt_fail(tab, SQLITE_ERROR, "there is no table main.%s", create->name + prefix);
   }

@@ -211,12 +211,15 @@ static const VtColumn rule_columns[] = {
                   "group: the rule holds for each gid of the user's in it, :gid; NULL: for all"},
     [RULE_RULE] = {"rule", "TEXT", VT_NOTNULL, 0,
                    "expression over the table's columns, with :name from the context"},
-    [RULE_COL] =
-        {"col", "TEXT", VT_OUT, 0,
-         "the column to rewrite or blind; columns that may be updated, with commas, NULL: all"},
-    [RULE_VALUE] = {"value", "TEXT", VT_OUT, 0,
-                    "rewrite: expression that is shown instead; peephole: likewise, in a "
-                    "view as somebody, NULL where it is not given"},
+    [RULE_COL] = {"col", "TEXT", VT_OUT, 0,
+                  "the column to rewrite or blind; columns that may be updated, with commas, NULL: "
+                  "all; columns "
+                  "to count by, NULL: none"},
+    [RULE_VALUE] =
+        {"value", "TEXT", VT_OUT, 0,
+         "rewrite: expression that is shown instead; peephole: likewise, in a "
+         "view as somebody, NULL where it is not given; count: a JSON object with epsilon, "
+         "unit (a column), max_per_unit, and perhaps budget and keys (a SELECT)"},
     [RULE_UNLESS_GRP] = {"unless_grp", "TEXT", VT_OUT, 0, "group of unless"},
     [RULE_UNLESS] = {"unless", "TEXT", VT_OUT, 0, "the rule does not apply where this is true"}};
 
@@ -233,6 +236,15 @@ static const VtError rule_errors[] = {
     {"rule of t: parameter :gid: the rule is of no group", "rule", "name the group in grp"},
     {"rule of t: function random(): it is not deterministic", "rule, value or unless",
      "functions that depend on their arguments alone"},
+    {"rule of t: t is counted by a rule: it can have no other", "a second rule beside a count",
+     "a table is either shown by rows or counted"},
+    {"rule of t: epsilon is 0.5, with the 0.6 that counts of t have spent it is more than the "
+     "budget of 1",
+     "each count rule that was ever made spends its epsilon",
+     "give a larger budget, if it may be spent"},
+    {"rule 1 of t: what counts is not up to date with the table: UPDATE multiverse_rules SET id = "
+     "id WHERE id = 1",
+     "t has been dropped and made anew, or has got a UNIQUE index", "what it says"},
     {0}};
 
 const VtTable multiverse_groups_table = {

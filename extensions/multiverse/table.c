@@ -42,17 +42,26 @@ static int connect_gone(VtTab *tab, const VtCreate *create) {
   return SQLITE_OK;
 }
 
+/* While it connects a table SQLite cannot read the schema anew, which another connection has
+** changed more than once; told so, it does, and connects again. */
+int shadow_look_up(VtTab *tab, const char *name, BaseTable **out) {
+  Fault fault = {0};
+  vt_internal_enter(tab->conn);
+  const bool ok = base_find(tab->db, name, &tab->arena, out, &fault);
+  const int rc = sqlite3_errcode(tab->db);
+  vt_internal_leave(tab->conn);
+  if (ok) return SQLITE_OK;
+  return rc == SQLITE_SCHEMA ? vt_fail(tab, rc, "%s", fault.text) : vt_fault(tab, &fault);
+}
+
 static int table_connect(VtTab *tab, const VtCreate *create) {
   Shadow *shadow = (Shadow *)tab;
-  Fault fault = {0};
   shadow->state = vt_state(tab->conn);
   if (sqlite3_stricmp(create->schema, "temp") || create->nargs) {
     return vt_fail(tab, SQLITE_ERROR, "multiverse_enter() makes such tables, nobody else");
   }
-  vt_internal_enter(tab->conn);
-  const bool ok = base_find(tab->db, create->name, &tab->arena, &shadow->base, &fault);
-  vt_internal_leave(tab->conn);
-  if (!ok) return vt_fault(tab, &fault);
+  const int rc = shadow_look_up(tab, create->name, &shadow->base);
+  if (rc != SQLITE_OK) return rc;
   if (!shadow->base) return connect_gone(tab, create);
   const size_t n = (size_t)shadow->base->ncolumns + 1;
   shadow->given = arena_alloc(&tab->arena, n * sizeof *shadow->given);

@@ -20,6 +20,7 @@ NONINTERFERENCE = ["test-multiverse-noninterference", "40000", "100", "1"]
 ORACLE = ["test-multiverse-oracle", "10000", "10", "1"]
 WRITES = ["test-multiverse-writes", "30000", "1", "1"]
 FLIGHT = ["test-multiverse-flight"]
+NOISE = [sys.executable, "test/multiverse/noise_oracle.py", None, "3000", "1"]
 
 
 def fixture(name):
@@ -70,6 +71,14 @@ MUTANTS = [
      "      may |= judgement->rules[n];", WRITES),
     ("a statement that fails is half undone", "write.c",
      "  if (!reach_journal(shadow, fault)) return false;", "", WRITES),
+    ("noise does not know which ticks it is of", "count_noise.c",
+     "  memcpy(at + 2 * WORD_BYTES, node->nonce, NONCE_BYTES);",
+     "  memset(at + 2 * WORD_BYTES, 0, NONCE_BYTES);", NOISE),
+    ("what is deleted stays counted", "count_tally.c", "SET n = n - 1 WHERE", "SET n = n - 0 WHERE", NOISE),
+    ("what REPLACE deletes by another key stays counted", "count_triggers.c",
+     "  if (ok && uniques.count) {", "  if (false) {", NOISE),
+    ("noise is that of another tick", "count_table.c", "noise_nodes(tick, noise->nodes)",
+     "noise_nodes(tick + (tick > 9), noise->nodes)", NOISE),
 ]
 
 
@@ -134,7 +143,7 @@ def main():
             if library and not found:
                 problem = f"{test[0]} finds nothing"
         failed += problem is not None
-        print(f"{'not ok' if problem else 'ok'} {number} - {what}, found by {test[0]}", flush=True)
+        print(f"{'not ok' if problem else 'ok'} {number} - {what}, found by {os.path.basename(test[0])}", flush=True)
         print("# " + (problem or found).replace("\n", "\n# ")[:600], flush=True)
     print(f"1..{len(MUTANTS)}")
     return failed != 0
