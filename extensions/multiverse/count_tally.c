@@ -11,6 +11,8 @@
 
 #include "extensions/multiverse/count.h"
 
+/* A row is counted in two steps, as fresh and then no more, since SQLite puts what is inserted into a
+** table with triggers for that into a temporary one first. */
 static const char *const create_tables[] = {
     "CREATE TABLE IF NOT EXISTS main._multiverse_tallies(id INTEGER PRIMARY KEY, tbl TEXT NOT NULL "
     "COLLATE NOCASE, rule TEXT NOT NULL, col TEXT, value TEXT NOT NULL, epsilon INTEGER NOT NULL, "
@@ -18,24 +20,19 @@ static const char *const create_tables[] = {
     "CREATE TABLE IF NOT EXISTS main._multiverse_ticks(tally INTEGER, tick INTEGER, nonce BLOB NOT "
     "NULL, PRIMARY KEY (tally, tick)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS main._multiverse_tallied(tally INTEGER, rid INTEGER, unit, k1, k2, "
-    "k3, k4, PRIMARY KEY (tally, rid)) WITHOUT ROWID",
+    "k3, k4, fresh INTEGER, PRIMARY KEY (tally, rid)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS main._multiverse_units(tally INTEGER, unit, used INTEGER NOT NULL, "
     "PRIMARY KEY (tally, unit)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS main._multiverse_sums(tally INTEGER, k1, k2, k3, k4, n INTEGER NOT "
     "NULL, PRIMARY KEY (tally, k1, k2, k3, k4)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS main._multiverse_doubtful(tally INTEGER, rid INTEGER, PRIMARY KEY "
     "(tally, rid)) WITHOUT ROWID",
-    "CREATE TRIGGER IF NOT EXISTS main._multiverse_tallied_in AFTER INSERT ON _multiverse_tallied "
-    "BEGIN "
-    "INSERT INTO _multiverse_units SELECT NEW.tally, NEW.unit, 0 WHERE NOT EXISTS (SELECT 1 FROM "
-    "_multiverse_units WHERE tally = NEW.tally AND unit = NEW.unit); "
-    "UPDATE _multiverse_units SET used = used + 1 WHERE tally = NEW.tally AND unit = NEW.unit; "
-    "INSERT INTO _multiverse_sums SELECT NEW.tally, NEW.k1, NEW.k2, NEW.k3, NEW.k4, 0 WHERE NOT "
-    "EXISTS (SELECT 1 FROM _multiverse_sums WHERE tally = NEW.tally AND k1 = NEW.k1 AND k2 = "
-    "NEW.k2 "
-    "AND k3 = NEW.k3 AND k4 = NEW.k4); "
-    "UPDATE _multiverse_sums SET n = n + 1 WHERE tally = NEW.tally AND k1 = NEW.k1 AND k2 = NEW.k2 "
-    "AND k3 = NEW.k3 AND k4 = NEW.k4; END",
+    "CREATE TRIGGER IF NOT EXISTS main._multiverse_tallied_in AFTER UPDATE OF fresh ON "
+    "_multiverse_tallied BEGIN "
+    "INSERT INTO _multiverse_units VALUES (NEW.tally, NEW.unit, 1) ON CONFLICT (tally, unit) DO "
+    "UPDATE SET used = used + 1; "
+    "INSERT INTO _multiverse_sums VALUES (NEW.tally, NEW.k1, NEW.k2, NEW.k3, NEW.k4, 1) ON "
+    "CONFLICT (tally, k1, k2, k3, k4) DO UPDATE SET n = n + 1; END",
     "CREATE TRIGGER IF NOT EXISTS main._multiverse_tallied_out AFTER DELETE ON _multiverse_tallied "
     "BEGIN "
     "UPDATE _multiverse_sums SET n = n - 1 WHERE tally = OLD.tally AND k1 = OLD.k1 AND k2 = OLD.k2 "
@@ -168,8 +165,9 @@ bool count_check(sqlite3 *db, const RuleText *text, const TablePolicy *table, sq
 }
 
 static bool drop_triggers(sqlite3 *db, sqlite3_int64 tally, Fault *fault) {
-  static const char *const what[] = {"insert", "update", "delete", "before_insert",
-                                     "before_update"};
+  static const char *const what[] = {"insert",        "update",        "delete",
+                                     "insert_doubts", "update_doubts", "insert_doubted",
+                                     "update_doubted"};
   for (size_t i = 0; i < countof(what); i++) {
     if (!run_printf(db, fault, "DROP TRIGGER IF EXISTS main._multiverse_%lld_%s", tally, what[i])) {
       return false;
