@@ -11,8 +11,8 @@
 
 #include "extensions/multiverse/count.h"
 
-/* A row is counted in two steps, as fresh and then no more, since SQLite puts what is inserted into a
-** table with triggers for that into a temporary one first. */
+/* A row is counted in two steps, as fresh and then no more, since SQLite puts what is inserted
+** into a table with triggers for that into a temporary one first. */
 static const char *const create_tables[] = {
     "CREATE TABLE IF NOT EXISTS main._multiverse_tallies(id INTEGER PRIMARY KEY, tbl TEXT NOT NULL "
     "COLLATE NOCASE, rule TEXT NOT NULL, col TEXT, value TEXT NOT NULL, epsilon INTEGER NOT NULL, "
