@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "extensions/multiverse/check.h"
+#include "extensions/multiverse/count.h"
 
 /* ---- conditions that depend on nothing ------------------------------------------------------- */
 
@@ -93,9 +94,18 @@ static const Rule *any_write(const TablePolicy *table) {
   return NULL;
 }
 
+/* With 10, what is shown can be 22,000 times as likely with a unit's rows as without them. */
+static bool check_count(Check *check, const TablePolicy *table) {
+  const double epsilon = (double)table->count->epsilon / (double)EPSILON_ONE;
+  if (epsilon < 10) return true;
+  const Rule rule = {.id = table->count->rule};
+  return check_tell(check, &rule, SEVERITY_WARNING, NULL,
+                    "%s: with an epsilon of %g the noise hides nobody", table->base->name, epsilon);
+}
+
 static bool check_table(Check *check, const TablePolicy *table) {
   const char *name = table->base->name;
-  if (table->count) return true;
+  if (table->count) return check_count(check, table);
   if (!table->rules[ACTION_ALLOW]) {
     const Rule *write = any_write(table);
     const bool ok = check_tell(check, NULL, SEVERITY_WARNING, NULL,

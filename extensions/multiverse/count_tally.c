@@ -259,7 +259,14 @@ static bool end_tallies(sqlite3 *db, Fault *fault) {
   return true;
 }
 
-static bool settle_rules(sqlite3 *db, Compiler *compiler, Fault *fault) {
+/* About a rule that was right once, and whose table is another one now: who enters is told, and
+** whoever writes another rule need not care. */
+static bool is_its_own(const Fault *fault) {
+  return fault->code == FAULT_INVALID || fault->code == FAULT_NOTFOUND ||
+         fault->code == FAULT_UNSUPPORTED;
+}
+
+static bool compile_counts(sqlite3 *db, Compiler *compiler, Fault *fault) {
   static const char sql[] =
       "SELECT id, tbl, \"action\", rule, col, value FROM main._multiverse_rules WHERE \"action\" = "
       "'count' ORDER BY id";
@@ -267,6 +274,7 @@ static bool settle_rules(sqlite3 *db, Compiler *compiler, Fault *fault) {
   int step = -1;
   while (rules && (step = query_step(rules, fault)) == 1) {
     const char *t[6];
+    Fault own = {0};
     for (int i = 1; i < 6; i++) t[i] = (const char *)sqlite3_column_text(rules, i);
     const RuleText text = {.id = sqlite3_column_int64(rules, 0),
                            .table = t[1],
@@ -274,20 +282,27 @@ static bool settle_rules(sqlite3 *db, Compiler *compiler, Fault *fault) {
                            .rule = t[3],
                            .column = t[4],
                            .value = t[5]};
-    if (compiler_add_rule(compiler, &text)) continue;
+    compiler->fault = &own;
+    if (compiler_add_rule(compiler, &text) || is_its_own(&own)) continue;
+    *fault = own;
     step = -1;
     break;
   }
   query_finish(rules);
-  if (step < 0) return false;
-  const Policy *policy = compiler->policy;
+  return step == 0;
+}
+
+static bool settle_rules(sqlite3 *db, const Policy *policy, Fault *fault) {
   for (size_t i = 0; policy->ntables && i < countof(create_tables); i++) {
     if (!query_run(db, create_tables[i], fault)) return false;
   }
   for (int i = 0; i < policy->ntables; i++) {
-    if (settle_rule(db, policy->tables[i], fault)) continue;
-    return fault_prefix(fault, "rule %lld of %s: ", (long long)policy->tables[i]->count->rule,
-                        policy->tables[i]->base->name);
+    const TablePolicy *table = policy->tables[i];
+    Fault own = {0};
+    if (!table->count || settle_rule(db, table, &own) || is_its_own(&own)) continue;
+    *fault = own;
+    return fault_prefix(fault, "rule %lld of %s: ", (long long)table->count->rule,
+                        table->base->name);
   }
   return true;
 }
@@ -295,7 +310,7 @@ static bool settle_rules(sqlite3 *db, Compiler *compiler, Fault *fault) {
 bool count_settle(sqlite3 *db, Fault *fault) {
   Compiler compiler;
   if (!end_tallies(db, fault) || !compiler_begin(db, &compiler, fault)) return false;
-  const bool ok = settle_rules(db, &compiler, fault);
+  const bool ok = compile_counts(db, &compiler, fault) && settle_rules(db, compiler.policy, fault);
   policy_destroy(compiler.policy);
   return ok;
 }

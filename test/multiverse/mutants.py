@@ -77,6 +77,10 @@ MUTANTS = [
     ("what is deleted stays counted", "count_tally.c", "SET n = n - 1 WHERE", "SET n = n - 0 WHERE", NOISE),
     ("what REPLACE deletes by another key stays counted", "count_triggers.c",
      "  if (ok && inserted.count) {", "  if (false) {", NOISE),
+    ("a unit counts as often as it likes", "count_triggers.c", '" AND u.used >= %lld) ON',
+     '" AND u.used >= 99 * %lld) ON', NOISE),
+    ("counts are read in a transaction that writes", "count_table.c", '"main") == SQLITE_TXN_WRITE',
+     '"main") > SQLITE_TXN_WRITE', fixture("noise_attacks")),
     ("noise is that of another tick", "count_table.c", "noise_nodes(tick, noise->nodes)",
      "noise_nodes(tick + (tick > 9), noise->nodes)", NOISE),
 ]

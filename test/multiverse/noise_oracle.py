@@ -17,6 +17,7 @@ import sqlite3
 import struct
 import sys
 import tempfile
+from fractions import Fraction
 
 TOKEN = "a token of the host"
 ONE = 10**6
@@ -231,7 +232,8 @@ class World:
         self.epsilon = rng.choice([1, 3 * 10**5, ONE, 5 * ONE, 10**12])
         self.model = Model(kind, by, rng.randint(1, 3), rng.random() < 0.3)
         self.writer = connect(build, self.path, False)
-        self.writer.execute(f"PRAGMA journal_mode = {rng.choice(['WAL', 'DELETE'])}")
+        self.wal = rng.random() < 0.5
+        self.writer.execute(f"PRAGMA journal_mode = {'WAL' if self.wal else 'DELETE'}")
         self.writer.execute("PRAGMA synchronous = OFF")
         self.writer.execute(f"PRAGMA recursive_triggers = {int(self.model.recursive)}")
         self.writer.execute(f"CREATE TABLE D(id INTEGER PRIMARY KEY, patient, zip {kind}, sex TEXT, draft INT, "
@@ -382,10 +384,10 @@ class World:
 
     def check(self):
         """All that a universe shows; returns how many counts were compared."""
-        model = self.model
-        nonces = [None] + [row[0] for row in self.writer.execute("SELECT nonce FROM _multiverse_ticks ORDER BY tick")]
-        assert len(nonces) - 1 == len(model.ticks), f"{len(nonces) - 1} ticks, {len(model.ticks)} writes"
+        model = self.saved[0] if self.saved else self.model
         reader = connect(self.build, self.path, True)
+        nonces = [None] + [row[0] for row in reader.execute("SELECT nonce FROM _multiverse_ticks ORDER BY tick")]
+        assert len(nonces) - 1 == len(model.ticks), f"{len(nonces) - 1} ticks, {len(model.ticks)} writes"
         reader.execute("SELECT multiverse_enter('{\"uid\":1}', ?)", [TOKEN])
         where = " AND ".join(f"{name} = ?" for name in model.by)
         sql = f"SELECT count FROM D{' WHERE ' + where if where else ''}"
@@ -415,7 +417,8 @@ def random_worlds(build, folder, writes, seed):
         for _ in range(min(writes, 200)):
             world.step()
             if rng.random() < 0.03:
-                world.commit()
+                if not world.wal:
+                    world.commit()
                 compared += world.check()
         world.commit()
         compared += world.check()
@@ -423,6 +426,71 @@ def random_worlds(build, folder, writes, seed):
         writes -= 200
         worlds += 1
     return f"{compared} counts of {worlds} databases"
+
+
+# ---- what it costs
+
+def accounting():
+    """What a tick spends in all nodes that are ever released, of its share of epsilon; and that a node is
+    released whole, once its last tick has come."""
+    last, spent, known = 600, {}, set()
+    for tick in range(1, last + 1):
+        parts = nodes(tick)
+        held = [t for first, length, _, _ in parts for t in range(first, first + length)]
+        assert sorted(held) == list(range(1, tick + 1)), f"tick {tick}: {parts}"
+        for first, length, k, is_whole in set(parts) - known:
+            for t in range(first, first + length):
+                spent[t] = spent.get(t, 0) + Fraction(2 if is_whole else 1, k + 2)
+        known |= set(parts)
+    assert max(spent.values()) == 1, f"a tick spends {max(spent.values())} of its share"
+    return f"{len(known)} nodes of {last} ticks; a tick spends no more than its share"
+
+
+# ---- what else is shown
+
+STATEMENTS = [
+    "SELECT zip, typeof(count), rowid FROM D WHERE zip IN (1, 2, 3, 'x')", "SELECT count(*) FROM D WHERE zip = 2",
+    "SELECT * FROM D", "SELECT zip FROM D", "SELECT zip FROM D WHERE zip > 0", "SELECT zip FROM D WHERE zip IS 2",
+    "SELECT zip FROM D WHERE zip = 2 OR zip = 9", "SELECT a.zip FROM D AS a JOIN D AS b USING (zip) WHERE a.zip = 1",
+    "SELECT zip FROM D WHERE rowid = 1", "SELECT zip FROM D WHERE zip = 1 AND count > -1000000000",
+    "SELECT patient FROM D WHERE zip = 1", "SELECT zip FROM D WHERE zip = 1 AND id = 1", "SELECT * FROM main.D",
+    "SELECT 1 FROM _multiverse_sums", "SELECT max(tick) FROM _multiverse_ticks", "SELECT * FROM multiverse_budget",
+    "EXPLAIN QUERY PLAN SELECT * FROM D WHERE zip = 1", "EXPLAIN QUERY PLAN SELECT * FROM D WHERE zip = 9",
+    "EXPLAIN QUERY PLAN SELECT * FROM D AS a, N WHERE a.zip = N.id", "EXPLAIN SELECT * FROM D WHERE zip = 1",
+    "SELECT zip FROM D AS a, N WHERE a.zip = N.id", "INSERT INTO D VALUES (1, 1)", "DELETE FROM D WHERE zip = 1",
+    "UPDATE D SET count = 0 WHERE zip = 2", "DELETE FROM D WHERE 0", "SELECT changes(), last_insert_rowid()",
+    "INSERT INTO N VALUES (9)", "SELECT zip FROM D WHERE zip = 9", "SELECT changes(), last_insert_rowid()",
+]
+
+
+def interference(build):
+    """Two tables of as many writes, one empty in the end: but for the counts all is the same."""
+    shown = []
+    for full in (True, False):
+        db = connect(build, ":memory:", True)
+        db.execute("CREATE TABLE D(id INTEGER PRIMARY KEY, patient INT, zip INT)")
+        db.execute("CREATE TABLE N(id INTEGER PRIMARY KEY)")
+        db.execute("INSERT INTO N VALUES (1), (2)")
+        db.execute("INSERT INTO multiverse_rules(tbl, action, rule) VALUES ('N', 'allow', '1'), ('N', 'insert', '1')")
+        db.execute("INSERT INTO multiverse_rules(tbl, action, rule, col, value) VALUES ('D', 'count', '1', 'zip', "
+                   "'{\"epsilon\":0.1, \"unit\":\"patient\", \"max_per_unit\":1}')")
+        for i in range(100):
+            db.execute("INSERT INTO D VALUES (?, ?, ?)", [i, i, i % 4] if full else [1, None, None])
+            db.execute("DELETE FROM D WHERE id = ?", [-1 if full else 1])
+            if full:
+                db.execute("UPDATE D SET patient = patient WHERE id = ?", [i])
+        db.execute("SELECT multiverse_enter('{\"uid\":1}', ?)", [TOKEN])
+        answers = []
+        for statement in STATEMENTS:
+            try:
+                answers.append(db.execute(statement).fetchall())
+            except sqlite3.Error as why:
+                answers.append(str(why))
+        shown.append(answers)
+        db.close()
+    for statement, a, b in zip(STATEMENTS, *shown):
+        assert a == b, f"{statement}: {a}, and {b}"
+    return f"{len(STATEMENTS)} statements"
 
 
 # ---- what the noise is like
@@ -514,7 +582,9 @@ def main():
         tests = [("what universes show is what was written, and the noise", lambda: random_worlds(build, folder, writes, seed)),
                  ("the noise is discrete Laplace", lambda: distribution(build)),
                  ("its size", lambda: size(build)),
-                 ("copies of a database", lambda: copies(build, folder))]
+                 ("copies of a database", lambda: copies(build, folder)),
+                 ("what it costs", accounting),
+                 ("what else is shown", lambda: interference(build))]
         for number, (name, test) in enumerate(tests, 1):
             try:
                 print(f"ok {number} - {name}\n# {test()}", flush=True)
