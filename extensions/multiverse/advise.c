@@ -319,6 +319,7 @@ static bool tell_expected(VtCursor *cur, const Policy *policy, Fault *fault) {
   for (int i = 0; i < policy->ntables; i++) {
     const TablePolicy *table = policy->tables[i];
     for (int a = 0; a < table->natoms; a++) {
+      if (table->atoms[a].listed) continue;
       Advice advice;
       const Shape shape = {.equal = bit(table->atoms[a].column), .sort = SORT_NONE};
       if (table->atoms[a].column == table->base->rowid_column || !table->rules[ACTION_ALLOW] ||

@@ -12,12 +12,19 @@ typedef struct Compiler {
   Arena *arena;
   Fault *fault;
   SqlSchema schema;
-  size_t groups_capacity, tables_capacity;
+  size_t groups_capacity, lists_capacity, tables_capacity;
 } Compiler;
 
 bool compiler_begin(sqlite3 *db, Compiler *compiler, Fault *fault);
 /* Faults name the group or the rule. Groups come before rules. */
 bool compiler_add_group(Compiler *compiler, const char *name, const char *members);
 bool compiler_add_rule(Compiler *compiler, const RuleText *text);
+
+/* lists.c: a look-up among values of that affinity and collation decides as SQLite's = would. */
+bool compiler_is_plain(SqlAffinity members, const char *collation, const SqlColumn *column);
+/* The table's number of the atom, or -1: it has too many. */
+int compiler_atom(TablePolicy *table, Atom atom);
+/* Notes those of a rule's expression. False without memory. */
+bool compiler_find_lists(Compiler *compiler, TablePolicy *table, SqlExpr *expr);
 
 #endif

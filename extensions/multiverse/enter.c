@@ -12,9 +12,9 @@
 
 enum { TOKEN_SHORTEST = 16, TOKEN_LONGEST = 4096, NO_TOKEN = -1 };
 
-static void universe_destroy(Universe *universe, int ngroups) {
+static void universe_destroy(Universe *universe, const Policy *policy) {
   if (!universe) return;
-  for (int i = 0; universe->sets && i < ngroups; i++) member_clear(&universe->sets[i]);
+  for (int i = 0; universe->sets && i < policy_sets(policy); i++) member_clear(&universe->sets[i]);
   context_finish(&universe->context);
   free(universe->sets);
   free(universe);
@@ -22,16 +22,15 @@ static void universe_destroy(Universe *universe, int ngroups) {
 
 static void weigh(State *state) {
   const Universe *universe = state->universe;
-  const int ngroups = state->policy->ngroups;
   size_t bytes = sizeof *universe + universe->context.arena.total;
-  for (int i = 0; i < ngroups; i++) bytes += member_bytes(&universe->sets[i]);
+  for (int i = 0; i < policy_sets(state->policy); i++) bytes += member_bytes(&universe->sets[i]);
   bytes += (size_t)universe->context.count * (sizeof(char *) + sizeof(sqlite3_value *));
   state->stats.universe = bytes;
 }
 
 void universe_forget(State *state) {
   if (state->universe) weigh(state);
-  universe_destroy(state->universe, state->policy ? state->policy->ngroups : 0);
+  universe_destroy(state->universe, state->policy);
   state->universe = NULL;
   if (state->token) memset(state->token, 0, (size_t)state->token_size);
   free(state->token);
@@ -166,13 +165,13 @@ static Universe *universe_create(State *state, const char *json, Fault *fault) {
     fault_oom(fault);
     return NULL;
   }
-  universe->sets = calloc((size_t)state->policy->ngroups + 1, sizeof *universe->sets);
+  universe->sets = calloc((size_t)policy_sets(state->policy) + 1, sizeof *universe->sets);
   universe->serial = ++state->serials;
   const bool ok = (universe->sets || fault_oom(fault)) &&
                   context_read(vt_db(state->conn), json, &universe->context, fault) &&
                   context_suits(&universe->context, state->policy, fault);
   if (ok) return universe;
-  universe_destroy(universe, state->policy->ngroups);
+  universe_destroy(universe, state->policy);
   return NULL;
 }
 
@@ -214,7 +213,7 @@ static bool enter(State *state, bool blinded, const char *json, sqlite3_value *t
     }
     fault_oom(fault);
   }
-  universe_destroy(universe, state->policy->ngroups);
+  universe_destroy(universe, state->policy);
   universe_forget(state);
   drop_tables(db, state->policy, NULL);
   return false;
@@ -230,11 +229,11 @@ static bool change(State *state, const char *json, Fault *fault) {
   Universe *universe = universe_create(state, json, fault);
   if (!universe) return false;
   if (!forget_past(state, fault)) {
-    universe_destroy(universe, state->policy->ngroups);
+    universe_destroy(universe, state->policy);
     return false;
   }
   weigh(state);
-  universe_destroy(state->universe, state->policy->ngroups);
+  universe_destroy(state->universe, state->policy);
   state->universe = universe;
   state->stats.entered++;
   return true;

@@ -50,11 +50,11 @@ static bool add_program(sqlite3 *db, const char *sql, bool writes, Trees *trees,
   return step == 0;
 }
 
-static bool add_groups(const Shadow *shadow, Trees *trees, Fault *fault) {
+static bool add_sets(const Shadow *shadow, Trees *trees, Fault *fault) {
   bool ok = true;
-  for (int i = 0; ok && i < shadow->policy->ngroups; i++) {
+  for (int i = 0; ok && i < policy_sets(shadow->policy); i++) {
     Text sql = {0};
-    meaning_members(shadow->policy, &shadow->policy->groups[i], &sql);
+    meaning_members(shadow->policy, i, &sql);
     ok = (!sql.oom || fault_oom(fault)) &&
          add_program(shadow->tab.db, text_get(&sql), false, trees, fault);
     text_finish(&sql);
@@ -74,7 +74,7 @@ static bool meet(const Trees *a, const Trees *b) {
 bool footprint_reaches_groups(const Shadow *shadow, const char *sql, bool *out, Fault *fault) {
   Trees written = {0}, read = {0};
   const bool ok =
-      add_program(shadow->tab.db, sql, true, &written, fault) && add_groups(shadow, &read, fault);
+      add_program(shadow->tab.db, sql, true, &written, fault) && add_sets(shadow, &read, fault);
   *out = meet(&written, &read);
   free(written.roots);
   free(read.roots);

@@ -21,7 +21,7 @@ static void write_truth(Truth truth, Text *out) {
 /* Its results: one for each rule of the action, then whether the row is seen, then, for a row of
 ** the base table, whether each column is rewritten, and its raw value. */
 static void write_judge(const Shadow *shadow, Action action, bool base, Text *out) {
-  const Meaning meaning = {.policy = shadow->policy, .table = shadow->table};
+  const Meaning meaning = {.policy = shadow->policy, .table = shadow->table, .of_one = true};
   text_add(out, "SELECT ");
   for (const Rule *rule = shadow->table->rules[action]; rule; rule = rule->next) {
     write_truth(meaning_rule(&meaning, rule, out), out);
@@ -140,53 +140,103 @@ static void write_update(const Shadow *shadow, const bool *changed, Text *out) {
   write_by_key(shadow, "", out);
 }
 
-/* A statement of that shape; `flags` are its columns where it depends on them. */
-Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault) {
-  const int n = shadow->base->ncolumns;
-  Text *shape = &shadow->shape, sql = {0};
-  text_clear(shape);
-  text_addc(shape, what);
-  text_addc(shape, (char)('A' + action));
-  for (int i = 0; flags && i <= n; i++) text_addc(shape, flags[i] ? '1' : '0');
-  Inner *inner = shape->oom ? NULL : shadow_find(shadow, text_get(shape));
-  if (!inner && !shape->oom) {
-    switch (what) {
-    case 'o':
-      write_judge(shadow, action, true, &sql);
-      write_by_key(shadow, "multiverse_row.", &sql);
-      break;
-    case 'n':
-      write_judge(shadow, action, false, &sql);
-      break;
-    case 'v':
-      write_presets(shadow, &sql);
-      break;
-    case 'i':
-      write_insert(shadow, flags, &sql);
-      break;
-    case 'u':
-      write_update(shadow, flags, &sql);
-      break;
-    default:
-      text_add(&sql, "DELETE FROM main.");
-      text_add_name(&sql, shadow->base->name);
-      write_by_key(shadow, "", &sql);
-    }
-    inner = shadow_add(shadow, text_get(shape), &sql, fault);
-    if (inner) inner->reaches = true;
-    const bool writes = what == 'i' || what == 'u' || what == 'd';
-    if (inner && writes &&
-        !footprint_reaches_groups(shadow, text_get(&sql), &inner->reaches, fault)) {
-      inner = NULL;
+static bool has_flags(const char *digits, const bool *flags, int n) {
+  for (int i = 0; i < n; i++) {
+    if (digits[i] != '0' + flags[i]) return false;
+  }
+  return !digits[n];
+}
+
+static Inner *find_statement(const Shadow *shadow, char what, Action action, const bool *flags) {
+  const int n = flags ? shadow->base->ncolumns + 1 : 0;
+  for (Inner *inner = shadow->inners; inner; inner = inner->next) {
+    const char *shape = inner->shape;
+    if (shape[0] == what && shape[1] == (char)('A' + action) && !inner->busy &&
+        has_flags(shape + 2, flags, n)) {
+      return inner;
     }
   }
-  if (shape->oom) fault_oom(fault);
+  return NULL;
+}
+
+static void write_sql(const Shadow *shadow, char what, Action action, const bool *flags,
+                      Text *out) {
+  switch (what) {
+  case 'o':
+    write_judge(shadow, action, true, out);
+    write_by_key(shadow, "multiverse_row.", out);
+    break;
+  case 'n':
+    write_judge(shadow, action, false, out);
+    break;
+  case 'v':
+    write_presets(shadow, out);
+    break;
+  case 'i':
+    write_insert(shadow, flags, out);
+    break;
+  case 'u':
+    write_update(shadow, flags, out);
+    break;
+  default:
+    text_add(out, "DELETE FROM main.");
+    text_add_name(out, shadow->base->name);
+    write_by_key(shadow, "", out);
+  }
+}
+
+static Inner *make_statement(Shadow *shadow, char what, Action action, const bool *flags,
+                             Fault *fault) {
+  const bool writes = what == 'i' || what == 'u' || what == 'd';
+  Text shape = {0}, sql = {0};
+  text_addc(&shape, what);
+  text_addc(&shape, (char)('A' + action));
+  for (int i = 0; flags && i <= shadow->base->ncolumns; i++) {
+    text_addc(&shape, flags[i] ? '1' : '0');
+  }
+  write_sql(shadow, what, action, flags, &sql);
+  Inner *inner = NULL;
+  if (shape.oom) {
+    fault_oom(fault);
+  } else {
+    inner = shadow_add(shadow, text_get(&shape), &sql, fault);
+  }
+  if (inner) inner->reaches = true;
+  if (inner && writes &&
+      !footprint_reaches_groups(shadow, text_get(&sql), &inner->reaches, fault)) {
+    inner = NULL;
+  }
+  text_finish(&shape);
   text_finish(&sql);
+  return inner;
+}
+
+/* A statement of that shape; `flags` are its columns where it depends on them. */
+Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault) {
+  Inner *inner = find_statement(shadow, what, action, flags);
+  if (!inner) inner = make_statement(shadow, what, action, flags, fault);
   if (inner && inner->serial != shadow->state->universe->serial) {
     shadow_bind(shadow->state, inner->statement);
     inner->serial = shadow->state->universe->serial;
   }
   return inner;
+}
+
+bool write_bind(const Shadow *shadow, sqlite3_stmt *statement, int term, sqlite3_value *value,
+                Fault *fault) {
+  const int type = sqlite3_value_type(value);
+  int rc;
+  if (type == SQLITE_INTEGER) {
+    rc = sqlite3_bind_int64(statement, term, sqlite3_value_int64(value));
+  } else if (type == SQLITE_TEXT && shadow->is_utf8) {
+    const char *text = (const char *)sqlite3_value_text(value); /* nothing is converted */
+    const int length = sqlite3_value_bytes(value);
+    rc = sqlite3_bind_text(statement, term, text, length, SQLITE_STATIC);
+  } else {
+    rc = sqlite3_bind_value(statement, term, value);
+  }
+  if (rc != SQLITE_OK) query_fault(shadow->tab.db, rc, fault);
+  return rc == SQLITE_OK;
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
@@ -220,10 +270,14 @@ bool judgement_permits(const Judgement *judgement) {
   return false;
 }
 
+void judgement_end(Judgement *judgement) {
+  if (judgement->rules != judgement->few) free(judgement->rules);
+}
+
 bool judgement_begin(const Shadow *shadow, Action action, Judgement *out, Fault *fault) {
   out->nrules = count_rules(shadow, action);
-  out->rules = malloc((size_t)out->nrules + 1);
+  out->rules = (size_t)out->nrules < countof(out->few) ? out->few : malloc((size_t)out->nrules);
   if (!out->rules) return fault_oom(fault);
-  memset(out->rules, 1, (size_t)out->nrules + 1);
+  memset(out->rules, 1, (size_t)out->nrules);
   return out->nrules > 0 || fault_set(fault, FAULT_DENIED, "no rule lets rows of it be written so");
 }

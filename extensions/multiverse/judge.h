@@ -10,9 +10,11 @@ typedef struct Judgement {
   bool *rules; /* which apply */
   int nrules;
   bool seen;
+  bool few[16];
 } Judgement;
 
-/* All rules of the action apply so far; FAULT_DENIED when there are none. Free .rules. */
+/* All rules of the action apply so far; FAULT_DENIED when there are none. */
+void judgement_end(Judgement *judgement);
 bool judgement_begin(const Shadow *shadow, Action action, Judgement *out, Fault *fault);
 /* Rules that do not apply to the row of a judging statement are struck out. */
 void judgement_read(sqlite3_stmt *statement, Judgement *out);
@@ -32,6 +34,9 @@ bool verdict_new(Shadow *shadow, Action action, sqlite3_value **values, Judgemen
 Inner *write_statement(Shadow *shadow, char what, Action action, const bool *flags, Fault *fault);
 /* May what the statement writes change the members of a group? */
 bool footprint_reaches_groups(const Shadow *shadow, const char *sql, bool *out, Fault *fault);
+/* A parameter whose value stays where it is until the statement has run. */
+bool write_bind(const Shadow *shadow, sqlite3_stmt *statement, int term, sqlite3_value *value,
+                Fault *fault);
 /* The parameters of a column, and of a column of the key that says which row. */
 int write_column_term(const Shadow *shadow, int column);
 int write_key_term(const Shadow *shadow, int key);

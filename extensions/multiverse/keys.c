@@ -13,14 +13,10 @@
 
 enum { AMBIGUOUS = -1 };
 
-int keys_begin(VtTab *tab) {
-  Shadow *shadow = (Shadow *)tab;
-  shadow->keys.wanted = shadow->base && !shadow->base->rowid;
-  return SQLITE_OK;
-}
+void keys_begin(Shadow *shadow) { shadow->keys.wanted = shadow->base && !shadow->base->rowid; }
 
-void keys_end(VtTab *tab) {
-  Keys *keys = &((Shadow *)tab)->keys;
+void keys_end(Shadow *shadow) {
+  Keys *keys = &shadow->keys;
   for (size_t i = 0; i < keys->count; i++) sqlite3_value_free(keys->values[i]);
   free(keys->values);
   map_finish(&keys->places);
@@ -79,8 +75,7 @@ void keys_note(Shadow *shadow, sqlite3_int64 rowid, sqlite3_stmt *row) {
 bool keys_bind(Shadow *shadow, sqlite3_stmt *statement, sqlite3_value *rowid, Fault *fault) {
   const Keys *keys = &shadow->keys;
   if (shadow->base->rowid) {
-    sqlite3_bind_value(statement, meaning_first_term(shadow->policy), rowid);
-    return true;
+    return write_bind(shadow, statement, meaning_first_term(shadow->policy), rowid, fault);
   }
   const sqlite3_int64 number = sqlite3_value_int64(rowid);
   const int64_t *place = map_get(&keys->places, &number, sizeof number);
@@ -89,10 +84,8 @@ bool keys_bind(Shadow *shadow, sqlite3_stmt *statement, sqlite3_value *rowid, Fa
     return fault_set(fault, FAULT_BUSY, "the row's key is not known any more");
   }
   for (int i = 0; i < shadow->base->nkeys; i++) {
-    if (sqlite3_bind_value(statement, write_key_term(shadow, i), keys->values[*place + i]) !=
-        SQLITE_OK) {
-      return fault_oom(fault);
-    }
+    sqlite3_value *value = keys->values[*place + i];
+    if (!write_bind(shadow, statement, write_key_term(shadow, i), value, fault)) return false;
   }
   return true;
 }

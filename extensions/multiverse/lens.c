@@ -20,6 +20,7 @@ typedef struct Grinder { /* a lens in the making */
 /* ---- what an expression depends on ----------------------------------------------------------- */
 
 typedef struct Traits {
+  const TablePolicy *table;
   bool columns, params, other;
   bool json; /* the value may have a subtype, which is not kept */
 } Traits;
@@ -59,6 +60,10 @@ static SqlWalk note_expr(void *ctx, SqlExpr *expr) {
   case SQL_EXPR_BINARY:
     traits->json |= expr->op == SQL_OP_PTR;
     break;
+  case SQL_EXPR_IN_SELECT:
+    if (!policy_listed(traits->table, expr)) break;
+    traits->columns = traits->params = true;
+    return SQL_WALK_SKIP;
   case SQL_EXPR_LIKE: /* PRAGMA case_sensitive_like, and functions of the host's */
   case SQL_EXPR_CURRENT:
   case SQL_EXPR_RAISE:
@@ -77,8 +82,8 @@ static SqlWalk note_select(void *ctx, SqlSelect *select) {
   return SQL_WALK_STOP;
 }
 
-static Traits traits_of(SqlExpr *expr) {
-  Traits traits = {0};
+static Traits traits_of(const TablePolicy *table, SqlExpr *expr) {
+  Traits traits = {.table = table};
   const SqlVisitor visitor = {.ctx = &traits, .expr = note_expr, .select = note_select};
   sql_walk_expr(expr, &visitor);
   return traits;
@@ -202,8 +207,17 @@ static const Node *grind_alone(Grinder *grinder, const SqlExpr *expr) {
   return node(grinder, (Node){.kind = NODE_TRUTH, .a = expr->column});
 }
 
+static const Node *grind_atom(Grinder *grinder, int atom) {
+  if (!note_asked(grinder, grinder->table->atoms[atom].column, ASKED_VALUE)) return NULL;
+  return node(grinder, (Node){.kind = NODE_ATOM, .a = atom});
+}
+
+static const Node *negate(Grinder *grinder, const Node *inner) {
+  return inner ? node(grinder, (Node){.kind = NODE_NOT, .left = inner}) : NULL;
+}
+
 static const Node *grind(Grinder *grinder, SqlExpr *expr) {
-  const Traits traits = traits_of(expr);
+  const Traits traits = traits_of(grinder->table, expr);
   if (traits.other) {
     return unfit(grinder, "a rule has a sub-select, LIKE, or a function that is not SQLite's own");
   }
@@ -216,13 +230,17 @@ static const Node *grind(Grinder *grinder, SqlExpr *expr) {
     return node(grinder, (Node){.kind = NODE_FLAG, .a = grinder->lens->nflags++});
   }
   if (expr->kind == SQL_EXPR_UNARY && expr->op == SQL_OP_NOT) {
-    const Node *inner = grind(grinder, expr->args[0]);
-    return inner ? node(grinder, (Node){.kind = NODE_NOT, .left = inner}) : NULL;
+    return negate(grinder, grind(grinder, expr->args[0]));
   }
   if (expr->kind == SQL_EXPR_BINARY && (expr->op == SQL_OP_AND || expr->op == SQL_OP_OR)) {
     const Node *left = grind(grinder, expr->args[0]);
     const Node *right = left ? grind(grinder, expr->args[1]) : NULL;
     return join(grinder, expr->op == SQL_OP_AND ? NODE_AND : NODE_OR, left, right);
+  }
+  if (expr->kind == SQL_EXPR_IN_SELECT) {
+    const Atom *atom = policy_listed(grinder->table, expr);
+    const Node *listed = grind_atom(grinder, (int)(atom - grinder->table->atoms));
+    return expr->negated ? negate(grinder, listed) : listed;
   }
   if (expr->kind == SQL_EXPR_BINARY && is_comparison(expr->op)) return comparison(grinder, expr);
   if (grinder->writing && !traits.params) return grind_alone(grinder, expr);
@@ -234,9 +252,7 @@ static const Node *grind(Grinder *grinder, SqlExpr *expr) {
 static const Node *grind_condition(Grinder *grinder, const Condition *condition) {
   if (!condition->group) return grind(grinder, condition->expr);
   if (condition->atom < 0) return unfit(grinder, "a rule of a group is not column = :gid AND …");
-  const Atom *atom = &grinder->table->atoms[condition->atom];
-  if (!note_asked(grinder, atom->column, ASKED_VALUE)) return NULL;
-  const Node *all = node(grinder, (Node){.kind = NODE_ATOM, .a = condition->atom});
+  const Node *all = grind_atom(grinder, condition->atom);
   for (int i = 0; all && i < condition->nrest; i++) {
     const Node *part = grind(grinder, condition->rest[i]);
     all = join(grinder, NODE_AND, all, part);
@@ -262,7 +278,7 @@ static const Node *grind_any(Grinder *grinder, Action action) {
 
 static bool grind_rewrite(Grinder *grinder, const Rule *rule, Text *cells) {
   Lens *lens = grinder->lens;
-  const Traits traits = traits_of(rule->value);
+  const Traits traits = traits_of(grinder->table, rule->value);
   Rewrite *rewrite = &lens->rewrites[lens->nrewrites++];
   *rewrite = (Rewrite){.column = rule->column, .cell = -1};
   rewrite->applies = grind_rule(grinder, rule);
@@ -338,7 +354,7 @@ static void write_eye_sql(Grinder *grinder) {
   text_add(&sql, "SELECT 0");
   append(&sql, &grinder->eye);
   for (; rule; rule = rule->next) {
-    if (traits_of(rule->value).columns) continue;
+    if (traits_of(grinder->table, rule->value).columns) continue;
     text_add(&sql, ", ");
     meaning_replacement(&grinder->meaning, rule, &sql);
   }

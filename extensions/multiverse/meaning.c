@@ -14,7 +14,7 @@ typedef struct Pen { /* one Text that is written */
   bool in_member; /* :gid is a column of multiverse_member */
 } Pen;
 
-int meaning_first_term(const Policy *policy) { return 1 + policy->nparams + policy->ngroups; }
+int meaning_first_term(const Policy *policy) { return 1 + policy->nparams + policy_sets(policy); }
 
 static int param_number(const Policy *policy, const char *name) {
   for (int i = 0; i < policy->nparams; i++) {
@@ -23,7 +23,7 @@ static int param_number(const Policy *policy, const char *name) {
   return -1;
 }
 
-static int set_number(const Policy *policy, int group) { return 1 + policy->nparams + group; }
+static int set_number(const Policy *policy, int set) { return 1 + policy->nparams + set; }
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
@@ -99,8 +99,20 @@ static bool is_unknown(Pen *pen, const SqlExpr *expr) {
   return !sql_walk_expr((SqlExpr *)expr, &visitor);
 }
 
+static bool write_list(const Pen *pen, const SqlExpr *expr) {
+  const Meaning *meaning = pen->meaning;
+  const Atom *atom = meaning->of_one ? policy_listed(meaning->table, expr) : NULL;
+  if (!atom) return false;
+  text_addf(pen->out, "(%smultiverse_member(?%d, ", expr->negated ? "NOT " : "",
+            set_number(meaning->policy, atom->set));
+  meaning_raw(meaning->table, atom->column, pen->out);
+  text_add(pen->out, "))");
+  return true;
+}
+
 static bool write_special(void *ctx, Text *out, const SqlExpr *expr) {
   Pen *pen = ctx;
+  if (expr->kind == SQL_EXPR_IN_SELECT && write_list(pen, expr)) return true;
   if (is_unknown(pen, expr)) {
     text_add(out, "NULL");
     return true;
@@ -184,10 +196,15 @@ void meaning_keys(const Meaning *meaning, const Group *group, const char *key, T
   write_from_all(meaning, group, out);
 }
 
-void meaning_members(const Policy *policy, const Group *group, Text *out) {
+void meaning_members(const Policy *policy, int set, Text *out) {
   const Meaning meaning = {.policy = policy};
   Pen pen = {.meaning = &meaning, .out = out};
   const SqlPrinter printer = printer_of(&pen);
+  if (set >= policy->ngroups) {
+    sql_print_select(&printer, policy->lists[set - policy->ngroups]->select);
+    return;
+  }
+  const Group *group = &policy->groups[set];
   text_add(out, "SELECT multiverse_member.gid FROM (");
   sql_print_select(&printer, group->select);
   text_add(out, ") AS multiverse_member WHERE ");
@@ -226,7 +243,7 @@ static Truth write_atom(Pen *pen, const Condition *condition) {
   text_addc(pen->out, '(');
   if (known < 0) {
     const Atom *atom = &meaning->table->atoms[condition->atom];
-    text_addf(pen->out, "multiverse_member(?%d, ", set_number(meaning->policy, atom->group));
+    text_addf(pen->out, "multiverse_member(?%d, ", set_number(meaning->policy, atom->set));
     meaning_raw(meaning->table, atom->column, pen->out);
     text_addc(pen->out, ')');
     and = " AND ";

@@ -1,6 +1,6 @@
 /*
-** Sets of gids, compared as SQLite's = compares values under BINARY: 5 is 5.0, texts and blobs are
-** equal byte for byte, and nothing equals NULL.
+** Sets of gids and the like, compared as SQLite's = compares values under BINARY: 5 is 5.0, texts
+** and blobs are equal byte for byte, and nothing equals NULL.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +65,12 @@ bool member_has_datum(const MemberSet *set, const Datum *cell) {
   return has;
 }
 
+int member_in(const MemberSet *set, const Datum *cell) {
+  if (!set->count && !set->others.count && !set->null) return 0;
+  if (cell->type == SQLITE_NULL) return -1;
+  return member_has_datum(set, cell) ? 1 : -set->null;
+}
+
 bool member_has(const MemberSet *set, sqlite3_value *value) {
   Datum cell;
   return datum_read(value, &cell) && member_has_datum(set, &cell);
@@ -98,6 +104,7 @@ static bool add(MemberSet *set, sqlite3_value *value) {
   }
   char fixed[16], *key;
   const int length = other_key(&cell, fixed, &key);
+  set->null |= length == 0;
   const bool ok =
       length == 0 || (length > 0 && map_put(&set->others, key, (size_t)length, 1, NULL));
   if (key != fixed) free(key);
@@ -127,6 +134,7 @@ bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault) {
   int step;
   set->count = 0;
   set->words = 0;
+  set->null = false;
   map_finish(&set->others);
   set->others = (Map){0};
   while ((step = query_step(statement, fault)) == 1) {
@@ -148,5 +156,11 @@ void multiverse_member(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
     func_fail(ctx, SQLITE_MISUSE, "it is for statements of the extension's own");
     return;
   }
-  sqlite3_result_int(ctx, member_has(set, argv[1]));
+  Datum cell;
+  if (!datum_read(argv[1], &cell)) {
+    sqlite3_result_error_nomem(ctx);
+    return;
+  }
+  const int in = member_in(set, &cell);
+  if (in >= 0) sqlite3_result_int(ctx, in);
 }

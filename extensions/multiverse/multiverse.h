@@ -101,10 +101,17 @@ typedef struct Rule {
   struct Rule *next;
 } Rule;
 
-/* A membership that is known when the value of a column is. */
+/* A membership that is known when the value of a column is: column = :gid, or one of a list. */
 typedef struct Atom {
-  int group, column;
+  int set, column; /* a set: groups, then lists */
+  bool listed;
 } Atom;
+
+typedef struct Listed { /* where a rule of a table has a list */
+  const SqlExpr *expr;
+  int atom;
+  struct Listed *next;
+} Listed;
 
 enum { MAX_ATOMS = 32 };
 
@@ -118,12 +125,15 @@ typedef struct TablePolicy {
   Atom atoms[MAX_ATOMS];
   int natoms;
   Count *count; /* the table is counted, and has no rules; NULL: it is shown by rows */
+  Listed *listed;
 } TablePolicy;
 
 typedef struct Policy {
   Arena arena;
   Group *groups;
   int ngroups;
+  const SqlExpr **lists; /* column IN (SELECT …), which depends on the context alone: lists.c */
+  int nlists;
   TablePolicy **tables;
   int ntables;
   const char **params; /* of the context, in no order; not gid */
@@ -144,6 +154,9 @@ typedef struct RuleText {
 Policy *policy_load(sqlite3 *db, bool blinded, uint64_t known, bool *same, Fault *fault);
 void policy_destroy(Policy *policy);
 const TablePolicy *policy_table(const Policy *policy, const char *name);
+int policy_sets(const Policy *policy); /* of members, that a universe has */
+/* The atom that an expression of a rule of the table is, or NULL. */
+const Atom *policy_listed(const TablePolicy *table, const SqlExpr *expr);
 bool policy_hash(sqlite3 *db, bool blinded, uint64_t *out, Fault *fault);
 /* Of multiverse_policy_json(). Faults name the place in the document. */
 Policy *policy_of_document(sqlite3 *db, const char *json, Fault *fault);
@@ -162,18 +175,20 @@ extern const char *const action_names[ACTIONS];
 
 /* ---- who asks: universe.c -------------------------------------------------------------------- */
 
-/* The gids of a user in a group. */
+/* The gids of a user in a group, or what a list returns. */
 typedef struct MemberSet {
   int64_t *integers; /* ascending */
   size_t count, capacity;
   uint64_t *bits; /* a bit for each integer from the first to the last, if they are close */
   size_t words;
   Map others; /* texts, blobs, reals that are no integers */
+  bool null;  /* there is one */
   bool loaded;
 } MemberSet;
 
 bool member_has(const MemberSet *set, sqlite3_value *value);
 bool member_has_datum(const MemberSet *set, const Datum *cell);
+int member_in(const MemberSet *set, const Datum *cell); /* as IN: 1, 0, or -1 for NULL */
 static inline bool member_has_bit(const MemberSet *set, int64_t integer) { /* when it has words */
   const uint64_t at = (uint64_t)integer - (uint64_t)set->integers[0];
   return at < set->words * 64 && (set->bits[at / 64] >> at % 64 & 1);
@@ -200,7 +215,7 @@ bool context_suits(const Context *context, const Policy *policy, Fault *fault);
 
 typedef struct Universe {
   Context context;
-  MemberSet *sets; /* per group of the policy */
+  MemberSet *sets; /* of the policy's groups, then of its lists */
   uint64_t serial; /* tells universes apart */
 } Universe;
 
@@ -268,6 +283,7 @@ typedef struct Meaning {
   const TablePolicy *table;
   const Context *context;    /* plain; NULL: for the engine */
   const signed char *truths; /* per atom of the table: 1, 0, or -1 for not known; engine only */
+  bool of_one;               /* row, so that lists are looked up in sets as well; engine only */
   bool queried; /* numbered parameters, but memberships by sub-selects, as in plain SQL */
   bool named;   /* … and parameters by their names */
   /* Per parameter of the policy, or NULL: conditions that ask for one that is not known are NULL,
@@ -300,7 +316,7 @@ void meaning_keys(const Meaning *meaning, const Group *group, const char *key, T
 void meaning_expr(const Meaning *meaning, const SqlExpr *expr, Text *out);
 void meaning_select(const Meaning *meaning, const SqlSelect *select, Text *out);
 void meaning_value(sqlite3_value *value, Text *out); /* a literal */
-void meaning_members(const Policy *policy, const Group *group, Text *out);
+void meaning_members(const Policy *policy, int set, Text *out);
 /* main."Post" AS multiverse_row */
 void meaning_from(const TablePolicy *table, Text *out);
 void meaning_raw(const TablePolicy *table, int column, Text *out); /* -1: the rowid */

@@ -156,27 +156,6 @@ static int tested_column(const TablePolicy *table, const SqlExpr *part) {
   return -1;
 }
 
-static bool is_number(SqlAffinity affinity) { return affinity >= SQL_AFFINITY_NUMERIC; }
-
-/* A look-up in a set of values decides as SQLite's = would: see member_has(). */
-static bool is_plain_equality(const Group *group, const SqlColumn *column) {
-  const SqlAffinity affinity = sql_type_affinity(column->type);
-  const bool alike = is_number(affinity)
-                         ? is_number(group->affinity)
-                         : affinity == SQL_AFFINITY_TEXT && group->affinity == affinity;
-  return alike && !column->collation && !group->collation;
-}
-
-static int atom_number(Compiler *compiler, TablePolicy *table, const Group *group, int column) {
-  const int number = (int)(group - compiler->policy->groups);
-  for (int i = 0; i < table->natoms; i++) {
-    if (table->atoms[i].group == number && table->atoms[i].column == column) return i;
-  }
-  if (table->natoms == MAX_ATOMS) return -1;
-  table->atoms[table->natoms] = (Atom){number, column};
-  return table->natoms++;
-}
-
 static int count_parts(const SqlExpr *expr) {
   if (expr->kind != SQL_EXPR_BINARY || expr->op != SQL_OP_AND) return 1;
   return count_parts(expr->args[0]) + count_parts(expr->args[1]);
@@ -200,15 +179,17 @@ static bool take_apart(Compiler *compiler, TablePolicy *table, Condition *condit
   for (int i = 0; i < n; i++) {
     const int column = tested_column(table, parts[i]);
     if (column >= 0 && test < 0 &&
-        is_plain_equality(condition->group, &table->base->columns[column])) {
+        compiler_is_plain(condition->group->affinity, condition->group->collation,
+                          &table->base->columns[column])) {
       test = i;
     } else if (mentions_gid(compiler, parts[i])) {
       return true;
     }
   }
   if (test < 0) return true;
+  const int set = (int)(condition->group - compiler->policy->groups);
   condition->atom =
-      atom_number(compiler, table, condition->group, tested_column(table, parts[test]));
+      compiler_atom(table, (Atom){.set = set, .column = tested_column(table, parts[test])});
   if (condition->atom < 0) return true;
   for (int i = test; i < n - 1; i++) parts[i] = parts[i + 1];
   condition->rest = parts;
@@ -225,7 +206,7 @@ static SqlExpr *bind_text(Compiler *compiler, TablePolicy *table, const char *te
     return NULL;
   }
   sql_walk_expr(expr, &visitor);
-  return look.failed ? NULL : expr;
+  return !look.failed && compiler_find_lists(compiler, table, expr) ? expr : NULL;
 }
 
 static bool add_condition(Compiler *compiler, TablePolicy *table, const char *group,

@@ -88,6 +88,7 @@ static bool load_rules(Compiler *compiler) {
 void policy_destroy(Policy *policy) {
   if (!policy) return;
   free(policy->groups);
+  free(policy->lists);
   free(policy->tables);
   free(policy->params);
   arena_finish(&policy->arena);

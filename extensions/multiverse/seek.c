@@ -90,7 +90,7 @@ static void decide_atoms(Question *question) {
   for (int a = 0; a < shadow->table->natoms; a++) {
     const Atom *atom = &shadow->table->atoms[a];
     question->truths[a] = -1;
-    for (int i = 0; i < plan->nterms && question->truths[a] < 0; i++) {
+    for (int i = 0; !atom->listed && i < plan->nterms && question->truths[a] < 0; i++) {
       const VtTerm *term = &plan->terms[i];
       const int type = sqlite3_value_type(term->value);
       if (term->col != atom->column || term->op != VT_OP_EQ || question->modes[i] == MODE_SKIP) {
@@ -101,7 +101,7 @@ static void decide_atoms(Question *question) {
         continue;
       }
       question->truths[a] =
-          (signed char)member_has(&shadow->state->universe->sets[atom->group], term->value);
+          (signed char)member_has(&shadow->state->universe->sets[atom->set], term->value);
     }
     question->known[a] = (char)('1' + question->truths[a]);
   }
@@ -250,7 +250,7 @@ void shadow_bind(const State *state, sqlite3_stmt *statement) {
     sqlite3_bind_value(statement, 1 + i,
                        context_value(&state->universe->context, policy->params[i]));
   }
-  for (int i = 0; i < policy->ngroups && policy->nparams + i < n; i++) {
+  for (int i = 0; i < policy_sets(policy) && policy->nparams + i < n; i++) {
     sqlite3_bind_pointer(statement, 1 + policy->nparams + i, &state->universe->sets[i],
                          MEMBER_POINTER, NULL);
   }

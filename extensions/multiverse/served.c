@@ -131,7 +131,9 @@ static void unpin(Shadow *shadow) {
 static bool is_ready(Shadow *shadow, sqlite3_int64 data_version) {
   Fault none = {0};
   const unsigned version = shadow_file_version(shadow);
-  if (version != shadow->state->file_version && !shadow_sync(shadow, true, &none)) return false;
+  if (version != shadow->state->file_version &&
+      !shadow_sync(shadow, SYNC_LISTS | SYNC_SURELY, &none))
+    return false;
   return cache_sync(shadow->state->cache, data_version, version, cache_reread, shadow);
 }
 
@@ -295,7 +297,7 @@ bool served_seek(ShadowCursor *cursor, const VtPlan *plan) {
   sqlite3_int64 data_version;
   Fault none = {0};
   cursor->served = NULL;
-  if (!cache || !plan->nterms || !shadow_sync(shadow, false, &none)) return false;
+  if (!cache || !plan->nterms || !shadow_sync(shadow, SYNC_LISTS, &none)) return false;
   vt_internal_enter(shadow->tab.conn);
   bool ok = cache_lens(cache, shadow->number) && pin(shadow, &data_version);
   if (ok && !(is_ready(shadow, data_version) && begin(cursor, plan))) {

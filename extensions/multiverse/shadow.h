@@ -39,8 +39,10 @@ struct Shadow { /* a table in a connection */
   int number; /* of it in the policy */
   Inner *inners;
   sqlite3_stmt *version; /* PRAGMA data_version */
+  uint64_t
+      settled;  /* sync.c: the universe whose memberships this write transaction has looked at */
+  bool is_utf8; /* the database's texts */
   bool journal; /* of the statement that writes: it has one, which does not reach main yet */
-  Text shape;   /* of the statement that is looked for */
   bool *given;  /* per column and the rowid: an INSERT writes it */
   sqlite3_value **values; /* of the row that is inserted */
   sqlite3_stmt **members; /* per group of the policy */
@@ -77,8 +79,8 @@ typedef struct Question { /* a plan, looked at: seek.c */
 void question_read(Question *question, Shadow *shadow, const VtPlan *plan);
 
 /* keys.c: while a transaction writes to the table. */
-int keys_begin(VtTab *tab);
-void keys_end(VtTab *tab);
+void keys_begin(Shadow *shadow);
+void keys_end(Shadow *shadow);
 void keys_note(Shadow *shadow, sqlite3_int64 rowid, sqlite3_stmt *row);
 
 /* order.c: sorts the rows of a statement, whose text this is, where their order would tell what is
@@ -86,9 +88,10 @@ void keys_note(Shadow *shadow, sqlite3_int64 rowid, sqlite3_stmt *row);
 bool order_settle(const Question *question, Text *sql, bool *sorted, Fault *fault);
 
 /* Inside a universe whose policy opens this table, and its memberships are those of the database's
-** present state. Without `sure` they may be of an earlier one, which shadow_is_current() tells once
-** a statement reads. */
-bool shadow_sync(Shadow *shadow, bool sure, Fault *fault);
+** present state. Without SYNC_SURELY they may be of an earlier one, which shadow_is_current() tells
+** once a statement reads; without SYNC_LISTS they are those of groups. */
+typedef enum Sync { SYNC_GROUPS = 0, SYNC_LISTS = 1, SYNC_SURELY = 2 } Sync;
+bool shadow_sync(Shadow *shadow, Sync sync, Fault *fault);
 bool shadow_is_current(const Shadow *shadow);
 unsigned shadow_file_version(const Shadow *shadow);
 void shadow_forget(Shadow *shadow); /* its statements */

@@ -106,13 +106,15 @@ static Tri compare(const Sight *sight, const Row *row, const Node *node) {
 static Tri is_member(const Sight *sight, const Row *row, int number) {
   if (sight->truths[number] >= 0) return sight->truths[number] ? TRI_TRUE : TRI_FALSE;
   const Atom *atom = &sight->table->atoms[number];
-  const MemberSet *set = &sight->sets[atom->group];
+  const MemberSet *set = &sight->sets[atom->set];
   if (set->words && is_small(sight, row, atom->column)) {
     const int64_t integer = row_word(&sight->format, row, atom->column);
-    return member_has_bit(set, integer) ? TRI_TRUE : TRI_FALSE;
+    if (member_has_bit(set, integer)) return TRI_TRUE;
+    return set->null ? TRI_NULL : TRI_FALSE;
   }
   const Datum cell = raw_cell(sight, row, atom->column);
-  return member_has_datum(set, &cell) ? TRI_TRUE : TRI_FALSE;
+  const int in = member_in(set, &cell);
+  return in < 0 ? TRI_NULL : in ? TRI_TRUE : TRI_FALSE;
 }
 
 static Tri truth_of(const Datum *cell) {

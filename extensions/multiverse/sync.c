@@ -45,9 +45,11 @@ static bool take_policy(Shadow *shadow, Fault *fault) {
   shadow->table = policy_table(state->policy, shadow->base->name);
   if (!shadow->table) return fault_set(fault, FAULT_DENIED, "no rule opens it");
   while (state->policy->tables[shadow->number] != shadow->table) shadow->number++;
-  shadow->members = calloc((size_t)state->policy->ngroups + 1, sizeof *shadow->members);
+  shadow->members = calloc((size_t)policy_sets(state->policy) + 1, sizeof *shadow->members);
   if (!shadow->members) return fault_oom(fault);
-  shadow->nmembers = state->policy->ngroups;
+  shadow->nmembers = policy_sets(state->policy);
+  shadow->is_utf8 = base_is_utf8(shadow->tab.db, fault);
+  if (fault->code) return false;
   shadow->policy = state->policy;
   return true;
 }
@@ -72,22 +74,23 @@ static bool is_policy_the_same(Shadow *shadow, Fault *fault) {
                    "then enter again");
 }
 
-/* Sets are loaded when a statement needs them. */
-static bool load_sets(Shadow *shadow, Fault *fault) {
+/* Sets are loaded when a statement needs them; scans of tier 1 leave lists to SQLite, which may
+** search by them. */
+static bool load_sets(Shadow *shadow, bool lists, Fault *fault) {
   Universe *universe = shadow->state->universe;
   for (int i = 0; i < shadow->table->natoms; i++) {
-    const int group = shadow->table->atoms[i].group;
-    MemberSet *set = &universe->sets[group];
-    if (set->loaded) continue;
-    if (!shadow->members[group]) {
+    const int number = shadow->table->atoms[i].set;
+    MemberSet *set = &universe->sets[number];
+    if (set->loaded || (shadow->table->atoms[i].listed && !lists)) continue;
+    if (!shadow->members[number]) {
       Text sql = {0};
-      meaning_members(shadow->policy, &shadow->policy->groups[group], &sql);
-      shadow->members[group] =
+      meaning_members(shadow->policy, number, &sql);
+      shadow->members[number] =
           query_prepare(shadow->tab.db, sql.oom ? NULL : text_get(&sql), fault);
       text_finish(&sql);
-      if (!shadow->members[group]) return false;
+      if (!shadow->members[number]) return false;
     }
-    sqlite3_stmt *members = shadow->members[group];
+    sqlite3_stmt *members = shadow->members[number];
     shadow_bind(shadow->state, members);
     const bool ok = member_load(set, members, fault);
     sqlite3_reset(members);
@@ -109,17 +112,17 @@ bool shadow_is_current(const Shadow *shadow) {
 }
 
 static void unload_sets(const State *state) {
-  for (int i = 0; i < state->policy->ngroups; i++) state->universe->sets[i].loaded = false;
+  for (int i = 0; i < policy_sets(state->policy); i++) state->universe->sets[i].loaded = false;
 }
 
-static bool sync_surely(Shadow *shadow, int transaction, Fault *fault) {
+static bool sync_surely(Shadow *shadow, bool lists, int transaction, Fault *fault) {
   State *state = shadow->state;
   sqlite3_int64 version;
   if (!read_version(shadow, &version, fault)) return false;
   const bool foreign = !state->synced || version != state->data_version;
   if (foreign && !is_policy_the_same(shadow, fault)) return false;
   if (foreign || state->touched) unload_sets(state);
-  if (!load_sets(shadow, fault)) return false;
+  if (!load_sets(shadow, lists, fault)) return false;
   state->data_version = version;
   state->file_version = shadow_file_version(shadow);
   state->touched &= transaction == SQLITE_TXN_WRITE;
@@ -127,19 +130,31 @@ static bool sync_surely(Shadow *shadow, int transaction, Fault *fault) {
   return true;
 }
 
+/* While a transaction of ours writes nobody else does, and of our own writes we know. */
+static bool is_settled(const Shadow *shadow) {
+  const State *state = shadow->state;
+  return state->universe && shadow->settled == state->universe->serial && state->synced &&
+         !state->touched && shadow->policy == state->policy;
+}
+
 /* Most statements find nothing changed. Without a transaction that is only known when they read, so
 ** they are begun and asked afterwards; in one, the snapshot tells. */
-bool shadow_sync(Shadow *shadow, bool sure, Fault *fault) {
+bool shadow_sync(Shadow *shadow, Sync sync, Fault *fault) {
   sqlite3 *db = shadow->tab.db;
   const State *state = shadow->state;
+  if (is_settled(shadow)) return true;
   vt_internal_enter(shadow->tab.conn);
   bool ok = take_policy(shadow, fault);
   const int transaction = ok ? sqlite3_txn_state(db, "main") : SQLITE_TXN_NONE;
-  const bool same = transaction == SQLITE_TXN_NONE ? !sure : shadow_is_current(shadow);
+  const bool same =
+      transaction == SQLITE_TXN_NONE ? !(sync & SYNC_SURELY) : shadow_is_current(shadow);
   if (ok && same && state->synced && !state->touched) {
-    ok = load_sets(shadow, fault);
+    ok = load_sets(shadow, sync & SYNC_LISTS, fault);
   } else {
-    ok = ok && sync_surely(shadow, transaction, fault);
+    ok = ok && sync_surely(shadow, sync & SYNC_LISTS, transaction, fault);
+  }
+  if (ok && transaction == SQLITE_TXN_WRITE && sync == (SYNC_LISTS | SYNC_SURELY)) {
+    shadow->settled = state->universe->serial;
   }
   vt_internal_leave(shadow->tab.conn);
   return ok;

@@ -77,8 +77,7 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
 static void table_disconnect(VtTab *tab) {
   Shadow *shadow = (Shadow *)tab;
   shadow_forget(shadow);
-  keys_end(tab);
-  text_finish(&shadow->shape);
+  keys_end(shadow);
 }
 
 /* ---- estimating ------------------------------------------------------------------------------ */
@@ -172,7 +171,8 @@ static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
   Fault fault = {0};
   cursor->inner = NULL;
   *current = true;
-  if (!shadow_sync(shadow, sure, &fault)) return vt_fault(cur->tab, &fault);
+  if (!shadow_sync(shadow, sure ? SYNC_SURELY : SYNC_GROUPS, &fault))
+    return vt_fault(cur->tab, &fault);
   vt_internal_enter(cur->tab->conn);
   const bool ok =
       shadow_statement(shadow, plan, cur->plan_text ? cur->plan_text : "", &cursor->inner, &fault);

@@ -8,12 +8,18 @@
 #include "extensions/multiverse/judge.h"
 #include "extensions/multiverse/lens.h"
 
+typedef struct Wanted { /* a column that rules ask about */
+  int column;
+  unsigned types; /* of values whose storing and comparing is known here: a bit for each */
+} Wanted;
+
 typedef struct Verdict { /* of one action on a table */
   Arena arena;
   Lens lens;
   Eye eye;
-  Datum *cells;
-  bool utf8;
+  Datum *cells; /* per column; set where wanted */
+  Wanted *wanted;
+  int nwanted;
 } Verdict;
 
 static const signed char undecided[MAX_ATOMS] = {
@@ -38,15 +44,47 @@ void verdict_forget(Shadow *shadow) {
   }
 }
 
+/* A value of the type is stored as it is, and what rules ask of it is known here. */
+static bool is_plain(const Shadow *shadow, int column, Asked asked, int type) {
+  const SqlAffinity affinity = sql_type_affinity(shadow->base->columns[column].type);
+  if (column == shadow->base->rowid_column) return type == SQLITE_INTEGER;
+  switch (type) {
+  case SQLITE_INTEGER:
+    return affinity != SQL_AFFINITY_TEXT && affinity != SQL_AFFINITY_REAL;
+  case SQLITE_FLOAT:
+    return affinity == SQL_AFFINITY_BLOB || affinity == SQL_AFFINITY_REAL;
+  case SQLITE_TEXT:
+    return asked != ASKED_TRUTH && shadow->is_utf8 &&
+           (affinity == SQL_AFFINITY_TEXT || affinity == SQL_AFFINITY_BLOB);
+  case SQLITE_BLOB:
+    return asked != ASKED_TRUTH;
+  default:
+    return true;
+  }
+}
+
+static void want(const Shadow *shadow, Verdict *verdict) {
+  for (int i = 0; i < shadow->base->ncolumns; i++) {
+    const Asked asked = (Asked)verdict->lens.asked[i];
+    if (asked == ASKED_NOTHING) continue;
+    Wanted *wanted = &verdict->wanted[verdict->nwanted++];
+    *wanted = (Wanted){.column = i};
+    for (int type = SQLITE_INTEGER; type <= SQLITE_NULL; type++) {
+      wanted->types |= (unsigned)is_plain(shadow, i, asked, type) << type;
+    }
+  }
+}
+
 static Verdict *make(const Shadow *shadow, Action action) {
-  Fault none = {0};
+  const size_t n = (size_t)shadow->base->ncolumns + 1;
   Verdict *verdict = calloc(1, sizeof *verdict);
   if (!verdict) return NULL;
-  verdict->utf8 = base_is_utf8(shadow->tab.db, &none);
-  verdict->cells =
-      arena_array(&verdict->arena, (size_t)shadow->base->ncolumns + 1, sizeof *verdict->cells);
-  if (verdict->cells && lens_make_for_writing(shadow->policy, shadow->table, action,
-                                              &verdict->arena, &verdict->lens)) {
+  verdict->cells = arena_array(&verdict->arena, n, sizeof *verdict->cells);
+  verdict->wanted = arena_array(&verdict->arena, n, sizeof *verdict->wanted);
+  if (verdict->cells && verdict->wanted &&
+      lens_make_for_writing(shadow->policy, shadow->table, action, &verdict->arena,
+                            &verdict->lens)) {
+    if (!verdict->lens.unfit) want(shadow, verdict);
     return verdict;
   }
   destroy(verdict);
@@ -56,7 +94,6 @@ static Verdict *make(const Shadow *shadow, Action action) {
 static bool open_eye(const Shadow *shadow, Verdict *verdict) {
   const State *state = shadow->state;
   Fault none = {0};
-  if (verdict->eye.serial == state->universe->serial) return true;
   sqlite3_stmt *statement = NULL;
   if (verdict->lens.eye_sql) {
     statement = query_prepare(shadow->tab.db, verdict->lens.eye_sql, &none);
@@ -70,32 +107,12 @@ static bool open_eye(const Shadow *shadow, Verdict *verdict) {
 
 /* ---- the row --------------------------------------------------------------------------------- */
 
-/* The value is stored as it is, and what rules ask of it is known here. */
-static bool is_plain(const Verdict *verdict, const SqlColumn *column, int type, Asked asked) {
-  const SqlAffinity affinity = sql_type_affinity(column->type);
-  if (type == SQLITE_NULL) return true;
-  if (asked == ASKED_TRUTH && type != SQLITE_INTEGER && type != SQLITE_FLOAT) return false;
-  switch (type) {
-  case SQLITE_INTEGER:
-    return affinity != SQL_AFFINITY_TEXT && affinity != SQL_AFFINITY_REAL;
-  case SQLITE_FLOAT:
-    return affinity == SQL_AFFINITY_BLOB || affinity == SQL_AFFINITY_REAL;
-  case SQLITE_TEXT:
-    return verdict->utf8 && (affinity == SQL_AFFINITY_TEXT || affinity == SQL_AFFINITY_BLOB);
-  default:
-    return true;
-  }
-}
-
-static bool read_cells(const Shadow *shadow, Verdict *verdict, sqlite3_value **values) {
-  const BaseTable *base = shadow->base;
-  for (int i = 0; i < base->ncolumns; i++) {
-    const Asked asked = (Asked)verdict->lens.asked[i];
-    if (asked == ASKED_NOTHING) continue;
-    const int type = sqlite3_value_type(values[i]);
-    if (i == base->rowid_column && type != SQLITE_INTEGER) return false;
-    if (!is_plain(verdict, &base->columns[i], type, asked)) return false;
-    if (!datum_read(values[i], &verdict->cells[i])) return false;
+static bool read_cells(Verdict *verdict, sqlite3_value **values) {
+  for (int i = 0; i < verdict->nwanted; i++) {
+    const Wanted *wanted = &verdict->wanted[i];
+    sqlite3_value *value = values[wanted->column];
+    if (!(wanted->types >> sqlite3_value_type(value) & 1)) return false;
+    if (!datum_read(value, &verdict->cells[wanted->column])) return false;
   }
   return true;
 }
@@ -106,7 +123,8 @@ bool verdict_new(Shadow *shadow, Action action, sqlite3_value **values, Judgemen
   Verdict *verdict = shadow->verdicts[action];
   if (!verdict) verdict = shadow->verdicts[action] = make(shadow, action);
   if (!verdict || verdict->lens.unfit) return false;
-  if (!open_eye(shadow, verdict) || !read_cells(shadow, verdict, values)) return false;
+  const bool open = verdict->eye.serial == shadow->state->universe->serial;
+  if ((!open && !open_eye(shadow, verdict)) || !read_cells(verdict, values)) return false;
   const Sight sight = {.lens = &verdict->lens,
                        .eye = &verdict->eye,
                        .table = shadow->table,

@@ -167,14 +167,14 @@ static void write_who(const Roll *roll, Text *context, Text *everyone) {
   if (*comma == ',') text_addc(context, '}');
 }
 
-static bool tell(Roll *roll, bool sees, const Rule *rule) {
+static bool tell(Roll *roll, Answer sees, const Rule *rule) {
   Text context = {0}, everyone = {0};
   write_who(roll, &context, &everyone);
   if (!context.length && !everyone.length) text_add(&everyone, "everyone");
   const Cell cells[WHO_WIDTH] = {
       [WHO_CONTEXT] = line_text(context.length ? text_get(&context) : NULL),
-      [WHO_SEES] = line_integer(sees),
-      [WHO_RULE] = sees ? line_integer(rule->id) : (Cell){0},
+      [WHO_SEES] = sees == ANSWER_MAYBE ? (Cell){0} : line_integer(sees == ANSWER_YES),
+      [WHO_RULE] = sees == ANSWER_YES ? line_integer(rule->id) : (Cell){0},
       [WHO_EVERYONE] = line_text(everyone.length ? text_get(&everyone) : NULL)};
   const bool ok = ((!context.oom && !everyone.oom) || fault_oom(roll->who.fault)) &&
                   lines_add(roll->lines, cells, roll->who.fault);
@@ -231,11 +231,11 @@ static bool visit(Roll *roll) {
     return true;
   }
   roll->maybe |= answer == ANSWER_MAYBE;
-  if (answer == ANSWER_MAYBE || (answer == ANSWER_NO && !roll->strangers_see)) return true;
-  if (answer == ANSWER_NO && !is_exception(roll, 0, &tells)) return false;
+  if (answer != ANSWER_YES && !roll->strangers_see) return true;
+  if (answer != ANSWER_YES && !is_exception(roll, 0, &tells)) return false;
   if (!tells) return true;
   if (!is_like_a_stranger(roll, answer, &same)) return false;
-  return same || tell(roll, answer == ANSWER_YES, rule);
+  return same || tell(roll, answer, rule);
 }
 
 /* All combinations of values, from parameter i on. */
@@ -331,8 +331,10 @@ static int who_seek(VtCursor *cur, const VtPlan *plan) {
 static const VtColumn columns[] = {
     [WHO_CONTEXT] = {"context", "TEXT (JSON)", VT_OUT, 0,
                      "a user, as for multiverse_enter(): the members that matter"},
-    [WHO_SEES] = {"sees", "INTEGER", VT_OUT, 0,
-                  "1; 0 for exceptions, where everyone else sees the row; NULL: see sql"},
+    [WHO_SEES] =
+        {"sees", "INTEGER", VT_OUT, 0,
+         "1; where everyone else sees the row, 0 for exceptions and NULL for those of whom only "
+         "sql can tell"},
     [WHO_RULE] = {"rule", "INTEGER", VT_OUT, 0, "the first rule that shows them the row"},
     [WHO_EVERYONE] = {"everyone", "TEXT", VT_OUT, 0,
                       "what the row is about more than one user: everyone, every other uid, "

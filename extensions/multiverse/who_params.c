@@ -114,12 +114,36 @@ static bool add_value(Param *param, sqlite3_value *value, Fault *fault) {
   return param->values[param->count++] || fault_oom(fault);
 }
 
+/* A number that is told from others by its value alone: 2.0 is one with 2, which has other text. */
+static bool is_distinct(sqlite3_value *value) {
+  const double real = sqlite3_value_double(value);
+  return sqlite3_value_numeric_type(value) == SQLITE_INTEGER ||
+         (sqlite3_value_type(value) == SQLITE_FLOAT && real != (double)sqlite3_value_int64(value));
+}
+
+/* A column that holds '4' equals 4, too, if it is of text. */
+static bool add_twin(Param *param, sqlite3_value *value, Fault *fault) {
+  sqlite3_value *number = sqlite3_value_dup(value);
+  const bool is_number = number && is_distinct(number);
+  sqlite3_value *text = is_number ? sqlite3_value_dup(number) : NULL;
+  bool ok = (number && (text || !is_number)) || fault_oom(fault);
+  if (ok && is_number) {
+    const char *a = (const char *)sqlite3_value_text(value);
+    const char *b = (const char *)sqlite3_value_text(text);
+    ok = a && b ? strcmp(a, b) || add_value(param, number, fault) : fault_oom(fault);
+  }
+  sqlite3_value_free(number);
+  sqlite3_value_free(text);
+  return ok;
+}
+
 static bool add_values(Who *who, Param *param, Text *sql) {
   sqlite3_stmt *rows = inquiry_prepare(&who->inquiry, sql, who->fault);
   int step = -1;
   while (rows && (step = query_step(rows, who->fault)) == 1) {
     sqlite3_value *value = sqlite3_value_dup(sqlite3_column_value(rows, 0));
-    const bool ok = value ? add_value(param, value, who->fault) : fault_oom(who->fault);
+    bool ok = value ? add_value(param, value, who->fault) : fault_oom(who->fault);
+    if (ok && sqlite3_value_type(value) == SQLITE_TEXT) ok = add_twin(param, value, who->fault);
     sqlite3_value_free(value);
     if (ok && vt_poll(who->poll) == SQLITE_OK) continue;
     if (ok) fault_set(who->fault, FAULT_INTERRUPT, "interrupted");

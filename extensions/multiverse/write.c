@@ -95,7 +95,7 @@ static bool is_allowed_in(Shadow *shadow, sqlite3_value **values, Fault *fault) 
   if (ok && !judgement_permits(&judgement))
     ok = denied(fault, "the policy does not let this row in");
   if (ok && !judgement.seen) ok = denied(fault, "the row would not be seen by who inserts it");
-  free(judgement.rules);
+  judgement_end(&judgement);
   return ok;
 }
 
@@ -107,13 +107,15 @@ static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values
   given[base->ncolumns] =
       base->rowid && base->rowid_column < 0 && sqlite3_value_type(key) != SQLITE_NULL;
   Inner *inner = write_statement(shadow, 'i', ACTION_INSERT, given, fault);
-  for (int i = 0; inner && i < base->ncolumns; i++) {
-    if (given[i]) sqlite3_bind_value(inner->statement, write_column_term(shadow, i), values[i]);
+  const int first = write_column_term(shadow, 0);
+  bool ok = inner != NULL;
+  for (int i = 0; ok && i < base->ncolumns; i++) {
+    ok = !given[i] || write_bind(shadow, inner->statement, first + i, values[i], fault);
   }
-  if (inner && given[base->ncolumns]) {
-    sqlite3_bind_value(inner->statement, meaning_first_term(shadow->policy), key);
+  if (ok && given[base->ncolumns]) {
+    ok = write_bind(shadow, inner->statement, meaning_first_term(shadow->policy), key, fault);
   }
-  return inner && run(shadow, inner, rc, fault);
+  return ok && run(shadow, inner, rc, fault);
 }
 
 static bool insert(Shadow *shadow, sqlite3_value *key, sqlite3_value **columns, int *rc,
@@ -133,12 +135,25 @@ static int shadow_insert(VtTab *tab, sqlite3_value *key, sqlite3_value **columns
   Shadow *shadow = (Shadow *)tab;
   Fault fault = {0};
   int rc = SQLITE_OK;
-  if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
+  if (!shadow_sync(shadow, SYNC_LISTS | SYNC_SURELY, &fault)) return vt_fault(tab, &fault);
   vt_internal_enter(tab->conn);
   const bool ok = insert(shadow, key, columns, &rc, &fault);
   vt_internal_leave(tab->conn);
   *rowid = sqlite3_last_insert_rowid(tab->db);
   return ok ? SQLITE_OK : give_up(shadow, rc, &fault);
+}
+
+static int shadow_begin(VtTab *tab) {
+  Shadow *shadow = (Shadow *)tab;
+  shadow->settled = 0;
+  keys_begin(shadow);
+  return SQLITE_OK;
+}
+
+static void shadow_end(VtTab *tab) {
+  Shadow *shadow = (Shadow *)tab;
+  shadow->settled = 0;
+  keys_end(shadow);
 }
 
 /* ---- the row that is there ------------------------------------------------------------------- */
@@ -165,7 +180,7 @@ static bool erase(Shadow *shadow, sqlite3_value *key, int *rc, Fault *fault) {
   if (ok && !judgement_permits(&judgement)) {
     ok = denied(fault, "the policy does not let this row be deleted");
   }
-  free(judgement.rules);
+  judgement_end(&judgement);
   Inner *inner = ok ? write_statement(shadow, 'd', ACTION_DELETE, NULL, fault) : NULL;
   return inner && keys_bind(shadow, inner->statement, key, fault) && run(shadow, inner, rc, fault);
 }
@@ -174,7 +189,7 @@ static int shadow_remove(VtTab *tab, sqlite3_value *key) {
   Shadow *shadow = (Shadow *)tab;
   Fault fault = {0};
   int rc = SQLITE_OK;
-  if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
+  if (!shadow_sync(shadow, SYNC_LISTS | SYNC_SURELY, &fault)) return vt_fault(tab, &fault);
   vt_internal_enter(tab->conn);
   const bool ok = erase(shadow, key, &rc, &fault);
   vt_internal_leave(tab->conn);
@@ -241,8 +256,10 @@ static bool write_change(Shadow *shadow, sqlite3_value *key, const Change *chang
   Inner *inner = write_statement(shadow, 'u', ACTION_UPDATE, change->changed, fault);
   if (!inner || !keys_bind(shadow, inner->statement, key, fault)) return false;
   for (int i = 0; i < shadow->base->ncolumns; i++) {
-    if (!change->changed[i]) continue;
-    sqlite3_bind_value(inner->statement, write_column_term(shadow, i), change->values[i]);
+    if (change->changed[i] && !write_bind(shadow, inner->statement, write_column_term(shadow, i),
+                                          change->values[i], fault)) {
+      return false;
+    }
   }
   return run(shadow, inner, rc, fault);
 }
@@ -260,7 +277,7 @@ static bool change_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **colum
   ok = ok && judge_new(shadow, ACTION_UPDATE, change->values, &judgement, fault) &&
        may_change(shadow, &judgement, change, fault);
   if (ok && !judgement.seen) ok = denied(fault, "the row would not be seen by who changes it");
-  free(judgement.rules);
+  judgement_end(&judgement);
   return ok && write_change(shadow, key, change, rc, fault);
 }
 
@@ -273,7 +290,7 @@ static int shadow_update(VtTab *tab, sqlite3_value *old_key, sqlite3_value *new_
   if (shadow->base->rowid_column < 0 && !values_are_same(old_key, new_key)) {
     return vt_fail(tab, SQLITE_READONLY, "the rowid cannot be changed");
   }
-  if (!shadow_sync(shadow, true, &fault)) return vt_fault(tab, &fault);
+  if (!shadow_sync(shadow, SYNC_LISTS | SYNC_SURELY, &fault)) return vt_fault(tab, &fault);
   Change change = {calloc(n, sizeof *change.values), calloc(n, sizeof *change.owned),
                    calloc(n, sizeof *change.changed)};
   bool ok = (change.values && change.owned && change.changed) || fault_oom(&fault);
@@ -293,8 +310,8 @@ const VtWriter shadow_writer = {.insert = shadow_insert,
                                 .update = shadow_update,
                                 .remove = shadow_remove,
                                 .native = true,
-                                .begin = keys_begin,
-                                .commit = keys_end,
-                                .rollback = keys_end,
+                                .begin = shadow_begin,
+                                .commit = shadow_end,
+                                .rollback = shadow_end,
                                 .savepoint = shadow_savepoint,
                                 .constraints = true};

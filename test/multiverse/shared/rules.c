@@ -45,7 +45,8 @@ static void simple(Words *out, const User *user, bool in_group, const char *gid)
     say(out, "%sc%d IS %sNULL", row, column, chance(50) ? "NOT " : "");
     break;
   case 1:
-    say(out, "%sc%d IN (SELECT g FROM M WHERE uid = ", row, column);
+    say(out, "%sc%d %sIN (SELECT %s FROM M WHERE uid = ", row, column, chance(40) ? "NOT " : "",
+        chance(30) ? "h" : "g");
     say(out, user ? "%d" : ":uid", user ? user->uid : 0);
     say(out, ")");
     break;
