@@ -181,25 +181,24 @@ static bool read_count(CountCursor *cursor, sqlite3_int64 *out, Fault *fault) {
 
 /* ---- the scan -------------------------------------------------------------------------------- */
 
-/* What goes wrong is told without saying where. */
+/* What goes wrong inside is not told: it may be about rows. */
 static int failed(VtCursor *cur, const Fault *fault) {
   switch (fault->code) {
   case FAULT_NOMEM:
   case FAULT_INTERRUPT:
   case FAULT_BUSY:
   case FAULT_DENIED:
-  case FAULT_INVALID:
+  case FAULT_UNSUPPORTED:
     return vt_fault(cur->tab, fault);
   default:
     return vt_fail(cur->tab, SQLITE_ERROR, "the count cannot be read");
   }
 }
 
-/* The key that stands in `values` is one that the query asks for, and the first such. */
-static bool is_wanted(CountCursor *cursor, Fault *fault) {
-  bool added = true;
-  if (cursor->list &&
-      !map_put(&cursor->seen, text_get(&cursor->key), cursor->key.length, 1, &added)) {
+/* The key that stands in `values` has not come before. */
+static bool is_new(CountCursor *cursor, Fault *fault) {
+  bool added;
+  if (!map_put(&cursor->seen, text_get(&cursor->key), cursor->key.length, 1, &added)) {
     return fault_oom(fault);
   }
   return added;
@@ -217,7 +216,7 @@ static bool next_listed(CountCursor *cursor, Fault *fault) {
     }
     write_key(cursor);
     if (cursor->key.oom) return fault_oom(fault);
-    if (whole && is_wanted(cursor, fault)) return true;
+    if (whole && is_new(cursor, fault)) return true;
     if (fault->code) return false;
   }
   cursor->cursor.eof = true;
@@ -228,7 +227,7 @@ static bool take_asked(CountCursor *cursor, const VtPlan *plan, Fault *fault) {
   for (int i = 0; i < cursor->count->nby; i++) {
     const VtTerm *term = vt_term(plan, i, VT_OP_EQ);
     if (!term) {
-      return fault_set(fault, FAULT_INVALID,
+      return fault_set(fault, FAULT_UNSUPPORTED,
                        "which %s? the groups that there are are not told: give it by = or IN",
                        by_column(cursor, i)->name);
     }

@@ -456,7 +456,7 @@ STATEMENTS = [
     "SELECT patient FROM D WHERE zip = 1", "SELECT zip FROM D WHERE zip = 1 AND id = 1", "SELECT * FROM main.D",
     "SELECT 1 FROM _multiverse_sums", "SELECT max(tick) FROM _multiverse_ticks", "SELECT * FROM multiverse_budget",
     "EXPLAIN QUERY PLAN SELECT * FROM D WHERE zip = 1", "EXPLAIN QUERY PLAN SELECT * FROM D WHERE zip = 9",
-    "EXPLAIN QUERY PLAN SELECT * FROM D AS a, N WHERE a.zip = N.id", "EXPLAIN SELECT * FROM D WHERE zip = 1",
+    "EXPLAIN QUERY PLAN SELECT * FROM D AS a, N WHERE a.zip = N.id",
     "SELECT zip FROM D AS a, N WHERE a.zip = N.id", "INSERT INTO D VALUES (1, 1)", "DELETE FROM D WHERE zip = 1",
     "UPDATE D SET count = 0 WHERE zip = 2", "DELETE FROM D WHERE 0", "SELECT changes(), last_insert_rowid()",
     "INSERT INTO N VALUES (9)", "SELECT zip FROM D WHERE zip = 9", "SELECT changes(), last_insert_rowid()",
@@ -491,6 +491,28 @@ def interference(build):
     for statement, a, b in zip(STATEMENTS, *shown):
         assert a == b, f"{statement}: {a}, and {b}"
     return f"{len(STATEMENTS)} statements"
+
+
+def scan(build, folder):
+    """Another connection writes while a list of groups is read: all of it is of the tick before."""
+    path = os.path.join(folder, "scan.db")
+    writer, db = connect(build, path, True), connect(build, path, True)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE D(id INTEGER PRIMARY KEY, patient INT, zip INT)")
+    writer.execute("INSERT INTO multiverse_rules(tbl, action, rule, col, value) VALUES ('D', 'count', '1', 'zip', "
+                   "'{\"epsilon\":0.1, \"unit\":\"patient\", \"max_per_unit\":1, \"keys\":\"VALUES (1), (2), (3), (4)\"}')")
+    db.execute("SELECT multiverse_enter('{\"uid\":1}', ?)", [TOKEN])
+    for i in range(20):
+        before = db.execute("SELECT count FROM D").fetchall()
+        rows = db.execute("SELECT count FROM D")
+        first = rows.fetchone()
+        writer.execute("INSERT INTO D(patient, zip) VALUES (?, ?)", [i, i % 4 + 1])
+        again = db.execute("SELECT count FROM D").fetchall()
+        assert [first] + rows.fetchall() == before == again, "a scan goes on with another tick"
+        assert db.execute("SELECT count FROM D").fetchall() != before, "the next scan is not of the next tick"
+    writer.close()
+    db.close()
+    return "20 scans"
 
 
 # ---- what the noise is like
@@ -583,6 +605,7 @@ def main():
                  ("the noise is discrete Laplace", lambda: distribution(build)),
                  ("its size", lambda: size(build)),
                  ("copies of a database", lambda: copies(build, folder)),
+                 ("a scan is of one tick", lambda: scan(build, folder)),
                  ("what it costs", accounting),
                  ("what else is shown", lambda: interference(build))]
         for number, (name, test) in enumerate(tests, 1):
