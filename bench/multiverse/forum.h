@@ -1,8 +1,8 @@
 /*
 ** A class forum of the size that the paper measures: 5,000 users in 1,000 classes of 150 students
-** and 5 of staff each, and posts of which one in twenty is private and one in five
-** anonymous. User u's classes are 7 u + 37 k modulo 1,000 for k = 0 … 30; it is staff in the first.
-** Post i is of class i modulo 1,000, so that whoever asks can tell which posts a user may see.
+** and 5 of staff each, and posts of which one in twenty is private and one in five anonymous. Each
+** user is staff in one class and a student in 30 others, picked at random. Post i is of class i
+** modulo 1,000, so that whoever asks can tell which posts a user may see.
 */
 #ifndef TENFOLD_BENCH_MULTIVERSE_FORUM_H
 #define TENFOLD_BENCH_MULTIVERSE_FORUM_H
@@ -16,15 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLASSES = 1000, USERS = 5000, CLASSES_OF_USER = 31 };
-
-static inline int forum_class(int user, int k) { return (7 * user + 37 * k) % CLASSES; }
-
-/* Who is in a class: the j-th (0 … 4) of those to whom it is the k-th of their classes. */
-static inline int forum_member(int class, int k, int j) {
-  int residue = ((class - 37 * k) % CLASSES + CLASSES) % CLASSES;
-  return 143 * residue % CLASSES + CLASSES * j; /* 143 * 7 = 1 modulo 1,000 */
-}
+enum {
+  CLASSES = 1000,
+  USERS = 5000,
+  CLASSES_OF_USER = 31,
+  MEMBERS = USERS * CLASSES_OF_USER / CLASSES
+};
 
 /* xorshift64*: the same forum on every machine. */
 typedef struct Chance {
@@ -38,6 +35,65 @@ static inline int pick(Chance *chance, int n) {
   return (int)((chance->state * 0x2545F4914F6CDD1Dull >> 33) % (uint64_t)n);
 }
 
+/* ---- who is in what */
+
+static struct Forum {
+  int classes[USERS][CLASSES_OF_USER]; /* the first: as staff */
+  int members[CLASSES][MEMBERS];
+  bool enrolled;
+} forum;
+
+static inline bool forum_has(int user, int rounds, int class) {
+  for (int k = 0; k < rounds; k++) {
+    if (forum.classes[user][k] == class) return true;
+  }
+  return false;
+}
+
+/* One place in each class for every fifth of the users, none twice in a class: two that would be
+** change places with others. */
+static inline void forum_deal(Chance *chance, int k) {
+  for (int u = 0; u < USERS; u++) forum.classes[u][k] = u % CLASSES;
+  for (int pass = 0, again = 1; again; pass++) {
+    again = 0;
+    for (int u = 0; u < USERS; u++) {
+      const int own = forum.classes[u][k];
+      if (pass > 0 && !forum_has(u, k, own)) continue;
+      const int other = pick(chance, USERS);
+      forum.classes[u][k] = forum.classes[other][k];
+      forum.classes[other][k] = own;
+      again = 1;
+    }
+    for (int u = 0; !again && u < USERS; u++) again = forum_has(u, k, forum.classes[u][k]);
+  }
+}
+
+static inline void forum_enrol(void) {
+  static int counts[CLASSES];
+  Chance chance = {7};
+  if (forum.enrolled) return;
+  forum.enrolled = true;
+  for (int k = 0; k < CLASSES_OF_USER; k++) forum_deal(&chance, k);
+  for (int u = 0; u < USERS; u++) {
+    for (int k = 0; k < CLASSES_OF_USER; k++) {
+      const int class = forum.classes[u][k];
+      forum.members[class][counts[class]++] = u;
+    }
+  }
+}
+
+static inline int forum_class(int user, int k) {
+  forum_enrol();
+  return forum.classes[user][k];
+}
+
+static inline int forum_member(int class, int i) {
+  forum_enrol();
+  return forum.members[class][i];
+}
+
+/* ---- posts */
+
 typedef struct Post {
   int id, class, author;
   bool anon, private;
@@ -46,7 +102,7 @@ typedef struct Post {
 
 static inline Post forum_post(Chance *chance, int id) {
   Post post = {.id = id, .class = id % CLASSES};
-  post.author = forum_member(post.class, pick(chance, CLASSES_OF_USER), pick(chance, 5));
+  post.author = forum_member(post.class, pick(chance, MEMBERS));
   post.anon = pick(chance, 5) == 0;
   post.private = pick(chance, 20) == 0;
   for (int i = 0; i < 80; i++) post.content[i] = (char)('a' + pick(chance, 26));

@@ -127,7 +127,7 @@ static int value_for(const Bench *bench, const Query *query, Chance *chance) {
   case KIND_POINT:
     return class + CLASSES * pick(chance, bench->posts / CLASSES);
   default:
-    return forum_member(class, pick(chance, CLASSES_OF_USER), pick(chance, 5));
+    return forum_member(class, pick(chance, MEMBERS));
   }
 }
 
@@ -195,27 +195,39 @@ static void compare(Bench *bench, const Query *query) {
   for (int v = INLINED; v < NVARIANTS; v++) sqlite3_finalize(stmts[v]);
 }
 
+/* values[:i - first], found by halves. */
+static int write_choice(char *out, size_t size, const int *values, int first, int n) {
+  if (n == 1) return snprintf(out, size, "%d", values[0]);
+  const int half = n / 2;
+  int length = snprintf(out, size, "CASE WHEN :i < %d THEN ", first + half);
+  length += write_choice(out + length, size - (size_t)length, values, first, half);
+  length += snprintf(out + length, size - (size_t)length, " ELSE ");
+  length +=
+      write_choice(out + length, size - (size_t)length, values + half, first + half, n - half);
+  return length + snprintf(out + length, size - (size_t)length, " END");
+}
+
 /* pgbench's script of a query. */
 static void write_script(const Bench *bench, const Query *query, const char *table, char *out,
                          size_t size) {
-  char text[256];
-  snprintf(text, sizeof text, query->postgres, table);
-  int base = forum_class(bench->user, 0);
-  int length = snprintf(out, size, "\\set c (%d + 37 * random(0, %d)) %% %d\n", base,
-                        CLASSES_OF_USER - 1, CLASSES);
-  const char *value = "\\set v :c\n";
-  if (query->kind == KIND_AUTHOR) {
-    value = "\\set v 143 * (((:c - 37 * random(0, 30)) % 1000 + 1000) % 1000) % 1000 + 1000 * "
-            "random(0, 4)\n";
+  enum { NVALUES = 64 };
+  int values[NVALUES];
+  char choice[4096];
+  Chance chance = {29};
+  for (int i = 0; i < NVALUES; i++) values[i] = value_for(bench, query, &chance);
+  write_choice(choice, sizeof choice, values, 0, NVALUES);
+  int length = snprintf(out, size, "\\set i random(0, %d)\n\\set v %s\n", NVALUES - 1, choice);
+  if (query->kind == KIND_POINT) {
+    length +=
+        snprintf(out + length, size - (size_t)length, "\\set v :v %% %d + %d * random(0, %d)\n",
+                 CLASSES, CLASSES, bench->posts / CLASSES - 1);
   }
-  if (query->kind == KIND_POINT) value = "\\set v :c + 1000 * random(0, :last)\n";
-  snprintf(out + length, size - (size_t)length, "\\set last %d\n%s%s;\n",
-           bench->posts / CLASSES - 1, value, text);
+  length += snprintf(out + length, size - (size_t)length, query->postgres, table);
+  snprintf(out + length, size - (size_t)length, ";\n");
 }
 
-static double measure_postgres(const Bench *bench, const Query *query, const char *table,
-                               int round) {
-  char script[1024];
+static double measure_postgres(Bench *bench, const Query *query, const char *table, int round) {
+  char script[8192];
   if (bench->pg.missing) return NAN;
   write_script(bench, query, table, script, sizeof script);
   return postgres_ask(&bench->pg, script, bench->user, bench->seconds < 0.5 ? 1 : 2, round + 1);

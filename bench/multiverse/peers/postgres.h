@@ -23,6 +23,7 @@ typedef struct Postgres {
   uid_t uid;
   gid_t gid;
   pid_t server;
+  int fewest; /* processes of the server */
 } Postgres;
 
 enum { POSTGRES_WORDS = 24 };
@@ -213,6 +214,28 @@ static inline double postgres_cpu(const Postgres *pg) {
   return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+/* Processes of the server. */
+static inline int postgres_children(const Postgres *pg) {
+  char path[96];
+  int count = 0, pid;
+  snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pg->server, (int)pg->server);
+  FILE *f = fopen(path, "r");
+  while (f && fscanf(f, "%d", &pid) == 1) count++;
+  if (f) fclose(f);
+  return count;
+}
+
+/* Until all that has been asked has ended, and its time is known: the fewest processes ever seen. */
+static inline void postgres_settle(Postgres *pg) {
+  const struct timespec pause = {0, 10000000};
+  for (int i = 0; i < 100; i++) {
+    const int now = postgres_children(pg);
+    if (now < pg->fewest || !pg->fewest) pg->fewest = now;
+    if (i > 10 && now == pg->fewest) return;
+    nanosleep(&pause, NULL);
+  }
+}
+
 static inline double children_cpu(void) {
   struct rusage use;
   getrusage(RUSAGE_CHILDREN, &use);
@@ -232,7 +255,7 @@ static inline long postgres_done(const char *path) {
 }
 
 /* Queries per CPU second of client and backend; 0 when it could not. */
-static inline double postgres_ask(const Postgres *pg, const char *script, int user, int seconds,
+static inline double postgres_ask(Postgres *pg, const char *script, int user, int seconds,
                                   int seed) {
   char path[256], output[256], duration[16], random[32], options[64];
   FILE *f = fopen(postgres_path(pg, path, "script.sql"), "w");
@@ -246,15 +269,13 @@ static inline double postgres_ask(const Postgres *pg, const char *script, int us
   setenv("PGOPTIONS", options, 1);
   const char *const words[] = {"-n", "-M", "prepared", "-T", duration, random,     "-f",
                                path, "-h", pg->folder, "-U", "app",    "postgres", NULL};
-  double before = postgres_cpu(pg), own = children_cpu(), backend = 0;
+  postgres_settle(pg);
+  double before = postgres_cpu(pg), own = children_cpu();
   bool ok = postgres_run(pg, postgres_path(pg, output, "answer"), "pgbench", words);
   own = children_cpu() - own;
   unsetenv("PGOPTIONS");
-  const struct timespec pause = {0, 10000000};
-  for (int i = 0; i < 100 && backend == 0; i++) {
-    nanosleep(&pause, NULL);
-    backend = postgres_cpu(pg) - before;
-  }
+  postgres_settle(pg);
+  const double backend = postgres_cpu(pg) - before;
   return ok && backend > 0 ? (double)postgres_done(output) / (own + backend) : 0;
 }
 
