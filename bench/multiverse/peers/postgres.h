@@ -225,7 +225,7 @@ static inline int postgres_children(const Postgres *pg) {
   return count;
 }
 
-/* Until all that has been asked has ended, and its time is known: the fewest processes ever seen. */
+/* Until what has been asked has ended, and its time is known: the fewest processes ever seen. */
 static inline void postgres_settle(Postgres *pg) {
   const struct timespec pause = {0, 10000000};
   for (int i = 0; i < 100; i++) {
