@@ -15,6 +15,11 @@
 #include "extensions/multiverse/count.h"
 #include "extensions/multiverse/shadow.h"
 
+typedef struct CountTab {
+  Shadow shadow;
+  bool listed; /* the rule has keys */
+} CountTab;
+
 typedef struct KeyValue { /* as asked for, or listed; converted as the column would */
   sqlite3_value *own;     /* what the datum borrows from */
   Datum datum;
@@ -370,18 +375,28 @@ static int count_connect(VtTab *tab, const VtCreate *create) {
   const TablePolicy *table = policy ? policy_table(policy, create->name) : NULL;
   tab->name = arena_strdup(&tab->arena, create->name);
   if (!tab->name) return SQLITE_NOMEM;
-  return declare(tab, table ? table->base : NULL, table ? table->count : NULL);
+  const Count *count = table ? table->count : NULL;
+  ((CountTab *)tab)->listed = count && count->keys;
+  return declare(tab, table ? table->base : NULL, count);
 }
 
 static void count_disconnect(VtTab *tab) { shadow_forget((Shadow *)tab); }
 
-/* The same whatever there is: a plan that names no group is the last that is taken. */
+/* The same whatever there is: where no keys are listed, a plan that names no group is the last that
+** is taken. */
 static void count_estimate(VtTab *tab, const VtPlan *plan, double *rows, double *cost) {
-  *rows = *cost = 100;
-  for (int i = 0; i < tab->ncols - 1; i++) {
-    if (!vt_term(plan, i, VT_OP_EQ)) *cost = *cost * 1e6;
+  *rows = 1;
+  *cost = 100;
+  if (((CountTab *)tab)->listed) {
+    *rows = 100;
+    *cost = 1000;
+    return;
   }
-  if (*cost == 100) *rows = 1;
+  for (int i = 0; i < tab->ncols - 1; i++) {
+    if (vt_term(plan, i, VT_OP_EQ)) continue;
+    *rows = 1e6;
+    *cost = 1e15;
+  }
 }
 
 /* Nothing is ever written; DELETE … WHERE 0 must be a statement all the same. */
@@ -408,7 +423,7 @@ const VtTable multiverse_count_table = {
     .cols = columns,
     .ncols = countof(columns),
     .rows = 100,
-    .table_size = sizeof(Shadow),
+    .table_size = sizeof(CountTab),
     .cursor_size = sizeof(CountCursor),
     .connect = count_connect,
     .disconnect = count_disconnect,
