@@ -34,8 +34,9 @@ struct VtBinding {
 typedef struct VtSlot { /* one of the connection's single hooks */
   VtWatch *first;
   bool installed;
-  int running;              /* depth of dispatch: watches removed meanwhile are freed after */
-  unsigned long long calls; /* by SQLite, to see whether we are still installed */
+  int running;               /* depth of dispatch: watches removed meanwhile are freed after */
+  unsigned long long calls;  /* by SQLite, to see whether we are still installed */
+  unsigned long long paused; /* how many there had been at the last pause */
 } VtSlot;
 
 typedef struct VtHub {

@@ -293,6 +293,16 @@ void vt_watch_drop(VtConn *conn) {
   }
 }
 
+bool vt_trace_pause(VtConn *conn) {
+  VtHub *hub = conn->hub;
+  VtSlot *slot = &hub->slots[VT_WATCH_TRACE];
+  if (slot->calls == slot->paused || !slot->first || slot->first->next) return false;
+  slot->paused = slot->calls;
+  return sqlite3_trace_v2(hub->db, 0, NULL, NULL) == SQLITE_OK;
+}
+
+void vt_trace_resume(VtConn *conn) { install(conn->hub, VT_WATCH_TRACE); }
+
 /* ---- still there? ----------------------------------------------------------------------- */
 
 bool vt_watch_alive(VtConn *conn, VtWatchKind kind) {

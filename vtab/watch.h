@@ -57,6 +57,12 @@ int vt_watch_trace(VtConn *conn, unsigned mask,
                    int (*call)(unsigned event, void *ctx, void *p, void *x), void *ctx,
                    VtWatch **out);
 
+/* For a statement of the pack's own: SQLite makes a text for the trace of each that runs inside
+** another, which costs more than a small statement does. False, and nothing is paused, unless there
+** is one subscriber and the hook has been called since the last pause: it is ours still. */
+bool vt_trace_pause(VtConn *conn);
+void vt_trace_resume(VtConn *conn);
+
 /* Called about every `steps` virtual machine steps; true interrupts the statement. */
 int vt_watch_progress(VtConn *conn, int steps, int (*call)(void *ctx), void *ctx, VtWatch **out);
 

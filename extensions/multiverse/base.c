@@ -33,11 +33,14 @@ static const char *collation_of(sqlite3 *db, const char *table, const char *colu
   return arena_strdup(arena, collation);
 }
 
-/* Columns of a table or view of main; keys holds for each its place in the primary key, from 1. */
+/* Columns of a table or view of main; keys holds for each its place in the primary key, from 1. ANY
+** of a STRICT table converts nothing, as a column without a type does in other tables. */
 static bool load_columns(sqlite3 *db, Arena *arena, BaseTable *table, int *keys, Fault *fault) {
   sqlite3_stmt *info = about(db,
-                             "SELECT name, type, dflt_value, pk, hidden FROM "
-                             "pragma_table_xinfo(?1, 'main') ORDER BY cid",
+                             "SELECT name, CASE WHEN type = 'ANY' AND (SELECT \"strict\" FROM "
+                             "pragma_table_list(?1) WHERE schema = 'main') THEN '' ELSE type END, "
+                             "dflt_value, pk, hidden FROM pragma_table_xinfo(?1, 'main') "
+                             "ORDER BY cid",
                              table->name, fault);
   int step = -1, n = 0;
   for (; info && (step = query_step(info, fault)) == 1 && n < table->ncolumns; n++) {
@@ -47,6 +50,7 @@ static bool load_columns(sqlite3 *db, Arena *arena, BaseTable *table, int *keys,
     column->name = arena_strdup(arena, query_text(info, 0));
     column->type = arena_strdup(arena, query_text(info, 1));
     table->presets[i] = preset ? arena_strdup(arena, preset) : NULL;
+    table->has_presets |= preset != NULL;
     keys[i] = sqlite3_column_int(info, 3);
     column->hidden = sqlite3_column_int(info, 4) == 1;
     table->generated[i] = sqlite3_column_int(info, 4) >= 2;

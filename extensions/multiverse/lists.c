@@ -12,7 +12,7 @@
 
 static bool is_number(SqlAffinity affinity) { return affinity >= SQL_AFFINITY_NUMERIC; }
 
-/* A look-up in a set of values decides as SQLite's = would: see member_has(). */
+/* A look-up in a set of values decides as SQLite's = would: see member_in(). */
 bool compiler_is_plain(SqlAffinity members, const char *collation, const SqlColumn *column) {
   const SqlAffinity affinity = sql_type_affinity(column->type);
   const bool alike = is_number(affinity) ? is_number(members)

@@ -14,20 +14,17 @@ static bool as_integer(double real, int64_t *out) {
   return (double)*out == real;
 }
 
-/* The key of a value that is no integer: its type and its bytes. 0: NULL, -1: out of memory. */
-static int other_key(const Datum *cell, char fixed[16], char **out) {
-  *out = fixed;
-  if (cell->type == SQLITE_NULL) return 0;
-  fixed[0] = (char)cell->type;
-  if (cell->type == SQLITE_FLOAT) {
-    memcpy(fixed + 1, &cell->as.real, sizeof cell->as.real);
-    return 1 + (int)sizeof cell->as.real;
-  }
-  if (cell->length > 14) *out = malloc((size_t)cell->length + 1);
-  if (!*out) return -1;
-  (*out)[0] = (char)cell->type;
-  if (cell->length) memcpy(*out + 1, cell->as.bytes, cell->length);
-  return 1 + (int)cell->length;
+/* Bytes of a value that is no integer and not NULL. */
+static const void *other_key(const Datum *cell, size_t *length) {
+  *length = cell->type == SQLITE_FLOAT ? sizeof cell->as.real : cell->length;
+  if (cell->type == SQLITE_FLOAT) return &cell->as.real;
+  return *length ? cell->as.bytes : "";
+}
+
+size_t member_count(const MemberSet *set) {
+  size_t count = set->count;
+  for (size_t i = 0; i < countof(set->others); i++) count += set->others[i].count;
+  return count;
 }
 
 static bool is_integer(const Datum *cell, int64_t *out) {
@@ -57,34 +54,28 @@ bool member_has_datum(const MemberSet *set, const Datum *cell) {
     }
     return low < set->count && set->integers[low] == integer;
   }
-  char fixed[16], *key;
-  if (!set->others.count) return false;
-  const int length = other_key(cell, fixed, &key);
-  const bool has = length > 0 && map_get(&set->others, key, (size_t)length);
-  if (key != fixed) free(key);
-  return has;
+  if (cell->type == SQLITE_NULL) return false;
+  size_t length;
+  const void *key = other_key(cell, &length);
+  return map_get(&set->others[cell->type], key, length) != NULL;
 }
 
 int member_in(const MemberSet *set, const Datum *cell) {
-  if (!set->count && !set->others.count && !set->null) return 0;
-  if (cell->type == SQLITE_NULL) return -1;
+  if (cell->type == SQLITE_NULL) return set->null || member_count(set) ? -1 : 0;
   return member_has_datum(set, cell) ? 1 : -set->null;
-}
-
-bool member_has(const MemberSet *set, sqlite3_value *value) {
-  Datum cell;
-  return datum_read(value, &cell) && member_has_datum(set, &cell);
 }
 
 size_t member_bytes(const MemberSet *set) {
   enum { SLOT = 32 }; /* of a map, with a short key */
-  return sizeof *set + set->capacity * sizeof *set->integers + set->others.capacity * SLOT;
+  size_t bytes = sizeof *set + set->capacity * sizeof *set->integers;
+  for (size_t i = 0; i < countof(set->others); i++) bytes += set->others[i].capacity * SLOT;
+  return bytes;
 }
 
 void member_clear(MemberSet *set) {
   free(set->integers);
   free(set->bits);
-  map_finish(&set->others);
+  for (size_t i = 0; i < countof(set->others); i++) map_finish(&set->others[i]);
   *set = (MemberSet){0};
 }
 
@@ -102,13 +93,11 @@ static bool add(MemberSet *set, sqlite3_value *value) {
     set->integers[set->count++] = integer;
     return true;
   }
-  char fixed[16], *key;
-  const int length = other_key(&cell, fixed, &key);
-  set->null |= length == 0;
-  const bool ok =
-      length == 0 || (length > 0 && map_put(&set->others, key, (size_t)length, 1, NULL));
-  if (key != fixed) free(key);
-  return ok;
+  set->null |= cell.type == SQLITE_NULL;
+  if (cell.type == SQLITE_NULL) return true;
+  size_t length;
+  const void *key = other_key(&cell, &length);
+  return map_put(&set->others[cell.type], key, length, 1, NULL) != NULL;
 }
 
 /* A look-up is then a bit instead of a search. Without memory it is a search. */
@@ -135,8 +124,10 @@ bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault) {
   set->count = 0;
   set->words = 0;
   set->null = false;
-  map_finish(&set->others);
-  set->others = (Map){0};
+  for (size_t i = 0; i < countof(set->others); i++) {
+    map_finish(&set->others[i]);
+    set->others[i] = (Map){0};
+  }
   while ((step = query_step(statement, fault)) == 1) {
     sqlite3_value *value = sqlite3_value_dup(sqlite3_column_value(statement, 0));
     const bool ok = value && add(set, value);

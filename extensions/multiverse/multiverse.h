@@ -32,6 +32,7 @@ typedef struct BaseTable {
   const char *name;
   SqlColumn *columns;
   const char **presets; /* DEFAULT as written, or NULL */
+  bool has_presets;
   bool *generated;
   int ncolumns;
   const char *rowid; /* a name of it that no column has; NULL: WITHOUT ROWID */
@@ -181,12 +182,11 @@ typedef struct MemberSet {
   size_t count, capacity;
   uint64_t *bits; /* a bit for each integer from the first to the last, if they are close */
   size_t words;
-  Map others; /* texts, blobs, reals that are no integers */
-  bool null;  /* there is one */
+  Map others[SQLITE_NULL]; /* by type: texts, blobs, reals that are no integers */
+  bool null;               /* there is one */
   bool loaded;
 } MemberSet;
 
-bool member_has(const MemberSet *set, sqlite3_value *value);
 bool member_has_datum(const MemberSet *set, const Datum *cell);
 int member_in(const MemberSet *set, const Datum *cell); /* as IN: 1, 0, or -1 for NULL */
 static inline bool member_has_bit(const MemberSet *set, int64_t integer) { /* when it has words */
@@ -194,6 +194,7 @@ static inline bool member_has_bit(const MemberSet *set, int64_t integer) { /* wh
   return at < set->words * 64 && (set->bits[at / 64] >> at % 64 & 1);
 }
 void member_clear(MemberSet *set);
+size_t member_count(const MemberSet *set);
 size_t member_bytes(const MemberSet *set); /* that it takes, itself included */
 /* Everything the statement returns. */
 bool member_load(MemberSet *set, sqlite3_stmt *statement, Fault *fault);

@@ -100,8 +100,10 @@ static void decide_atoms(Question *question) {
                                                     : type != SQLITE_TEXT) {
         continue;
       }
+      Datum cell; /* without memory the statement looks at the row */
+      if (!datum_read(term->value, &cell)) continue;
       question->truths[a] =
-          (signed char)member_has(&shadow->state->universe->sets[atom->set], term->value);
+          (signed char)member_has_datum(&shadow->state->universe->sets[atom->set], &cell);
     }
     question->known[a] = (char)('1' + question->truths[a]);
   }

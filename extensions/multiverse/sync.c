@@ -96,7 +96,7 @@ static bool load_sets(Shadow *shadow, bool lists, Fault *fault) {
     sqlite3_reset(members);
     if (!ok) return false;
     shadow->state->stats.loaded++;
-    shadow->state->stats.members += (sqlite3_int64)(set->count + set->others.count);
+    shadow->state->stats.members += (sqlite3_int64)member_count(set);
   }
   return true;
 }

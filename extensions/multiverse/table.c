@@ -67,6 +67,7 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
   shadow->given = arena_alloc(&tab->arena, n * sizeof *shadow->given);
   shadow->values = arena_alloc(&tab->arena, n * sizeof *shadow->values);
   if (!shadow->given || !shadow->values) return SQLITE_NOMEM;
+  for (size_t i = 0; i + 1 < n; i++) shadow->given[i] = !shadow->base->generated[i];
   const Policy *policy = shadow->state->policy;
   tab->name = shadow->base->name;
   tab->rowid_unordered = !shadow->base->rowid;

@@ -48,7 +48,9 @@ static bool reach_journal(Shadow *shadow, Fault *fault) {
 static bool run(Shadow *shadow, Inner *inner, int *out_rc, Fault *fault) {
   if (!reach_journal(shadow, fault)) return false;
   shadow->state->touched |= inner->reaches;
+  const bool paused = vt_trace_pause(shadow->tab.conn);
   const int rc = sqlite3_step(inner->statement);
+  if (paused) vt_trace_resume(shadow->tab.conn);
   if (rc == SQLITE_DONE) {
     sqlite3_reset(inner->statement);
     cache_note_write(shadow->state);
@@ -67,15 +69,17 @@ static int give_up(Shadow *shadow, int rc, const Fault *fault) {
 
 /* A virtual table is not told which columns an INSERT does not name: they come as NULL. Where there
 ** is a DEFAULT, that is what NULL stands for. */
+static bool wants_presets(const BaseTable *base, sqlite3_value **columns) {
+  for (int i = 0; base->has_presets && i < base->ncolumns; i++) {
+    if (base->presets[i] && sqlite3_value_type(columns[i]) == SQLITE_NULL) return true;
+  }
+  return false;
+}
+
 static bool take_presets(Shadow *shadow, sqlite3_value **columns, sqlite3_value **values,
                          Fault *fault) {
   const BaseTable *base = shadow->base;
-  bool any = false;
-  for (int i = 0; i < base->ncolumns; i++) {
-    values[i] = columns[i];
-    any |= base->presets[i] && sqlite3_value_type(columns[i]) == SQLITE_NULL;
-  }
-  if (!any) return true;
+  for (int i = 0; i < base->ncolumns; i++) values[i] = columns[i];
   Inner *presets = write_statement(shadow, 'v', ACTION_INSERT, NULL, fault);
   if (!presets || query_step(presets->statement, fault) != 1) return false;
   for (int i = 0; i < base->ncolumns; i++) {
@@ -103,7 +107,6 @@ static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values
                       Fault *fault) {
   const BaseTable *base = shadow->base;
   bool *given = shadow->given;
-  for (int i = 0; i < base->ncolumns; i++) given[i] = !base->generated[i];
   given[base->ncolumns] =
       base->rowid && base->rowid_column < 0 && sqlite3_value_type(key) != SQLITE_NULL;
   Inner *inner = write_statement(shadow, 'i', ACTION_INSERT, given, fault);
@@ -120,11 +123,11 @@ static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values
 
 static bool insert(Shadow *shadow, sqlite3_value *key, sqlite3_value **columns, int *rc,
                    Fault *fault) {
-  const int n = shadow->base->ncolumns;
-  sqlite3_value **values = shadow->values;
-  const bool ok = take_presets(shadow, columns, values, fault) &&
+  const bool preset = wants_presets(shadow->base, columns);
+  sqlite3_value **values = preset ? shadow->values : columns;
+  const bool ok = (!preset || take_presets(shadow, columns, values, fault)) &&
                   is_allowed_in(shadow, values, fault) && write_row(shadow, key, values, rc, fault);
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; preset && i < shadow->base->ncolumns; i++) {
     if (values[i] != columns[i]) sqlite3_value_free(values[i]);
   }
   return ok;
