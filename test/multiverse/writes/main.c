@@ -5,7 +5,7 @@
 ** database without it, to which model.c does what the rules let through. Both have to agree on
 ** result codes, on changes(), on what the user sees after each step, also of what is not committed,
 ** and on what is stored. Between the users' statements transactions and savepoints begin and end,
-** the host writes, and another connection commits, also while a user reads.
+** the host writes, and another connection commits, or another process, also while a user reads.
 **
 **   test-multiverse-writes [checks [seed [failures]]]      the seed of a wrong case is printed
 */
@@ -183,7 +183,7 @@ static void transact(Case *it) {
   thaw(it);
 }
 
-/* Another connection commits: at once, or behind a snapshot. */
+/* Another connection commits, in another process or here: at once, or behind a snapshot. */
 static void other_writes(Case *it) {
   Words sql = {0};
   const bool open = !sqlite3_get_autocommit(it->db);
@@ -191,10 +191,11 @@ static void other_writes(Case *it) {
   if (open && (!it->wal || state != SQLITE_TXN_READ || it->late.length > 8000)) return;
   write_admin(&sql);
   if (open && strstr(sql.at, "OR FAIL")) return; /* half of it might be done, and stay so */
-  const bool ok = sqlite3_exec(it->other, sql.at, NULL, NULL, NULL) == SQLITE_OK;
+  const int rc = chance(50) ? elsewhere_run(it->path, sql.at)
+                            : sqlite3_exec(it->other, sql.at, NULL, NULL, NULL);
   if (!open) {
     sqlite3_exec(it->model, sql.at, NULL, NULL, NULL);
-  } else if (ok) {
+  } else if (rc == SQLITE_OK) {
     it->frozen = true;
     say(&it->late, "%s;", sql.at);
   }
@@ -302,6 +303,7 @@ int main(int argc, char **argv) {
   const long wanted = argc > 1 ? atol(argv[1]) : 10000;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
   if (argc > 3) patience = atol(argv[3]);
+  elsewhere_begin();
   while (checks < wanted && failures < patience) one_case(seed++);
   printf("# %ld rows were written, %ld statements refused\n", done, refused);
   printf("%s 1 - %ld checks, %ld wrong\n1..1\n", failures ? "not ok" : "ok", checks, failures);
