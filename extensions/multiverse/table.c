@@ -181,7 +181,9 @@ static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
   if (!ok) return vt_fault(cur->tab, &fault);
   cur->eof = false;
   counted_seek(cursor, plan);
+  const bool paused = vt_trace_pause(cur->tab->conn);
   const int rc = counted_at_once(cursor) ? SQLITE_OK : table_step(cur);
+  if (paused) vt_trace_resume(cur->tab->conn);
   *current = rc == SQLITE_OK ? shadow_is_current(shadow) : sure || (rc & 0xff) != SQLITE_ERROR;
   return rc;
 }
@@ -214,6 +216,29 @@ static int table_seek(VtCursor *cur, const VtPlan *plan) {
 
 static void table_done(VtCursor *cur) { end((ShadowCursor *)cur); }
 
+/* sqlite3_result_value(), faster: that allocates for each text. The value may be looked at, as SQLite
+** holds the connection's mutex while it asks for a column. */
+static void give(sqlite3_context *ctx, sqlite3_value *value, bool is_utf8) {
+  switch (sqlite3_value_type(value)) {
+  case SQLITE_INTEGER:
+    sqlite3_result_int64(ctx, sqlite3_value_int64(value));
+    return;
+  case SQLITE_FLOAT:
+    sqlite3_result_double(ctx, sqlite3_value_double(value));
+    return;
+  case SQLITE_NULL:
+    return;
+  case SQLITE_TEXT:
+    if (is_utf8 && !sqlite3_value_subtype(value)) {
+      const char *bytes = sqlite3_value_blob(value); /* needs no NUL behind it */
+      sqlite3_result_text(ctx, bytes ? bytes : "", sqlite3_value_bytes(value), SQLITE_TRANSIENT);
+      return;
+    }
+    break;
+  }
+  sqlite3_result_value(ctx, value);
+}
+
 static int table_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) {
   VtCursor *cur = (VtCursor *)base;
   ShadowCursor *cursor = (ShadowCursor *)cur;
@@ -228,7 +253,7 @@ static int table_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col)
   }
   const Inner *inner = cursor->inner;
   const int at = inner->at[col];
-  if (at >= 0) sqlite3_result_value(ctx, sqlite3_column_value(inner->statement, at));
+  if (at >= 0) give(ctx, sqlite3_column_value(inner->statement, at), ((Shadow *)cur->tab)->is_utf8);
   return SQLITE_OK;
 }
 

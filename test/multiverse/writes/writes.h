@@ -44,7 +44,7 @@ Verdict model_apply(sqlite3 *model, const Change *change, const User *user);
 
 /* ---- elsewhere.c */
 
-void elsewhere_begin(void); /* before SQLite is used */
+void elsewhere_begin(void);                           /* before SQLite is used */
 int elsewhere_run(const char *path, const char *sql); /* SQLite's code */
 
 void must(sqlite3 *db, const char *sql); /* or the test ends */
