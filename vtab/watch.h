@@ -60,7 +60,7 @@ int vt_watch_trace(VtConn *conn, unsigned mask,
 /* For a statement of the pack's own: SQLite makes a text for the trace of each that runs inside
 ** another, which costs more than a small statement does. False, and nothing is paused, unless there
 ** is one subscriber and the hook has been called since the last pause, as it is when a statement of
-** the host's starts: then it is ours. (A host that has set its own just before finds it replaced.) */
+** the host's starts: then it is ours. A host that has set its own just before finds it replaced. */
 bool vt_trace_pause(VtConn *conn);
 void vt_trace_resume(VtConn *conn);
 

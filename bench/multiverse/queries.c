@@ -338,7 +338,7 @@ static void print_tables(const Bench *bench, const Speeds *speeds, const int *wh
   }
 }
 
-/* Tier 2 finds rows of classes and authors in memory, as in a program that has run for a while; posts
+/* Tier 2 finds rows of classes and authors in memory, as where a program has run on; posts
 ** by their ids are read when they are first asked for. */
 static void warm(Bench *bench) {
   uint64_t sum = 0;

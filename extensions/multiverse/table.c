@@ -216,8 +216,8 @@ static int table_seek(VtCursor *cur, const VtPlan *plan) {
 
 static void table_done(VtCursor *cur) { end((ShadowCursor *)cur); }
 
-/* sqlite3_result_value(), faster: that allocates for each text. The value may be looked at, as SQLite
-** holds the connection's mutex while it asks for a column. */
+/* sqlite3_result_value() allocates for each text; this is faster. The value may be looked at, as
+** SQLite holds the connection's mutex while it asks for a column. */
 static void give(sqlite3_context *ctx, sqlite3_value *value, bool is_utf8) {
   switch (sqlite3_value_type(value)) {
   case SQLITE_INTEGER:
