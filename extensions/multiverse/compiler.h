@@ -20,6 +20,9 @@ bool compiler_begin(sqlite3 *db, Compiler *compiler, Fault *fault);
 bool compiler_add_group(Compiler *compiler, const char *name, const char *members);
 bool compiler_add_rule(Compiler *compiler, const RuleText *text);
 
+/* The next name of "title, content", and behind it; NULL: there is none left. */
+const char *compiler_next_name(const char **list, size_t *length);
+
 /* lists.c: a look-up among values of that affinity and collation decides as SQLite's = would. */
 bool compiler_is_plain(SqlAffinity members, const char *collation, const SqlColumn *column);
 /* The table's number of the atom, or -1: it has too many. */

@@ -150,16 +150,11 @@ static bool add_by(Compiler *compiler, const TablePolicy *table, const char *nam
   return true;
 }
 
-/* "zip, sex" */
 static bool take_by(Compiler *compiler, const TablePolicy *table, const char *list, Count *count) {
-  for (const char *at = list; *at;) {
-    at += strspn(at, " \t\n,");
-    size_t length = strcspn(at, ",");
-    const char *next = at + length;
-    while (length && strchr(" \t\n", at[length - 1])) length--;
-    if (!length) break;
-    if (!add_by(compiler, table, at, length, count)) return false;
-    at = next;
+  const char *name;
+  size_t length;
+  while ((name = compiler_next_name(&list, &length))) {
+    if (!add_by(compiler, table, name, length, count)) return false;
   }
   return true;
 }

@@ -267,21 +267,24 @@ static int column_number(Compiler *compiler, const TablePolicy *table, const cha
   return -1;
 }
 
-/* "title, content" */
+const char *compiler_next_name(const char **list, size_t *length) {
+  const char *name = *list + strspn(*list, " \t\n,");
+  *length = strcspn(name, ",");
+  *list = name + *length;
+  while (*length && strchr(" \t\n", name[*length - 1])) (*length)--;
+  return *length ? name : NULL;
+}
+
 static bool take_update_columns(Compiler *compiler, const TablePolicy *table, const char *list,
                                 Rule *rule) {
   rule->columns = arena_array(compiler->arena, (size_t)table->base->ncolumns, sizeof(bool));
   if (!rule->columns) return oom(compiler);
-  for (const char *at = list; *at;) {
-    at += strspn(at, " \t\n,");
-    size_t length = strcspn(at, ",");
-    const char *next = at + length;
-    while (length && strchr(" \t\n", at[length - 1])) length--;
-    if (!length) break;
-    const int column = column_number(compiler, table, at, length);
+  const char *name;
+  size_t length;
+  while ((name = compiler_next_name(&list, &length))) {
+    const int column = column_number(compiler, table, name, length);
     if (column < 0) return false;
     rule->columns[column] = true;
-    at = next;
   }
   return true;
 }
