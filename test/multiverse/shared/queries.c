@@ -55,6 +55,7 @@ static void where(Words *out, const char *alias, const char *other) {
 
 static void choose(Words *out, bool *ordered) {
   const char *first = chance(60) ? "T" : "U", *second = *first == 'T' ? "U" : "T";
+  unsigned shown;
   *ordered = false;
   switch (pick(8)) {
   case 6:
@@ -85,9 +86,13 @@ static void choose(Words *out, bool *ordered) {
     say(out, ")");
     break;
   case 4:
-    say(out, "SELECT c%d, c0 FROM %s AS a", pick(NCOLS), first);
+    shown = pick(NCOLS);
+    say(out, "SELECT c%d, c0 FROM %s AS a", shown, first);
     if (chance(60)) where(out, "a", "a");
     say(out, " ORDER BY c%d %s, c%d, c0", pick(NCOLS), chance(50) ? "DESC" : "", pick(NCOLS));
+    /* A column of a key, or one that may be NULL, is not unique: then what is shown decides. */
+    if (world.writes)
+      say(out, ", c0 COLLATE BINARY, typeof(c0), c%d COLLATE BINARY, typeof(c%d)", shown, shown);
     if (chance(60)) say(out, " LIMIT %u", pick(8));
     if (chance(20)) say(out, " OFFSET %u", pick(4));
     *ordered = true;
