@@ -34,15 +34,19 @@ typedef struct Fault {
   char text[FAULT_TEXT]; /* NUL-terminated, cut at a UTF-8 boundary when too long */
 } Fault;
 
+/* What runs when something is wrong is kept apart from what runs. */
+#define FAULT_COLD __attribute__((cold))
+
 /* Fill *fault (NULL is allowed and ignored, here and below). Both return false, so that a failing
 ** function can say `return fault_set(fault, FAULT_INVALID, "...", ...)`. The first fault wins: a
 ** fault that is already set is kept, because it names the cause and what follows names a
 ** consequence. */
-bool fault_set(Fault *fault, FaultCode code, const char *format, ...)
+bool fault_set(Fault *fault, FaultCode code, const char *format, ...) FAULT_COLD
     __attribute__((format(printf, 3, 4)));
-bool fault_vset(Fault *fault, FaultCode code, const char *format, va_list args)
+bool fault_vset(Fault *fault, FaultCode code, const char *format, va_list args) FAULT_COLD
     __attribute__((format(printf, 3, 0)));
-bool fault_oom(Fault *fault);
+bool fault_oom(Fault *fault) FAULT_COLD;
+/* Where every nanosecond counts: `Fault fault = {0}` writes all of the text. */
 void fault_clear(Fault *fault);
 
 /* "view r_capacity: " before the text of a fault that a lower layer has set. Returns false. */

@@ -40,7 +40,10 @@ static int prepare_poll(VtPoll *poll) {
 
 int vt_poll(VtPoll *poll) {
   if (poll->stopped) return SQLITE_INTERRUPT;
-  if (!poll->conn || clock_now() < poll->due) return SQLITE_OK;
+  if (!poll->conn) return SQLITE_OK;
+  const int64_t now = clock_now();
+  if (!poll->due) poll->due = now + POLL_NS;
+  if (now < poll->due) return SQLITE_OK;
   vt_internal_enter(poll->conn);
   int rc = poll->stmt ? SQLITE_OK : prepare_poll(poll);
   if (poll->stmt) {

@@ -27,7 +27,7 @@
 typedef struct VtPoll {
   VtConn *conn;
   sqlite3_stmt *stmt; /* prepared at the first poll that is due */
-  int64_t due;        /* clock_now() of the next real look */
+  int64_t due;        /* clock_now() of the next real look; 0: the first poll decides */
   bool stopped;       /* sticky */
   bool starved;       /* the last look had no memory */
 } VtPoll;

@@ -25,7 +25,7 @@ const char *query_text(sqlite3_stmt *statement, int column);
 bool query_run(sqlite3 *db, const char *sql, Fault *fault);
 
 /* Set the fault from the connection's last error. Returns false. */
-bool query_fault(sqlite3 *db, int rc, Fault *fault);
+bool query_fault(sqlite3 *db, int rc, Fault *fault) FAULT_COLD;
 
 void query_finish(sqlite3_stmt *statement); /* NULL is fine */
 

@@ -242,7 +242,7 @@ static int cursor_open(sqlite3_vtab *base, sqlite3_vtab_cursor **out) {
   cur->tab = tab;
   cur->step = table->step;
   cur->column = table->column;
-  cur->poll = vt_poll_begin(tab->conn);
+  cur->poll.conn = tab->conn; /* most scans never poll, and a look at the clock is not free */
   int rc = SQLITE_OK, nargs = tab->ncols - tab->first_arg;
   if (nargs > 0) {
     cur->kept = sqlite3_malloc64((size_t)nargs * sizeof *cur->kept);

@@ -125,10 +125,11 @@ int vt_fault_code(const Fault *fault);
 
 /* "table: what is wrong": sets the table's message (prefixed with the table's name) and returns
 ** rc. printf's formats, cut at FAULT_TEXT bytes. For cursors: vt_fail(cur->tab, ...). */
-int vt_fail(VtTab *tab, int rc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int vt_fail(VtTab *tab, int rc, const char *format, ...) FAULT_COLD
+    __attribute__((format(printf, 3, 4)));
 
 /* The same with an engine's fault: its text and its code. */
-int vt_fault(VtTab *tab, const Fault *fault);
+int vt_fault(VtTab *tab, const Fault *fault) FAULT_COLD;
 
 /* The same with the connection's current error (after a failed prepare or step). */
 int vt_fail_db(VtTab *tab, const char *what);

@@ -56,6 +56,7 @@ static const Query queries[] = {
 };
 
 enum { NQUERIES = sizeof queries / sizeof *queries, COMMON = 4 /* those of the geometric mean */ };
+enum { POST_BY_ID = 3, COUNT_OF_CLASS = 4 };
 
 enum { OPEN, INLINED, VIEW, TIER_1, TIER_2, NVARIANTS };
 static const char *const variant_names[NVARIANTS] = {"no policy", "inlined", "TEMP view", "tier 1",
@@ -369,6 +370,54 @@ static void measure_queries(Bench *bench, const int *which, int count) {
   free(speeds);
 }
 
+/* ---- counts that nobody has asked for before */
+
+enum { FIRST_USERS = 40, OTHER_USERS = 300 };
+
+/* CPU microseconds per count of a user's classes, each for the first time. */
+static double count_first(Bench *bench, int variant, int first_user, int users, sqlite3 *writer) {
+  double spent = 0;
+  uint64_t sum = 0;
+  sqlite3_stmt *count = prepare_variant(bench, &queries[COUNT_OF_CLASS], variant);
+  sqlite3_stmt *point = prepare_variant(bench, &queries[POST_BY_ID], variant);
+  for (int u = first_user; u < first_user + users; u++) {
+    if (writer) run(writer, "UPDATE Enrollment SET role = role WHERE rowid = 1");
+    change_user(bench, u);
+    ask(point, u, u, &sum); /* who is in what is known */
+    double since = now_cpu();
+    for (int k = 0; k < CLASSES_OF_USER; k++) ask(count, forum_class(u, k), u, &sum);
+    spent += now_cpu() - since;
+  }
+  sqlite3_finalize(count);
+  sqlite3_finalize(point);
+  return spent / users / CLASSES_OF_USER * 1e6;
+}
+
+static void measure_firsts(Bench *bench, const char *path) {
+  static const int variants[] = {OPEN, INLINED, TIER_1};
+  static const char *const whats[] = {"others have counted the class",
+                                      "nobody has, since a commit"};
+  sqlite3 *writer = open_file(path);
+  table_head(" first count of a class for a user, CPU us | no policy | inlined | tier 1 | tier 1's "
+             "speed : no policy ",
+             1);
+  count_first(bench, TIER_1, 0, OTHER_USERS, NULL);
+  for (int w = 0; w < 2; w++) {
+    double spent[3][MOST_ROUNDS], ratios[MOST_ROUNDS];
+    for (int r = 0; r < bench->rounds; r++) {
+      const int user = OTHER_USERS + FIRST_USERS * r;
+      for (int v = 0; v < 3; v++) {
+        spent[v][r] = count_first(bench, variants[v], user, FIRST_USERS, w ? writer : NULL);
+      }
+      ratios[r] = spent[0][r] / spent[2][r];
+    }
+    printf("| %s |", whats[w]);
+    for (int v = 0; v < 3; v++) printf(" %.1f |", median(spent[v], bench->rounds));
+    printf(" %.2f |\n", median(ratios, bench->rounds));
+  }
+  sqlite3_close(writer);
+}
+
 /* The advised index holds all that the policy asks of a row. */
 static void measure_counts(Bench *bench, const char *path) {
   static const int counts[] = {4, 5};
@@ -384,6 +433,7 @@ static void measure_counts(Bench *bench, const char *path) {
     postgres_sql(&bench->pg, "VACUUM ANALYZE");
   }
   measure_queries(bench, counts, 2);
+  measure_firsts(bench, path);
 }
 
 static void remove_file(const char *folder, const char *path) {

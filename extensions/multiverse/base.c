@@ -276,18 +276,15 @@ bool (*const base_source)(void *, const char *, const char *, Arena *, SqlSource
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
-SqlFunctionKind base_function(void *ctx, const char *name, int nargs) {
-  const SqlFunctionKind kind = sql_builtin_function(name, nargs);
-  if (kind != SQL_FUNCTION_NONE) return kind;
-  Fault none = {0};
+static SqlFunctionKind find_function(sqlite3 *db, const char *name, int nargs, Fault *fault) {
   sqlite3_stmt *find = about(
-      ctx,
+      db,
       "SELECT type, narg IN (-1, ?2) FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE "
       "ORDER BY 2 DESC",
-      name, &none);
+      name, fault);
   SqlFunctionKind found = SQL_FUNCTION_NONE;
   if (find) sqlite3_bind_int(find, 2, nargs);
-  if (find && query_step(find, &none) == 1) {
+  if (find && query_step(find, fault) == 1) {
     const char type = *query_text(find, 0);
     found = !sqlite3_column_int(find, 1) ? SQL_FUNCTION_WRONG_ARGS
             : type == 's'                ? SQL_FUNCTION_SCALAR
@@ -295,6 +292,15 @@ SqlFunctionKind base_function(void *ctx, const char *name, int nargs) {
   }
   query_finish(find);
   return found;
+}
+
+/* Who asks is not told that memory was short; a function that is there would be none. */
+SqlFunctionKind base_function(void *ctx, const char *name, int nargs) {
+  const SqlFunctionKind kind = sql_builtin_function(name, nargs);
+  if (kind != SQL_FUNCTION_NONE) return kind;
+  Fault fault = {0}, again = {0};
+  const SqlFunctionKind found = find_function(ctx, name, nargs, &fault);
+  return fault.code == FAULT_NOMEM ? find_function(ctx, name, nargs, &again) : found;
 }
 
 bool base_is_deterministic(sqlite3 *db, const char *name, bool *out, Fault *fault) {

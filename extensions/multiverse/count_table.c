@@ -260,7 +260,8 @@ static bool begin(CountCursor *cursor, Fault *fault) {
                      "counts are not read in a transaction that writes: commit it first");
   }
   cursor->pin = query_prepare(shadow->tab.db, "PRAGMA main.data_version", fault);
-  if (!cursor->pin || query_step(cursor->pin, fault) != 1 || !shadow_sync(shadow, true, fault)) {
+  if (!cursor->pin || query_step(cursor->pin, fault) != 1 ||
+      !shadow_sync(shadow, SYNC_LISTS | SYNC_SURELY, fault)) {
     return false;
   }
   cursor->count = shadow->table->count;

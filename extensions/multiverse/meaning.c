@@ -333,23 +333,35 @@ static Truth write_rule(Pen *pen, const Rule *rule) {
   return truth;
 }
 
-/* Any of the rules from here on, of `column` alone when it is not negative. */
-static Truth write_any(Pen *pen, const Rule *rule, int column) {
+static bool is_of_other_part(const Meaning *meaning, const Rule *rule) {
+  return meaning->part != PART_ALL && rule->action == ACTION_ALLOW &&
+         nature_part(meaning, rule) != meaning->part;
+}
+
+/* Any of the rules from here on, of `column` alone when it is not negative. Where none of them can
+** fail, what most rows meet is asked first. */
+static Truth write_any(Pen *pen, const Rule *first, int column) {
   const size_t start = pen->out->length;
+  const Meaning *meaning = pen->meaning;
+  const bool sorted = column < 0 && meaning->truths && nature_are_calm(meaning->table, first);
   const char * or = "(";
-  for (; rule; rule = rule->next) {
-    if (column >= 0 && rule->column != column) continue;
-    const size_t before = pen->out->length;
-    text_add(pen->out, or);
-    const Truth truth = write_rule(pen, rule);
-    if (truth == TRUTH_TEXT) {
-      or = " OR ";
-      continue;
+  for (int pass = 0; pass <= sorted; pass++) {
+    for (const Rule *rule = first; rule; rule = rule->next) {
+      if (column >= 0 && rule->column != column) continue;
+      if (sorted && nature_is_broad(meaning, rule) == (pass > 0)) continue;
+      if (is_of_other_part(meaning, rule)) continue;
+      const size_t before = pen->out->length;
+      text_add(pen->out, or);
+      const Truth truth = write_rule(pen, rule);
+      if (truth == TRUTH_TEXT) {
+        or = " OR ";
+        continue;
+      }
+      text_cut(pen->out, before);
+      if (truth == TRUTH_FALSE) continue;
+      text_cut(pen->out, start);
+      return TRUTH_TRUE;
     }
-    text_cut(pen->out, before);
-    if (truth == TRUTH_FALSE) continue;
-    text_cut(pen->out, start);
-    return TRUTH_TRUE;
   }
   if (* or == '(') return TRUTH_FALSE;
   text_addc(pen->out, ')');

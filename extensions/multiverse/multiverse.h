@@ -277,6 +277,10 @@ bool state_is_admin(const State *state, Fault *fault);
 
 /* ---- what a policy means: meaning.c ---------------------------------------------------------- */
 
+/* Of the rules that allow: those that let the same rows be seen in every universe for which the
+** query decides the same memberships, and the others. */
+typedef enum Part { PART_ALL, PART_SHARED, PART_OWN } Part;
+
 /* Where SQL for a table is written: plain SQL with the context's values in it, or for the engine,
 ** with numbered parameters: context, then sets of members, then the values of a query's terms. */
 typedef struct Meaning {
@@ -287,6 +291,7 @@ typedef struct Meaning {
   bool of_one;               /* row, so that lists are looked up in sets as well; engine only */
   bool queried; /* numbered parameters, but memberships by sub-selects, as in plain SQL */
   bool named;   /* … and parameters by their names */
+  Part part;    /* the rules that meaning_visible() is about */
   /* Per parameter of the policy, or NULL: conditions that ask for one that is not known are NULL,
   ** unless AND, OR and NOT make of the rest what they would of any value. */
   const bool *unknown;
@@ -324,6 +329,17 @@ void meaning_raw(const TablePolicy *table, int column, Text *out); /* -1: the ro
 
 /* The whole of it as a SELECT: the oracle, and what an auditor reads. */
 void meaning_sql(const Policy *policy, const TablePolicy *table, const Context *context, Text *out);
+
+/* ---- what rules are like: nature.c ----------------------------------------------------------- */
+
+/* None of them, from this one on, can fail, so that it does not matter which is asked first. */
+bool nature_are_calm(const TablePolicy *table, const Rule *rule);
+/* Of a group that the user is in as far as the query goes: most rows meet it. */
+bool nature_is_broad(const Meaning *meaning, const Rule *rule);
+Part nature_part(const Meaning *meaning, const Rule *rule);
+/* In how many parts rows can be counted: 2, where some rules are shared, and an index finds the rows
+** of the others; 1, where all are shared; 0: not by parts. */
+int nature_parts(const Meaning *meaning);
 
 /* ---- tables and functions -------------------------------------------------------------------- */
 

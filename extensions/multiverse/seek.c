@@ -18,10 +18,6 @@
 
 #include "extensions/multiverse/shadow.h"
 
-static SqlAffinity affinity_of(const Shadow *shadow, int column) {
-  return sql_type_affinity(shadow->base->columns[column].type);
-}
-
 static bool is_number(SqlAffinity affinity) { return affinity >= SQL_AFFINITY_NUMERIC; }
 
 /* ---- terms ----------------------------------------------------------------------------------- */
@@ -35,7 +31,7 @@ static bool begins_like_a_word(sqlite3_value *value) {
 /* Numbers convert what they are compared with, so the other side cannot matter. A text may meet a
 ** column of numbers and be turned into one: `name = 5` is then true for '05'. */
 static bool takes_term(const Shadow *shadow, const VtTerm *term) {
-  const SqlAffinity affinity = affinity_of(shadow, term->col);
+  const SqlAffinity affinity = shadow->affinities[term->col];
   const int type = sqlite3_value_type(term->value);
   if (is_number(affinity)) return true;
   if (type != SQLITE_TEXT) return false;
@@ -62,26 +58,42 @@ static bool differs(const Shadow *shadow, const Rule *rule, sqlite3_value *value
   if (shown->kind == SQL_EXPR_NULL) return true;
   if (shown->kind == SQL_EXPR_STRING) {
     const bool word = (unsigned char)shown->text[0] > '9';
-    if (number) return word && is_number(affinity_of(shadow, rule->column));
+    if (number) return word && is_number(shadow->affinities[rule->column]);
     const char *text = type == SQLITE_TEXT ? (const char *)sqlite3_value_text(value) : NULL;
     return text && !shadow->base->columns[rule->column].collation &&
-           (word || affinity_of(shadow, rule->column) == SQL_AFFINITY_TEXT) &&
+           (word || shadow->affinities[rule->column] == SQL_AFFINITY_TEXT) &&
            strcmp(text, shown->text) != 0;
   }
-  if (!is_number(affinity_of(shadow, rule->column)) || !read_number(shown, &own)) return false;
+  if (!is_number(shadow->affinities[rule->column]) || !read_number(shown, &own)) return false;
   if (number) return own != sqlite3_value_double(value);
   return type == SQLITE_TEXT && begins_like_a_word(value);
 }
 
+/* Rows that meet the term hold this very integer. A larger one may stand there as a real. */
+static bool tells_value(const Shadow *shadow, const VtTerm *term) {
+  static const int64_t most = INT64_C(1) << 51;
+  if (term->op != VT_OP_EQ || shadow->affinities[term->col] != SQL_AFFINITY_INTEGER ||
+      sqlite3_value_type(term->value) != SQLITE_INTEGER || shadow->base->generated[term->col]) {
+    return false;
+  }
+  const int64_t value = sqlite3_value_int64(term->value);
+  return -most < value && value < most;
+}
+
 static Mode mode_of(const Shadow *shadow, const VtTerm *term) {
   if (!takes_term(shadow, term)) return MODE_SKIP;
-  if (!shadow->table->rewritten[term->col]) return MODE_RAW;
+  const bool known = tells_value(shadow, term);
+  if (!shadow->table->rewritten[term->col]) return known ? MODE_RAW_KNOWN : MODE_RAW;
   if (term->op != VT_OP_EQ) return MODE_SKIP;
   for (const Rule *rule = shadow->table->rules[ACTION_REWRITE]; rule; rule = rule->next) {
     if (rule->column == term->col && !differs(shadow, rule, term->value)) return MODE_SKIP;
   }
-  return MODE_SHOWN;
+  return known ? MODE_SHOWN_KNOWN : MODE_SHOWN;
 }
+
+static bool is_known(Mode mode) { return mode == MODE_RAW_KNOWN || mode == MODE_SHOWN_KNOWN; }
+
+static bool is_shown(Mode mode) { return mode == MODE_SHOWN || mode == MODE_SHOWN_KNOWN; }
 
 /* The memberships that the terms decide. */
 static void decide_atoms(Question *question) {
@@ -96,8 +108,8 @@ static void decide_atoms(Question *question) {
       if (term->col != atom->column || term->op != VT_OP_EQ || question->modes[i] == MODE_SKIP) {
         continue;
       }
-      if (is_number(affinity_of(shadow, term->col)) ? type == SQLITE_TEXT || type == SQLITE_BLOB
-                                                    : type != SQLITE_TEXT) {
+      if (is_number(shadow->affinities[term->col]) ? type == SQLITE_TEXT || type == SQLITE_BLOB
+                                                   : type != SQLITE_TEXT) {
         continue;
       }
       Datum cell; /* without memory the statement looks at the row */
@@ -147,8 +159,15 @@ static bool is_used(const VtPlan *plan, int column) {
   return plan->used >> (column < 63 ? column : 63) & 1;
 }
 
+static void find_known(const Question *question, Place *places) {
+  for (int i = 0; i < question->plan->nterms; i++) {
+    if (is_known((Mode)question->modes[i])) places[question->plan->terms[i].col].at = PLACE_KNOWN;
+  }
+}
+
 /* The row's identity first, then the columns that are asked for. */
-static void write_results(const Meaning *meaning, const VtPlan *plan, int *at, Text *out) {
+static void write_results(const Question *question, const Meaning *meaning, Place *places,
+                          Text *out) {
   const BaseTable *base = meaning->table->base;
   int n = base->rowid ? 1 : base->nkeys;
   text_add(out, "SELECT ");
@@ -156,10 +175,11 @@ static void write_results(const Meaning *meaning, const VtPlan *plan, int *at, T
     if (i) text_add(out, ", ");
     meaning_raw(meaning->table, base->rowid ? -1 : base->keys[i], out);
   }
+  for (int i = 0; i < base->ncolumns; i++) places[i].at = PLACE_ABSENT;
+  find_known(question, places);
   for (int i = 0; i < base->ncolumns; i++) {
-    at[i] = -1;
-    if (!is_used(plan, i)) continue;
-    at[i] = i == base->rowid_column ? 0 : n++;
+    if (places[i].at == PLACE_KNOWN || !is_used(question->plan, i)) continue;
+    places[i].at = i == base->rowid_column ? 0 : n++;
     if (i == base->rowid_column) continue;
     text_add(out, ", ");
     meaning_column(meaning, i, out);
@@ -176,7 +196,7 @@ static void write_terms(const Question *question, const Meaning *meaning, Text *
     meaning_raw(meaning->table, term->col, out);
     text_addf(out, "%s?%d", op_text[term->op], meaning_first_term(meaning->policy) + i);
     and = " AND ";
-    if (question->modes[i] != MODE_SHOWN) continue;
+    if (!is_shown((Mode)question->modes[i])) continue;
     const size_t before = out->length;
     text_add(out, " AND ");
     const Truth rewritten = meaning_rewritten(meaning, term->col, out);
@@ -211,17 +231,46 @@ static void write_sort(const Meaning *meaning, const VtPlan *plan, Text *out) {
   }
 }
 
+static bool depends_on_user(const Question *question) {
+  bool any = false;
+  for (int i = 0; i < question->plan->nterms; i++) any |= is_shown((Mode)question->modes[i]);
+  return any;
+}
+
+/* What counts the rows in parts, for counted.c: those that are shared, and the universe's own beside
+** them. Without memory they are counted as a whole. */
+static void write_counts(const Question *question, const Meaning *meaning, char **counts) {
+  Meaning shared = *meaning, own = *meaning;
+  Text sql = {0};
+  const int parts = depends_on_user(question) ? 0 : nature_parts(meaning);
+  if (!parts) return;
+  shared.part = PART_SHARED;
+  own.part = PART_OWN;
+  text_add(&sql, "SELECT count(*)");
+  meaning_from(meaning->table, &sql);
+  const size_t from = sql.length;
+  write_terms(question, &shared, &sql);
+  if (!sql.oom) counts[0] = strdup(text_get(&sql));
+  text_cut(&sql, from);
+  write_terms(question, &own, &sql);
+  text_add(&sql, " AND ");
+  const Truth seen = meaning_visible(&shared, &sql);
+  text_add(&sql, seen == TRUTH_FALSE ? "1" : " IS NOT TRUE");
+  if (!sql.oom) counts[1] = strdup(seen == TRUTH_TRUE || parts == 1 ? "" : text_get(&sql));
+  text_finish(&sql);
+}
+
 static Inner *inner_make(const Question *question, const char *shape, Fault *fault) {
   Shadow *shadow = question->shadow;
   const Meaning meaning = {
       .policy = shadow->policy, .table = shadow->table, .truths = question->truths};
-  int *at = calloc((size_t)shadow->base->ncolumns + 1, sizeof *at);
+  Place *places = calloc((size_t)shadow->base->ncolumns + 1, sizeof *places);
   bool sorted = false;
   size_t unsorted = 0;
   Text sql = {0};
   Inner *inner = NULL;
-  if (at) {
-    write_results(&meaning, question->plan, at, &sql);
+  if (places) {
+    write_results(question, &meaning, places, &sql);
     meaning_from(shadow->table, &sql);
     write_terms(question, &meaning, &sql);
     unsorted = sql.length;
@@ -236,9 +285,10 @@ static Inner *inner_make(const Question *question, const char *shape, Fault *fau
   if (inner) {
     inner->sorted = sorted;
     inner->unsorted = unsorted;
-    inner->at = at;
+    inner->places = places;
+    write_counts(question, &meaning, inner->counts);
   } else {
-    free(at);
+    free(places);
   }
   return inner;
 }
@@ -292,6 +342,22 @@ static Inner *find_inner(const Question *question, const char *text) {
   return NULL;
 }
 
+static bool bind_terms(const Question *question, Inner *inner) {
+  int n = meaning_first_term(question->shadow->policy);
+  for (int i = 0; i < question->plan->nterms; i++, n++) {
+    const VtTerm *term = &question->plan->terms[i];
+    if (question->modes[i] == MODE_SKIP) continue;
+    if (sqlite3_value_type(term->value) != SQLITE_INTEGER) {
+      if (sqlite3_bind_value(inner->statement, n, term->value) == SQLITE_NOMEM) return false;
+      continue;
+    }
+    const int64_t integer = sqlite3_value_int64(term->value);
+    sqlite3_bind_int64(inner->statement, n, integer); /* is faster */
+    if (is_known((Mode)question->modes[i])) inner->places[term->col].known = integer;
+  }
+  return true;
+}
+
 bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inner **out,
                       Fault *fault) {
   Question question;
@@ -311,13 +377,7 @@ bool shadow_statement(Shadow *shadow, const VtPlan *plan, const char *text, Inne
     shadow_bind(shadow->state, inner->statement);
     inner->serial = universe->serial;
   }
-  int n = meaning_first_term(shadow->policy);
-  for (int i = 0; i < plan->nterms; i++, n++) {
-    if (question.modes[i] == MODE_SKIP) continue;
-    if (sqlite3_bind_value(inner->statement, n, plan->terms[i].value) == SQLITE_NOMEM) {
-      return fault_oom(fault);
-    }
-  }
+  if (!bind_terms(&question, inner)) return fault_oom(fault);
   inner->busy = true;
   shadow->state->stats.scans++;
   advise_note(shadow, plan);

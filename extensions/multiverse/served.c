@@ -297,7 +297,7 @@ bool served_seek(ShadowCursor *cursor, const VtPlan *plan) {
   sqlite3_int64 data_version;
   Fault none = {0};
   cursor->served = NULL;
-  if (!cache || !plan->nterms || !shadow_sync(shadow, SYNC_LISTS, &none)) return false;
+  if (!plan->nterms || !shadow_sync(shadow, SYNC_LISTS, &none)) return false;
   vt_internal_enter(shadow->tab.conn);
   bool ok = cache_lens(cache, shadow->number) && pin(shadow, &data_version);
   if (ok && !(is_ready(shadow, data_version) && begin(cursor, plan))) {

@@ -8,16 +8,26 @@
 
 typedef struct Shadow Shadow;
 
+/* Where the value of a column is found: in a column of the statement, or it is an integer that a
+** term of the query says. */
+typedef struct Place {
+  int at; /* … or PLACE_ABSENT: nobody reads it */
+  int64_t known;
+} Place;
+
+enum { PLACE_ABSENT = -1, PLACE_KNOWN = -2 };
+
 /* A prepared statement of a table's, for queries of one shape. */
 typedef struct Inner {
   sqlite3_stmt *statement;
   char *shape;     /* what it was prepared for */
-  int *at;         /* per column of the table: column of the statement, or -1 */
+  Place *places;   /* per column of the table: where it is found, or what is bound to it */
   uint64_t serial; /* the universe whose parameters are bound */
   bool busy;
   bool sorted;             /* order.c: by its keys */
   size_t unsorted;         /* bytes of its SQL without ORDER BY */
   bool reaches;            /* of a write: it may change memberships */
+  char *counts[2];         /* what counts its rows, in parts; or NULL */
   struct Counted *counted; /* counted.c: NULL until a scan has read none of its rows */
   struct Inner *next;
 } Inner;
@@ -42,8 +52,10 @@ struct Shadow { /* a table in a connection */
   uint64_t
       settled;  /* sync.c: the universe whose memberships this write transaction has looked at */
   bool is_utf8; /* the database's texts */
-  bool journal; /* of the statement that writes: it has one, which does not reach main yet */
-  bool *given;  /* per column and the rowid: an INSERT writes it */
+  SqlAffinity *affinities; /* of the columns */
+  bool journal;        /* of the statement that writes: it has one, which does not reach main yet */
+  bool *given;         /* per column and the rowid: an INSERT writes it */
+  Inner *inserters[2]; /* write.c: without a rowid, and with one */
   sqlite3_value **values; /* of the row that is inserted */
   sqlite3_stmt **members; /* per group of the policy */
   int nmembers;
@@ -65,7 +77,14 @@ typedef struct ShadowCursor {
   int failed; /* what could not be told when it happened; the next step tells it */
 } ShadowCursor;
 
-typedef enum Mode { MODE_SKIP = '-', MODE_RAW = 'r', MODE_SHOWN = 's' } Mode;
+/* How a term is passed on. Of the last two it tells the column's value, too. */
+typedef enum Mode {
+  MODE_SKIP = '-',
+  MODE_RAW = 'r',
+  MODE_SHOWN = 's',
+  MODE_RAW_KNOWN = 'R',
+  MODE_SHOWN_KNOWN = 'S'
+} Mode;
 
 typedef struct Question { /* a plan, looked at: seek.c */
   Shadow *shadow;

@@ -17,7 +17,9 @@ void shadow_forget(Shadow *shadow) {
     next = inner->next;
     sqlite3_finalize(inner->statement);
     free(inner->shape);
-    free(inner->at);
+    free(inner->places);
+    free(inner->counts[0]);
+    free(inner->counts[1]);
     counted_destroy(inner->counted);
     free(inner);
   }
@@ -27,7 +29,7 @@ void shadow_forget(Shadow *shadow) {
   served_forget(shadow);
   verdict_forget(shadow);
   free(shadow->members);
-  shadow->inners = NULL;
+  shadow->inners = shadow->inserters[0] = shadow->inserters[1] = NULL;
   shadow->members = NULL;
   shadow->version = shadow->pin = NULL;
   shadow->nmembers = 0;
@@ -145,10 +147,11 @@ bool shadow_sync(Shadow *shadow, Sync sync, Fault *fault) {
   if (is_settled(shadow)) return true;
   vt_internal_enter(shadow->tab.conn);
   bool ok = take_policy(shadow, fault);
-  const int transaction = ok ? sqlite3_txn_state(db, "main") : SQLITE_TXN_NONE;
-  const bool same =
-      transaction == SQLITE_TXN_NONE ? !(sync & SYNC_SURELY) : shadow_is_current(shadow);
-  if (ok && same && state->synced && !state->touched) {
+  const bool surely = sync & SYNC_SURELY;
+  const bool settled = ok && state->synced && !state->touched;
+  const int transaction = surely || !settled ? sqlite3_txn_state(db, "main") : SQLITE_TXN_NONE;
+  const bool same = transaction == SQLITE_TXN_NONE ? !surely : shadow_is_current(shadow);
+  if (settled && same) {
     ok = load_sets(shadow, sync & SYNC_LISTS, fault);
   } else {
     ok = ok && sync_surely(shadow, sync & SYNC_LISTS, transaction, fault);

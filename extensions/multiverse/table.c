@@ -66,8 +66,12 @@ static int table_connect(VtTab *tab, const VtCreate *create) {
   const size_t n = (size_t)shadow->base->ncolumns + 1;
   shadow->given = arena_alloc(&tab->arena, n * sizeof *shadow->given);
   shadow->values = arena_alloc(&tab->arena, n * sizeof *shadow->values);
-  if (!shadow->given || !shadow->values) return SQLITE_NOMEM;
-  for (size_t i = 0; i + 1 < n; i++) shadow->given[i] = !shadow->base->generated[i];
+  shadow->affinities = arena_alloc(&tab->arena, n * sizeof *shadow->affinities);
+  if (!shadow->given || !shadow->values || !shadow->affinities) return SQLITE_NOMEM;
+  for (size_t i = 0; i + 1 < n; i++) {
+    shadow->given[i] = !shadow->base->generated[i];
+    shadow->affinities[i] = sql_type_affinity(shadow->base->columns[i].type);
+  }
   const Policy *policy = shadow->state->policy;
   tab->name = shadow->base->name;
   tab->rowid_unordered = !shadow->base->rowid;
@@ -144,12 +148,6 @@ static int table_step(VtCursor *cur) {
     return SQLITE_OK;
   }
   if (cursor->failed) return inner_failed(cur->tab, cursor->failed);
-  if (cursor->counting) {
-    cur->eof = cursor->left == 0;
-    cursor->left--;
-    cursor->behind++;
-    return SQLITE_OK;
-  }
   vt_internal_enter(cur->tab->conn);
   const int rc = sqlite3_step(cursor->inner->statement);
   vt_internal_leave(cur->tab->conn);
@@ -162,14 +160,22 @@ static int table_step(VtCursor *cur) {
   return rc == SQLITE_DONE ? SQLITE_OK : inner_failed(cur->tab, rc);
 }
 
-static int table_next(sqlite3_vtab_cursor *base) { return table_step((VtCursor *)base); }
+static int table_next(sqlite3_vtab_cursor *base) {
+  ShadowCursor *cursor = (ShadowCursor *)base;
+  if (!cursor->counting || cursor->failed) return table_step(&cursor->cursor);
+  cursor->cursor.eof = cursor->left == 0;
+  cursor->left--;
+  cursor->behind++;
+  return SQLITE_OK;
+}
 
 /* Stands on the first row. *current is false when the memberships turn out to be old, or when the
 ** statement failed, perhaps since the schema is another one. */
 static int begin(VtCursor *cur, const VtPlan *plan, bool sure, bool *current) {
   ShadowCursor *cursor = (ShadowCursor *)cur;
   Shadow *shadow = (Shadow *)cur->tab;
-  Fault fault = {0};
+  Fault fault;
+  fault_clear(&fault);
   cursor->inner = NULL;
   *current = true;
   if (!shadow_sync(shadow, sure ? SYNC_SURELY : SYNC_GROUPS, &fault))
@@ -203,7 +209,7 @@ static int table_seek(VtCursor *cur, const VtPlan *plan) {
   enum { TRIES = 10 };
   ShadowCursor *cursor = (ShadowCursor *)cur;
   bool current;
-  if (served_seek(cursor, plan)) return SQLITE_OK;
+  if (((Shadow *)cur->tab)->state->cache && served_seek(cursor, plan)) return SQLITE_OK;
   int rc = begin(cur, plan, false, &current);
   for (int i = 0; !current && i < TRIES; i++) {
     end(cursor);
@@ -215,6 +221,18 @@ static int table_seek(VtCursor *cur, const VtPlan *plan) {
 }
 
 static void table_done(VtCursor *cur) { end((ShadowCursor *)cur); }
+
+/* A text that SQLite knows to end with a NUL need not be copied again for who wants one. */
+static void give_text(sqlite3_context *ctx, sqlite3_value *value) {
+  const char *text = (const char *)sqlite3_value_text(value);
+  const int length = sqlite3_value_bytes(value);
+  if (!text) {
+    sqlite3_result_error_nomem(ctx);
+  } else {
+    const bool whole = !memchr(text, 0, (size_t)length);
+    sqlite3_result_text(ctx, text, whole ? -1 : length, SQLITE_TRANSIENT);
+  }
+}
 
 /* sqlite3_result_value() allocates for each text; this is faster. The value may be looked at, as
 ** SQLite holds the connection's mutex while it asks for a column. */
@@ -230,8 +248,7 @@ static void give(sqlite3_context *ctx, sqlite3_value *value, bool is_utf8) {
     return;
   case SQLITE_TEXT:
     if (is_utf8 && !sqlite3_value_subtype(value)) {
-      const char *bytes = sqlite3_value_blob(value); /* needs no NUL behind it */
-      sqlite3_result_text(ctx, bytes ? bytes : "", sqlite3_value_bytes(value), SQLITE_TRANSIENT);
+      give_text(ctx, value);
       return;
     }
     break;
@@ -247,13 +264,18 @@ static int table_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col)
     served_column(cursor, ctx, col);
     return SQLITE_OK;
   }
+  const Place *place = &cursor->inner->places[col];
+  if (place->at == PLACE_KNOWN) {
+    sqlite3_result_int64(ctx, place->known);
+    return SQLITE_OK;
+  }
   if (cursor->silent) {
     const int rc = counted_catch_up(cursor);
     if (rc != SQLITE_OK) return inner_failed(cur->tab, rc);
   }
-  const Inner *inner = cursor->inner;
-  const int at = inner->at[col];
-  if (at >= 0) give(ctx, sqlite3_column_value(inner->statement, at), ((Shadow *)cur->tab)->is_utf8);
+  if (place->at < 0) return SQLITE_OK;
+  sqlite3_stmt *statement = cursor->inner->statement;
+  give(ctx, sqlite3_column_value(statement, place->at), ((Shadow *)cur->tab)->is_utf8);
   return SQLITE_OK;
 }
 

@@ -103,19 +103,46 @@ static bool is_allowed_in(Shadow *shadow, sqlite3_value **values, Fault *fault) 
   return ok;
 }
 
+/* The statement that inserts, with a rowid of its own or not. */
+static Inner *find_inserter(Shadow *shadow, bool with_rowid, Fault *fault) {
+  Inner **inserter = &shadow->inserters[with_rowid];
+  if (*inserter) return *inserter;
+  shadow->given[shadow->base->ncolumns] = with_rowid;
+  Inner *inner = write_statement(shadow, 'i', ACTION_INSERT, shadow->given, fault);
+  if (!inner) return NULL;
+  inner->places = calloc((size_t)shadow->base->ncolumns + 1, sizeof *inner->places);
+  if (!inner->places) {
+    fault_oom(fault);
+    return NULL;
+  }
+  return *inserter = inner;
+}
+
+/* A statement keeps what is bound to it, and much is the same from row to row: who writes them. */
+static bool bind_column(const Shadow *shadow, const Inner *inner, int first, int i,
+                        sqlite3_value *value, Fault *fault) {
+  Place *place = &inner->places[i];
+  const bool integer = sqlite3_value_type(value) == SQLITE_INTEGER;
+  const int64_t known = integer ? sqlite3_value_int64(value) : 0;
+  if (integer && place->at == PLACE_KNOWN && place->known == known) return true;
+  place->at = PLACE_ABSENT;
+  if (!write_bind(shadow, inner->statement, first + i, value, fault)) return false;
+  if (integer) *place = (Place){.at = PLACE_KNOWN, .known = known};
+  return true;
+}
+
 static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values, int *rc,
                       Fault *fault) {
   const BaseTable *base = shadow->base;
-  bool *given = shadow->given;
-  given[base->ncolumns] =
+  const bool with_rowid =
       base->rowid && base->rowid_column < 0 && sqlite3_value_type(key) != SQLITE_NULL;
-  Inner *inner = write_statement(shadow, 'i', ACTION_INSERT, given, fault);
+  Inner *inner = find_inserter(shadow, with_rowid, fault);
   const int first = write_column_term(shadow, 0);
   bool ok = inner != NULL;
   for (int i = 0; ok && i < base->ncolumns; i++) {
-    ok = !given[i] || write_bind(shadow, inner->statement, first + i, values[i], fault);
+    ok = !shadow->given[i] || bind_column(shadow, inner, first, i, values[i], fault);
   }
-  if (ok && given[base->ncolumns]) {
+  if (ok && with_rowid) {
     ok = write_bind(shadow, inner->statement, meaning_first_term(shadow->policy), key, fault);
   }
   return ok && run(shadow, inner, rc, fault);
@@ -136,8 +163,9 @@ static bool insert(Shadow *shadow, sqlite3_value *key, sqlite3_value **columns, 
 static int shadow_insert(VtTab *tab, sqlite3_value *key, sqlite3_value **columns,
                          sqlite3_int64 *rowid) {
   Shadow *shadow = (Shadow *)tab;
-  Fault fault = {0};
+  Fault fault;
   int rc = SQLITE_OK;
+  fault_clear(&fault);
   if (!shadow_sync(shadow, SYNC_LISTS | SYNC_SURELY, &fault)) return vt_fault(tab, &fault);
   vt_internal_enter(tab->conn);
   const bool ok = insert(shadow, key, columns, &rc, &fault);
