@@ -15,7 +15,7 @@
 
 /* Separately built libraries share these structures: bump on every change of layout, here or in a
 ** descriptor. A library that finds another version refuses to load. */
-#define VT_HUB_TYPE "tenfold-hub-2"
+#define VT_HUB_TYPE "tenfold-hub-3"
 #define VT_HUB_NAME "tenfold_hub"
 
 /* Flags of columns on which constraints are passed on. */
@@ -37,6 +37,7 @@ typedef struct VtSlot { /* one of the connection's single hooks */
   int running;               /* depth of dispatch: watches removed meanwhile are freed after */
   unsigned long long calls;  /* by SQLite, to see whether we are still installed */
   unsigned long long paused; /* how many there had been at the last pause */
+  unsigned mask;             /* of a trace: the events that SQLite tells */
 } VtSlot;
 
 typedef struct VtHub {

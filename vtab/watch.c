@@ -221,8 +221,8 @@ static int install(VtHub *hub, VtWatchKind kind) {
     found.set(hub->db, on ? on_preupdate : NULL, on ? hub : NULL);
     break;
   case VT_WATCH_TRACE:
-    rc =
-        sqlite3_trace_v2(hub->db, on ? trace_mask(slot) : 0, on ? on_trace : NULL, on ? hub : NULL);
+    slot->mask = on ? trace_mask(slot) : 0;
+    rc = sqlite3_trace_v2(hub->db, slot->mask, on ? on_trace : NULL, on ? hub : NULL);
     break;
   case VT_WATCH_PROGRESS:
     sqlite3_progress_handler(hub->db, least_steps(slot), on ? on_progress : NULL, on ? hub : NULL);
@@ -301,7 +301,11 @@ bool vt_trace_pause(VtConn *conn) {
   return sqlite3_trace_v2(hub->db, 0, NULL, NULL) == SQLITE_OK;
 }
 
-void vt_trace_resume(VtConn *conn) { install(conn->hub, VT_WATCH_TRACE); }
+void vt_trace_resume(VtConn *conn) {
+  VtHub *hub = conn->hub;
+  const unsigned mask = hub->slots[VT_WATCH_TRACE].mask;
+  sqlite3_trace_v2(hub->db, mask, mask ? on_trace : NULL, hub);
+}
 
 /* ---- still there? ----------------------------------------------------------------------- */
 

@@ -36,8 +36,6 @@ const Atom *policy_listed(const TablePolicy *table, const SqlExpr *expr) {
   return NULL;
 }
 
-int policy_sets(const Policy *policy) { return policy->ngroups + policy->nlists; }
-
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 typedef struct ListFinder {

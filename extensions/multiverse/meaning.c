@@ -14,8 +14,6 @@ typedef struct Pen { /* one Text that is written */
   bool in_member; /* :gid is a column of multiverse_member */
 } Pen;
 
-int meaning_first_term(const Policy *policy) { return 1 + policy->nparams + policy_sets(policy); }
-
 static int param_number(const Policy *policy, const char *name) {
   for (int i = 0; i < policy->nparams; i++) {
     if (!strcmp(policy->params[i], name)) return i;

@@ -155,7 +155,9 @@ typedef struct RuleText {
 Policy *policy_load(sqlite3 *db, bool blinded, uint64_t known, bool *same, Fault *fault);
 void policy_destroy(Policy *policy);
 const TablePolicy *policy_table(const Policy *policy, const char *name);
-int policy_sets(const Policy *policy); /* of members, that a universe has */
+static inline int policy_sets(const Policy *policy) { /* of members, that a universe has */
+  return policy->ngroups + policy->nlists;
+}
 /* The atom that an expression of a rule of the table is, or NULL. */
 const Atom *policy_listed(const TablePolicy *table, const SqlExpr *expr);
 bool policy_hash(sqlite3 *db, bool blinded, uint64_t *out, Fault *fault);
@@ -299,7 +301,9 @@ typedef struct Meaning {
 
 typedef enum Truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_TEXT } Truth;
 
-int meaning_first_term(const Policy *policy); /* number of the first parameter behind those */
+static inline int meaning_first_term(const Policy *policy) { /* the first parameter behind those */
+  return 1 + policy->nparams + policy_sets(policy);
+}
 
 /* Text is added only for TRUTH_TEXT, and never needs parentheses around it. */
 Truth meaning_visible(const Meaning *meaning, Text *out);

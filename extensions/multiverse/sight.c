@@ -97,12 +97,13 @@ static Tri compare(const Sight *sight, const Row *row, const Node *node) {
     if (node->op == SQL_OP_EQ) return same ? TRI_TRUE : TRI_FALSE;
     if (node->op == SQL_OP_NE) return same ? TRI_FALSE : TRI_TRUE;
   }
-  const Datum cell = raw_cell(sight, row, node->a);
-  if (operand->type == SQLITE_INTEGER && cell.type == SQLITE_INTEGER) {
-    const int order =
-        (cell.as.integer > operand->as.integer) - (cell.as.integer < operand->as.integer);
-    return sql_op_holds(node->op, order) ? TRI_TRUE : TRI_FALSE;
+  const Datum *fresh = row ? NULL : &sight->fresh[node->a];
+  if (fresh && fresh->type == SQLITE_INTEGER && operand->type == SQLITE_INTEGER) {
+    const bool same = fresh->as.integer == operand->as.integer;
+    if (node->op == SQL_OP_EQ) return same ? TRI_TRUE : TRI_FALSE;
+    if (node->op == SQL_OP_NE) return same ? TRI_FALSE : TRI_TRUE;
   }
+  const Datum cell = fresh ? *fresh : raw_cell(sight, row, node->a);
   const bool null = cell.type == SQLITE_NULL || operand->type == SQLITE_NULL;
   if (null && node->op != SQL_OP_IS && node->op != SQL_OP_IS_NOT) return TRI_NULL;
   return datum_passes(&cell, node->op, operand) ? TRI_TRUE : TRI_FALSE;

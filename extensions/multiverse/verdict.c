@@ -111,8 +111,14 @@ static bool read_cells(Verdict *verdict, sqlite3_value **values) {
   for (int i = 0; i < verdict->nwanted; i++) {
     const Wanted *wanted = &verdict->wanted[i];
     sqlite3_value *value = values[wanted->column];
-    if (!(wanted->types >> sqlite3_value_type(value) & 1)) return false;
-    if (!datum_read(value, &verdict->cells[wanted->column])) return false;
+    Datum *cell = &verdict->cells[wanted->column];
+    const int type = sqlite3_value_type(value);
+    if (!(wanted->types >> type & 1)) return false;
+    if (type == SQLITE_INTEGER) {
+      *cell = (Datum){.type = type, .as.integer = sqlite3_value_int64(value)};
+    } else if (!datum_read(value, cell)) {
+      return false;
+    }
   }
   return true;
 }

@@ -53,7 +53,7 @@ static bool run(Shadow *shadow, Inner *inner, int *out_rc, Fault *fault) {
   if (paused) vt_trace_resume(shadow->tab.conn);
   if (rc == SQLITE_DONE) {
     sqlite3_reset(inner->statement);
-    cache_note_write(shadow->state);
+    if (shadow->state->cache) cache_note_write(shadow->state);
     return true;
   }
   *out_rc = rc;
@@ -124,11 +124,15 @@ static bool bind_column(const Shadow *shadow, const Inner *inner, int first, int
   Place *place = &inner->places[i];
   const bool integer = sqlite3_value_type(value) == SQLITE_INTEGER;
   const int64_t known = integer ? sqlite3_value_int64(value) : 0;
-  if (integer && place->at == PLACE_KNOWN && place->known == known) return true;
+  if (!integer) {
+    place->at = PLACE_ABSENT;
+    return write_bind(shadow, inner->statement, first + i, value, fault);
+  }
+  if (place->at == PLACE_KNOWN && place->known == known) return true;
+  *place = (Place){.at = PLACE_KNOWN, .known = known};
+  if (sqlite3_bind_int64(inner->statement, first + i, known) == SQLITE_OK) return true;
   place->at = PLACE_ABSENT;
-  if (!write_bind(shadow, inner->statement, first + i, value, fault)) return false;
-  if (integer) *place = (Place){.at = PLACE_KNOWN, .known = known};
-  return true;
+  return fault_set(fault, FAULT_INTERNAL, "%s", sqlite3_errmsg(shadow->tab.db));
 }
 
 static bool write_row(Shadow *shadow, sqlite3_value *key, sqlite3_value **values, int *rc,
