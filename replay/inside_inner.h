@@ -12,6 +12,11 @@
 ** leads there): the thunk tells the two ways apart by rcx, which is R after a system call and has
 ** nothing above its low half when S has been run. So whoever looks at a thread sees it where it
 ** would stand without us, except between S and R and in what is ours.
+**
+** A call is rewritten when it has been made some times: a C library has 500 of them, of which a
+** program makes 20. By then other threads may stand anywhere, and places may be kept that a signal
+** interrupted: none of them is R + something, for either one instruction is replaced behind the
+** call, or nobody else can be there.
 */
 #ifndef TENFOLD_REPLAY_INSIDE_INNER_H
 #define TENFOLD_REPLAY_INSIDE_INNER_H
@@ -29,19 +34,20 @@ const uint8_t *inside_code(size_t *out_size);
 enum { INSIDE_WINDOW = 32 };
 
 typedef struct InsideSite {
-  uint64_t offset; /* in the file */
-  uint8_t size;    /* of what is rewritten: the syscall and some instructions behind it */
+  uint8_t size; /* of what is rewritten: the syscall and some instructions behind it */
+  bool single;  /* there is one behind it: no thread can stand within, but for R */
   uint8_t bytes[INSIDE_WINDOW];
 } InsideSite;
 
-typedef struct InsideSites {
-  InsideSite *list; /* in ascending order */
-  size_t count, capacity;
-} InsideSites;
+/* What is known of the code of a file, which stays open. Cost: 2 ms for a C library. */
+typedef struct InsideFile InsideFile;
 
-/* The system calls of an ELF file that can be rewritten; appended. Other files have none. Cost:
-** some 10 ms for a C library. */
-bool inside_find(const char *path, InsideSites *out, Fault *fault);
+/* A file that is no ELF file has no calls; *out is NULL then. */
+bool inside_file_open(const char *path, InsideFile **out, Fault *fault);
+void inside_file_close(InsideFile *file);
+/* Can the system call be rewritten that stands at this offset of the file? Size 0: no. Cost: some
+** 20 us. `file` may be NULL. */
+bool inside_file_site(InsideFile *file, uint64_t offset, InsideSite *out, Fault *fault);
 
 /* ---- inside_patch.c */
 
@@ -54,13 +60,20 @@ typedef struct InsidePatch {
   uint8_t original[INSIDE_WINDOW], bytes[INSIDE_WINDOW];
 } InsidePatch;
 
-/* The calls of one mapping of a file, and their thunks, one after the other. */
-enum { INSIDE_THUNK = 128 };
+/* Calls of one mapping of a file, and their thunks, one after the other. */
+enum { INSIDE_THUNK = 128, INSIDE_AREA = 64 /* thunks */ };
 typedef struct InsideArea {
   uint64_t start, end; /* of the thunks' memory */
-  InsidePatch *list;   /* ascending */
+  uint64_t low, high;  /* of the mapping */
+  InsidePatch *list;   /* as they came: room for INSIDE_AREA */
   size_t count;
 } InsideArea;
+
+/* A call that was seen to be made by the kernel itself. */
+typedef struct InsideSeen {
+  uint64_t at;
+  unsigned times;
+} InsideSeen;
 
 /* A page of code that nobody but us has written. */
 typedef struct InsidePage {
@@ -72,16 +85,20 @@ typedef struct InsidePatches {
   size_t count, capacity;
   InsidePage *pages; /* ascending */
   size_t npages, pages_capacity;
+  InsideSeen *seen;
+  size_t nseen, seen_capacity;
+  bool interrupted; /* a handler has been entered: where the signal came is kept somewhere */
 } InsidePatches;
 
-/* Patches and thunks for the sites that lie in the mapping `range`: nothing is written yet, the
-** thunks' bytes are in *out_code (freed by the caller), for out->start. A site whose bytes are not
-** those of the file (`bytes`: what the mapping has at range->start) is left out. count 0: none. */
-bool inside_area(const MapRange *range, const uint8_t *bytes, const InsideSites *sites,
-                 uint64_t start, InsideArea *out, uint8_t **out_code, Fault *fault);
+/* The patch of the call at `at`, and its thunk for the address `thunk`: nothing is written yet.
+** False: it cannot be. */
+bool inside_patch(const InsideSite *site, uint64_t at, uint64_t thunk, uint8_t code[INSIDE_THUNK],
+                  InsidePatch *out);
 /* Where `size` bytes for thunks may stand; 0: nowhere. */
 uint64_t inside_place(const MapList *maps, const InsidePatches *patches, const MapRange *range,
                       uint64_t size);
+/* The kernel made the call at `at`: is this the time to rewrite it, the `after`-th time? */
+bool inside_see(InsidePatches *patches, uint64_t at, unsigned after, bool *out, Fault *fault);
 bool inside_copy(const InsidePatches *from, InsidePatches *to, Fault *fault);
 void inside_finish(InsidePatches *patches);
 
@@ -124,9 +141,10 @@ typedef struct InsideSpace {
 
 /* Maps the memory, `fd` of ours, where it belongs. *out_ok is false when it cannot be had. */
 bool inside_map(Tracee *tracee, int fd, bool *out_ok, Fault *fault);
-/* Rewrites all calls of a mapping, unless there is no room for thunks. */
-bool inside_install(const InsideSpace *space, const MapRange *range, const InsideSites *sites,
-                    Fault *fault);
+/* Rewrites the call at `at` in a mapping, if it can be and there is room for a thunk. `alone`: the
+** process has no other thread. */
+bool inside_install(const InsideSpace *space, const MapRange *range, uint64_t at,
+                    const InsideSite *site, bool alone, Fault *fault);
 /* The program's own bytes stand between start and end again. */
 bool inside_restore(const InsideSpace *space, uint64_t start, uint64_t end, Fault *fault);
 /* All is as it was, but for pages that inside_page() still has to know; with `gone` the mappings

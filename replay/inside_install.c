@@ -72,41 +72,37 @@ bool inside_map(Tracee *tracee, int fd, bool *out_ok, Fault *fault) {
   return true;
 }
 
-/* ---- the calls of one mapping */
-
-static bool is_written(const StatePages *written, uint64_t page) {
-  for (size_t i = 0; i < written->count; i++) {
-    if (page >= written->list[i].start && page < written->list[i].end) return true;
-  }
-  return false;
-}
+/* ---- one call */
 
 static int compare_pages(const void *a, const void *b) {
   const InsidePage *x = a, *y = b;
   return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* The pages that will be written, and that nobody has written yet: they are the file's. */
-static bool note_pages(const InsideSpace *space, const MapRange *range, const uint8_t *bytes,
-                       const InsideArea *area, Fault *fault) {
-  InsidePatches *patches = space->patches;
-  MapRange one = *range;
-  const MapList only = {.ranges = &one, .count = 1, .capacity = 1};
-  StatePages written;
-  uint64_t last = 0;
-  if (!state_pages(space->state, space->tracee->space, &only, &written, fault)) return false;
-  for (size_t i = 0; i < area->count; i++) {
-    const uint64_t end = area->list[i].at + area->list[i].size;
-    for (uint64_t page = area->list[i].at & ~(uint64_t)(PAGE - 1); page < end; page += PAGE) {
-      if (page <= last || is_written(&written, page)) continue;
-      last = page;
-      if (!array_grow(patches->pages, patches->pages_capacity, patches->npages + 1)) {
-        return fault_oom(fault);
-      }
-      patches->pages[patches->npages++] =
-          (InsidePage){page, XXH3_64bits(bytes + (page - range->start), PAGE)};
-    }
+static bool is_ours(const InsidePatches *patches, uint64_t page) {
+  for (size_t i = 0; i < patches->npages; i++) {
+    if (patches->pages[i].at == page) return true;
   }
+  return false;
+}
+
+/* A page that will be written, and that nobody has written yet, is the file's. */
+static bool note_page(const InsideSpace *space, const MapRange *range, uint64_t page,
+                      Fault *fault) {
+  InsidePatches *patches = space->patches;
+  MapRange one = {
+      .start = page, .end = page + PAGE, .prot = range->prot, .flags = range->flags, .name = ""};
+  const MapList only = {.ranges = &one, .count = 1, .capacity = 1};
+  uint8_t bytes[PAGE];
+  StatePages written;
+  if (is_ours(patches, page)) return true;
+  if (!state_pages(space->state, space->tracee->space, &only, &written, fault)) return false;
+  if (written.count) return true;
+  if (!space_read(space->tracee->space, (RemoteAddr){page}, bytes, PAGE, fault)) return false;
+  if (!array_grow(patches->pages, patches->pages_capacity, patches->npages + 1)) {
+    return fault_oom(fault);
+  }
+  patches->pages[patches->npages++] = (InsidePage){page, XXH3_64bits(bytes, PAGE)};
   qsort(patches->pages, patches->npages, sizeof *patches->pages, compare_pages);
   return true;
 }
@@ -119,70 +115,69 @@ static bool write_code(Space *space, uint64_t at, const void *bytes, size_t size
                    (int)space->pid, (unsigned long long)at);
 }
 
-/* Page by page, each in one go. */
-static bool write_patches(Space *space, const MapRange *range, uint8_t *bytes,
-                          const InsideArea *area, Fault *fault) {
-  for (size_t i = 0; i < area->count;) {
-    const uint64_t first = area->list[i].at, page = first & ~(uint64_t)(PAGE - 1);
-    uint64_t end = first;
-    for (; i < area->count && area->list[i].at - page < PAGE; i++) {
-      const InsidePatch *patch = &area->list[i];
-      memcpy(bytes + (patch->at - range->start), patch->bytes, patch->size);
-      end = patch->at + patch->size;
-    }
-    if (!write_code(space, first, bytes + (first - range->start), end - first, fault)) return false;
+/* A new area. *out is NULL when there is no place for it. */
+static bool make_area(const InsideSpace *space, const MapRange *range, InsideArea **out,
+                      Fault *fault) {
+  enum { SIZE = INSIDE_AREA * INSIDE_THUNK };
+  _Static_assert(SIZE % PAGE == 0, "whole pages");
+  InsidePatches *patches = space->patches;
+  const uint64_t start = inside_place(space->maps, patches, range, SIZE);
+  const uint64_t args[6] = {start, SIZE, PROT_READ | PROT_EXEC,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1};
+  int64_t ret;
+  *out = NULL;
+  if (!start) return true;
+  if (!array_grow(patches->areas, patches->capacity, patches->count + 1)) return fault_oom(fault);
+  InsidePatch *list = malloc(INSIDE_AREA * sizeof *list);
+  if (!list) return fault_oom(fault);
+  const bool made = tracee_syscall(space->tracee, SYS_mmap, args, &ret, fault);
+  if (!made || (uint64_t)ret != start) {
+    free(list);
+    return made;
   }
+  *out = &patches->areas[patches->count++];
+  **out = (InsideArea){
+      .start = start, .end = start + SIZE, .low = range->start, .high = range->end, .list = list};
   return true;
 }
 
-static bool map_thunks(Tracee *tracee, const InsideArea *area, const uint8_t *code, bool *out_ok,
-                       Fault *fault) {
-  const uint64_t size = area->end - area->start;
-  const uint64_t args[6] = {area->start, size, PROT_READ | PROT_EXEC,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1};
-  int64_t ret;
-  *out_ok = false;
-  if (!tracee_syscall(tracee, SYS_mmap, args, &ret, fault)) return false;
-  if ((uint64_t)ret != area->start) return true;
-  *out_ok = true;
-  return write_code(tracee->space, area->start, code, area->count * INSIDE_THUNK, fault);
+/* One of the mapping that has room. */
+static bool area_for(const InsideSpace *space, const MapRange *range, InsideArea **out,
+                     Fault *fault) {
+  for (size_t i = 0; i < space->patches->count; i++) {
+    InsideArea *area = &space->patches->areas[i];
+    if (area->low != range->start || area->high != range->end || area->count == INSIDE_AREA) {
+      continue;
+    }
+    *out = area;
+    return true;
+  }
+  return make_area(space, range, out, fault);
 }
 
-/* *out_kept: the area belongs to the patches from now on. */
-static bool install_area(const InsideSpace *space, const MapRange *range, uint8_t *bytes,
-                         const InsideArea *area, const uint8_t *code, bool *out_kept,
-                         Fault *fault) {
-  InsidePatches *patches = space->patches;
-  bool mapped;
-  *out_kept = false;
-  if (!array_grow(patches->areas, patches->capacity, patches->count + 1)) return fault_oom(fault);
-  if (!map_thunks(space->tracee, area, code, &mapped, fault)) return false;
-  if (!mapped) return true;
-  patches->areas[patches->count++] = *area;
-  *out_kept = true;
-  return note_pages(space, range, bytes, area, fault) &&
-         write_patches(space->tracee->space, range, bytes, area, fault);
-}
-
-bool inside_install(const InsideSpace *space, const MapRange *range, const InsideSites *sites,
-                    Fault *fault) {
-  const size_t size = (size_t)(range->end - range->start);
-  const uint64_t start = sites->count ? inside_place(space->maps, space->patches, range,
-                                                     sites->count * INSIDE_THUNK + PAGE)
-                                      : 0;
-  if (!start) return true;
-  uint8_t *bytes = malloc(size), *code = NULL;
-  InsideArea area = {0};
+bool inside_install(const InsideSpace *space, const MapRange *range, uint64_t at,
+                    const InsideSite *site, bool alone, Fault *fault) {
+  Space *memory = space->tracee->space;
+  uint8_t now[INSIDE_WINDOW], code[INSIDE_THUNK];
+  InsideArea *area;
+  InsidePatch patch;
   size_t got;
-  bool kept = false;
-  if (!bytes) return fault_oom(fault);
-  space_peek(space->tracee->space, (RemoteAddr){range->start}, bytes, size, &got);
-  bool ok = got != size || inside_area(range, bytes, sites, start, &area, &code, fault);
-  if (ok && area.count) ok = install_area(space, range, bytes, &area, code, &kept, fault);
-  if (!kept) free(area.list);
-  free(code);
-  free(bytes);
-  return ok;
+  const uint64_t within = PAGE - 1, first = at & ~within, last = (at + site->size - 1) & ~within;
+  if (!site->size || at + site->size > range->end) return true;
+  if (!site->single && (!alone || space->patches->interrupted)) return true;
+  space_peek(memory, (RemoteAddr){at}, now, site->size, &got);
+  if (got != site->size || memcmp(now, site->bytes, got) != 0) return true;
+  if (!area_for(space, range, &area, fault)) return false;
+  if (!area) return true;
+  const uint64_t thunk = area->start + area->count * INSIDE_THUNK;
+  if (!inside_patch(site, at, thunk, code, &patch)) return true;
+  if (!write_code(memory, thunk, code, sizeof code, fault) ||
+      !note_page(space, range, first, fault) ||
+      (last != first && !note_page(space, range, last, fault))) {
+    return false;
+  }
+  area->list[area->count++] = patch;
+  return write_code(memory, at, patch.bytes, patch.size, fault);
 }
 
 /* ---- and back */
@@ -218,6 +213,7 @@ bool inside_remove(const InsideSpace *space, bool gone, Fault *fault) {
   }
   inside_finish(patches);
   if (!gone) {
+    patches->interrupted = kept.interrupted;
     patches->pages = kept.pages;
     patches->npages = kept.npages;
     patches->pages_capacity = kept.pages_capacity;

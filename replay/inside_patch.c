@@ -10,7 +10,7 @@
 #include "replay/inside_inner.h"
 #include "replay/probe_code.h"
 
-enum { POINTER_AT = INSIDE_THUNK - 8, STEP = 1 << 20 };
+enum { POINTER_AT = INSIDE_THUNK - 8, STEP = 1 << 20, SEEN_MOST = 4096 };
 #define HIGH ((uint64_t)1 << 32)  /* addresses from here on have something above 32 bits */
 #define APART ((uint64_t)5 << 28) /* thunks stay out of the program's way, but within reach */
 
@@ -87,37 +87,14 @@ static bool make_patch(const InsideSite *site, uint64_t at, uint64_t thunk, Insi
   return !code.overflow;
 }
 
-/* ---- a mapping */
-
-bool inside_area(const MapRange *range, const uint8_t *bytes, const InsideSites *sites,
-                 uint64_t start, InsideArea *out, uint8_t **out_code, Fault *fault) {
-  *out = (InsideArea){.start = start};
-  uint8_t *code = malloc(sites->count * INSIDE_THUNK + 1);
-  InsidePatch *list = calloc(sites->count + 1, sizeof *list);
-  if (!code || !list) {
-    free(code);
-    free(list);
-    return fault_oom(fault);
-  }
-  memset(code, 0xcc, sites->count * INSIDE_THUNK);
-  for (size_t i = 0; i < sites->count; i++) {
-    const InsideSite *site = &sites->list[i];
-    const uint64_t from = site->offset - range->offset, thunk = start + out->count * INSIDE_THUNK;
-    if (site->offset < range->offset || from + site->size > range->end - range->start) continue;
-    if (memcmp(bytes + from, site->bytes, site->size) != 0) continue;
-    InsidePatch *patch = &list[out->count];
-    if (!make_patch(site, range->start + from, thunk, patch) ||
-        !make_thunk(site, range->start + from, thunk, code + out->count * INSIDE_THUNK, patch)) {
-      memset(patch, 0, sizeof *patch);
-      continue;
-    }
-    out->count++;
-  }
-  out->end = start + (out->count * INSIDE_THUNK + PAGE - 1) / PAGE * PAGE;
-  out->list = list;
-  *out_code = code;
-  return true;
+bool inside_patch(const InsideSite *site, uint64_t at, uint64_t thunk, uint8_t code[INSIDE_THUNK],
+                  InsidePatch *out) {
+  *out = (InsidePatch){0};
+  memset(code, 0xcc, INSIDE_THUNK);
+  return make_patch(site, at, thunk, out) && make_thunk(site, at, thunk, code, out);
 }
+
+/* ---- a mapping */
 
 static bool is_free(const MapList *maps, const InsidePatches *patches, uint64_t start,
                     uint64_t size) {
@@ -140,26 +117,30 @@ uint64_t inside_place(const MapList *maps, const InsidePatches *patches, const M
 
 /* ---- all of a space */
 
+static bool copy_area(const InsideArea *from, InsideArea *to) {
+  *to = *from;
+  to->list = malloc(INSIDE_AREA * sizeof *to->list);
+  if (to->list) memcpy(to->list, from->list, from->count * sizeof *to->list);
+  return to->list != NULL;
+}
+
 bool inside_copy(const InsidePatches *from, InsidePatches *to, Fault *fault) {
   *to = (InsidePatches){0};
-  if (!array_grow(to->areas, to->capacity, from->count) ||
-      !array_grow(to->pages, to->pages_capacity, from->npages)) {
+  bool ok = array_grow(to->areas, to->capacity, from->count) &&
+            array_grow(to->pages, to->pages_capacity, from->npages) &&
+            array_grow(to->seen, to->seen_capacity, from->nseen);
+  for (; ok && to->count < from->count; to->count++) {
+    if (!(ok = copy_area(&from->areas[to->count], &to->areas[to->count]))) break;
+  }
+  if (!ok) {
     inside_finish(to);
     return fault_oom(fault);
   }
   if (from->npages) memcpy(to->pages, from->pages, from->npages * sizeof *to->pages);
+  if (from->nseen) memcpy(to->seen, from->seen, from->nseen * sizeof *to->seen);
   to->npages = from->npages;
-  for (; to->count < from->count; to->count++) {
-    const InsideArea *area = &from->areas[to->count];
-    InsidePatch *list = malloc((area->count + 1) * sizeof *list);
-    if (!list) {
-      inside_finish(to);
-      return fault_oom(fault);
-    }
-    memcpy(list, area->list, area->count * sizeof *list);
-    to->areas[to->count] = *area;
-    to->areas[to->count].list = list;
-  }
+  to->nseen = from->nseen;
+  to->interrupted = from->interrupted;
   return true;
 }
 
@@ -167,6 +148,7 @@ void inside_finish(InsidePatches *patches) {
   for (size_t i = 0; i < patches->count; i++) free(patches->areas[i].list);
   free(patches->areas);
   free(patches->pages);
+  free(patches->seen);
   *patches = (InsidePatches){0};
 }
 
@@ -184,29 +166,30 @@ void inside_behind(Tracee *tracee, const InsidePatch *patch) {
   tracee->regs_changed = true;
 }
 
-/* The first patch of the area that ends behind addr. */
-static size_t first_behind(const InsideArea *area, uint64_t addr) {
-  size_t low = 0, high = area->count;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    if (area->list[middle].at + area->list[middle].size <= addr) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
 static const InsidePatch *patch_around(const InsidePatches *patches, uint64_t addr) {
   for (size_t i = 0; i < patches->count; i++) {
     const InsideArea *area = &patches->areas[i];
-    const size_t at = first_behind(area, addr);
-    if (at < area->count && area->list[at].at <= addr && !area->list[at].gone) {
-      return &area->list[at];
+    if (addr < area->low || addr >= area->high) continue;
+    for (size_t k = 0; k < area->count; k++) {
+      const InsidePatch *patch = &area->list[k];
+      if (addr - patch->at < patch->size && !patch->gone) return patch;
     }
   }
   return NULL;
+}
+
+bool inside_see(InsidePatches *patches, uint64_t at, unsigned after, bool *out, Fault *fault) {
+  *out = false;
+  size_t i = 0;
+  while (i < patches->nseen && patches->seen[i].at != at) i++;
+  if (i == SEEN_MOST) return true;
+  if (i == patches->nseen) {
+    if (!array_grow(patches->seen, patches->seen_capacity, i + 1)) return fault_oom(fault);
+    patches->seen[patches->nseen++] = (InsideSeen){.at = at};
+  }
+  InsideSeen *seen = &patches->seen[i];
+  if (seen->times < after) *out = ++seen->times == after;
+  return true;
 }
 
 InsideWhere inside_where(const InsidePatches *patches, uint64_t rip, uint64_t rcx,
@@ -238,32 +221,40 @@ bool inside_overlaps(const InsidePatches *patches, uint64_t start, uint64_t size
 void inside_original(const InsidePatches *patches, uint64_t addr, uint8_t *bytes, size_t size) {
   for (size_t i = 0; i < patches->count; i++) {
     const InsideArea *area = &patches->areas[i];
-    for (size_t k = first_behind(area, addr); k < area->count; k++) {
+    if (addr >= area->high || area->low >= addr + size) continue;
+    for (size_t k = 0; k < area->count; k++) {
       const InsidePatch *patch = &area->list[k];
-      if (patch->at >= addr + size) break;
       if (patch->gone) continue;
       const uint64_t from = patch->at > addr ? patch->at : addr;
       const uint64_t own = patch->at + patch->size;
       const uint64_t to = own < addr + size ? own : addr + size;
+      if (from >= to) continue;
       memcpy(bytes + (from - addr), patch->original + (from - patch->at), (size_t)(to - from));
     }
   }
 }
 
+static void forget_patches(InsideArea *area, uint64_t start, uint64_t end) {
+  for (size_t k = 0; k < area->count; k++) {
+    InsidePatch *patch = &area->list[k];
+    patch->gone |= patch->at < end && patch->at + patch->size > start;
+  }
+}
+
 void inside_forget(InsidePatches *patches, uint64_t start, uint64_t end) {
   size_t kept = 0;
-  for (size_t i = 0; i < patches->count; i++) {
-    const InsideArea *area = &patches->areas[i];
-    for (size_t k = first_behind(area, start); k < area->count; k++) {
-      if (area->list[k].at >= end) break;
-      area->list[k].gone = true;
-    }
-  }
+  for (size_t i = 0; i < patches->count; i++) forget_patches(&patches->areas[i], start, end);
   for (size_t i = 0; i < patches->npages; i++) {
     const InsidePage page = patches->pages[i];
     if (page.at + PAGE <= start || page.at >= end) patches->pages[kept++] = page;
   }
   patches->npages = kept;
+  kept = 0;
+  for (size_t i = 0; i < patches->nseen; i++) {
+    const InsideSeen seen = patches->seen[i];
+    if (seen.at < start || seen.at >= end) patches->seen[kept++] = seen;
+  }
+  patches->nseen = kept;
 }
 
 bool inside_page(void *ctx, uint64_t addr, uint8_t *bytes) {

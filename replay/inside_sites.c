@@ -11,13 +11,12 @@
 #include "replay/probe_body.h"
 #include "replay/syscalls.h"
 
-typedef struct Finder {
-  const ElfFile *elf;
-  const Cfi *cfi;
-  const ElfSegment *segment;
-  const uint8_t *bytes; /* of the segment */
-  CodeImage image;      /* made when there is something to find */
-} Finder;
+struct InsideFile {
+  ElfFile *elf;
+  Cfi *cfi;
+  const ElfSegment *segment; /* of the image; NULL: none yet */
+  CodeImage image;
+};
 
 static size_t read_file(void *ctx, uint64_t addr, void *out, size_t size) {
   uint64_t there = 0;
@@ -26,6 +25,10 @@ static size_t read_file(void *ctx, uint64_t addr, void *out, size_t size) {
   if (size > there) size = (size_t)there;
   memcpy(out, bytes, size);
   return size;
+}
+
+static bool is_syscall(const Insn *insn) {
+  return insn->length == SYSCALL_BYTES && insn->bytes[0] == 0x0f && insn->bytes[1] == 0x05;
 }
 
 /* mov $15, %eax or %rax: the return from a signal, whose code debuggers and unwinders know. */
@@ -62,67 +65,77 @@ static bool window_of(const Body *body, size_t i, Window *out) {
          out->end - body->insns[i].at <= INSIDE_WINDOW;
 }
 
-static bool add_of_function(const Finder *finder, const CfiRange *range, InsideSites *out,
-                            Fault *fault) {
+static bool site_in(const InsideFile *file, const CfiRange *range, uint64_t addr, InsideSite *out,
+                    Fault *fault) {
   Body body;
-  bool ok = true;
-  if (!body_create(&body, &finder->image, range->lo, range->hi, read_file,
-                   (void *)(uintptr_t)finder->elf)) {
+  Window window;
+  if (!body_create(&body, &file->image, range->lo, range->hi, read_file, file->elf)) {
     return fault_oom(fault);
   }
-  for (size_t i = 0; ok && i < body.count; i++) {
-    const Insn *insn = &body.insns[i];
-    Window window;
-    if (insn->length != 2 || insn->bytes[0] != 0x0f || insn->bytes[1] != 0x05) continue;
-    if (!window_of(&body, i, &window)) continue;
-    ok = array_grow(out->list, out->capacity, out->count + 1) || fault_oom(fault);
-    if (!ok) break;
-    InsideSite *site = &out->list[out->count++];
-    *site = (InsideSite){.offset = insn->at - finder->segment->addr + finder->segment->offset,
-                         .size = (uint8_t)(window.end - insn->at)};
-    memcpy(site->bytes, finder->bytes + (insn->at - finder->segment->addr), site->size);
+  const ptrdiff_t i = body_find(&body, addr);
+  if (i >= 0 && is_syscall(&body.insns[i]) && window_of(&body, (size_t)i, &window)) {
+    out->size = (uint8_t)(window.end - addr);
+    out->single = window.first == window.last;
+    memcpy(out->bytes, file->image.bytes + (addr - file->image.start), out->size);
   }
   body_finish(&body);
-  return ok;
-}
-
-static bool find_in(Finder *finder, InsideSites *out, Fault *fault) {
-  const ElfSegment *segment = finder->segment;
-  const uint8_t *at = finder->bytes, *end = at + segment->size;
-  uint64_t done = 0; /* functions below this address are */
-  for (; end - at >= 2 && (at = memchr(at, 0x0f, (size_t)(end - at) - 1)); at++) {
-    const uint64_t addr = segment->addr + (uint64_t)(at - finder->bytes);
-    if (at[1] != 0x05 || addr < done) continue;
-    const CfiRange *range = cfi_find(finder->cfi, addr);
-    if (!range || range->is_signal) continue;
-    if (!finder->image.targets &&
-        !image_create(&finder->image, segment->addr, finder->bytes, (size_t)segment->size)) {
-      return fault_oom(fault);
-    }
-    done = range->hi;
-    if (!add_of_function(finder, range, out, fault)) return false;
-  }
   return true;
 }
 
-bool inside_find(const char *path, InsideSites *out, Fault *fault) {
-  ElfFile *elf;
-  Cfi *cfi = NULL;
-  Fault own = {0};
-  if (!elf_open(path, &elf, &own)) {
-    return own.code != FAULT_NOMEM || fault_oom(fault); /* no program, nothing to find */
-  }
-  bool ok = cfi_create(elf, &cfi, &own);
-  for (size_t i = 0; ok && i < elf->nsegments; i++) {
-    Finder finder = {.elf = elf, .cfi = cfi, .segment = &elf->segments[i]};
-    const ElfSegment *segment = finder.segment;
+/* The executable segment that has this offset. */
+static const ElfSegment *segment_of(const ElfFile *elf, uint64_t offset) {
+  for (size_t i = 0; i < elf->nsegments; i++) {
+    const ElfSegment *segment = &elf->segments[i];
     if (segment->type != PT_LOAD || !(segment->flags & PF_X)) continue;
-    finder.bytes = elf_at(elf, segment->addr, segment->size);
-    if (!finder.bytes) continue;
-    ok = find_in(&finder, out, &own);
-    image_finish(&finder.image);
+    if (offset >= segment->offset && offset - segment->offset < segment->size) return segment;
   }
-  cfi_free(cfi);
-  elf_close(elf);
-  return ok || own.code != FAULT_NOMEM || fault_oom(fault);
+  return NULL;
+}
+
+static bool make_image(InsideFile *file, const ElfSegment *segment, bool *out_ok, Fault *fault) {
+  *out_ok = file->segment == segment;
+  if (*out_ok) return true;
+  const uint8_t *bytes = elf_at(file->elf, segment->addr, segment->size);
+  if (!bytes) return true;
+  image_finish(&file->image);
+  file->segment = NULL;
+  if (!image_create(&file->image, segment->addr, bytes, (size_t)segment->size)) {
+    return fault_oom(fault);
+  }
+  file->segment = segment;
+  return *out_ok = true;
+}
+
+bool inside_file_site(InsideFile *file, uint64_t offset, InsideSite *out, Fault *fault) {
+  *out = (InsideSite){0};
+  const ElfSegment *segment = file ? segment_of(file->elf, offset) : NULL;
+  if (!segment) return true;
+  const uint64_t addr = segment->addr + (offset - segment->offset);
+  const CfiRange *range = cfi_find(file->cfi, addr);
+  bool ok;
+  if (!range || range->is_signal) return true;
+  return make_image(file, segment, &ok, fault) && (!ok || site_in(file, range, addr, out, fault));
+}
+
+/* ---- a file */
+
+bool inside_file_open(const char *path, InsideFile **out, Fault *fault) {
+  Fault own = {0};
+  InsideFile *file = calloc(1, sizeof *file);
+  *out = NULL;
+  if (!file) return fault_oom(fault);
+  if (elf_open(path, &file->elf, &own) && cfi_create(file->elf, &file->cfi, &own)) {
+    *out = file;
+    return true;
+  }
+  inside_file_close(file);
+  return own.code != FAULT_NOMEM || fault_oom(fault); /* no program, nothing to find */
+}
+
+void inside_file_close(InsideFile *file) {
+  if (!file) return;
+  image_finish(&file->image);
+  cfi_free(file->cfi);
+  elf_close(file->elf);
+  free(file);
 }

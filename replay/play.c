@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "replay/play_inner.h"
+#include "replay/trace_ahead.h"
 
 enum { TICK_MS = 10, UNSURE_MOST = 512, UNSURE_LARGEST = 16 << 20 };
 
@@ -260,8 +261,13 @@ static bool pin(Player *player, Fault *fault) {
   }
   CPU_ZERO(&one);
   CPU_SET(player->cpu, &one);
-  return sched_setaffinity(0, sizeof one, &one) == 0 ||
-         fault_set(fault, FAULT_IO, "player: processor %d: %s", player->cpu, strerror(errno));
+  if (sched_setaffinity(0, sizeof one, &one) != 0) {
+    return fault_set(fault, FAULT_IO, "player: processor %d: %s", player->cpu, strerror(errno));
+  }
+  cpu_set_t others = *before;
+  CPU_CLR(player->cpu, &others);
+  if (CPU_COUNT(&others) > 0) trace_ahead(player->cursor, &others);
+  return true;
 }
 
 bool player_turn(Player *player, const Event **out, bool *out_runs, Fault *fault) {

@@ -132,6 +132,9 @@ bool player_rewind(Player *player, uint64_t ev, Fault *fault);
 ** player_rewind() finds it until there are too many. */
 bool player_keep(Player *player, Fault *fault);
 
+/* Whether states are kept on the way (PlayOptions.checkpoints) from now on; those that are stay. */
+void player_keeps(Player *player, bool on_the_way);
+
 /* On to this moment; back, when it is past and states are kept. FAULT_NOTFOUND: it does not come.
  */
 bool player_goto(Player *player, const Moment *moment, Fault *fault);

@@ -224,7 +224,7 @@ static bool is_room(const Player *player) {
 
 bool checkpoints_due(const Player *player) {
   const PlayCheckpoints *kept = &player->checkpoints;
-  if (player->options.checkpoints <= 0) return false;
+  if (player->options.checkpoints <= 0 || kept->paused) return false;
   if (!kept->count) return true;
   const int64_t wait =
       kept->cost * COST_SHARE > kept->interval_ns ? kept->cost * COST_SHARE : kept->interval_ns;
@@ -287,6 +287,8 @@ bool player_keep(Player *player, Fault *fault) {
   kept->list[at] = made;
   return true;
 }
+
+void player_keeps(Player *player, bool on_the_way) { player->checkpoints.paused = !on_the_way; }
 
 bool player_rewind(Player *player, uint64_t ev, Fault *fault) {
   const PlayCheckpoint *best = checkpoints_find(player, ev);

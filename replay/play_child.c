@@ -264,7 +264,6 @@ void child_kill(Player *player, PlaySpace *space) {
   state_finish(&space->state);
   maps_finish(&space->maps);
   maps_finish(&space->shared);
-  maps_finish(&space->rewritten);
   inside_finish(&space->inside);
   space_finish(&space->space);
   free(space);

@@ -44,16 +44,18 @@ bool files_add(Player *player, const Event *event, Fault *fault) {
   return true;
 }
 
-bool files_calls(Player *player, uint32_t number, const InsideSites **out, Fault *fault) {
+bool files_calls(Player *player, uint32_t number, InsideFile **out, Fault *fault) {
   char path[64];
   int fd = -1;
   if (!files_open(player, number, &fd, fault)) return false;
   PlayFile *file = &player->files[number];
-  *out = &file->calls;
-  if (file->calls_known) return true;
-  file->calls_known = true;
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return inside_find(path, &file->calls, fault);
+  if (!file->calls_known) {
+    file->calls_known = true;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (!inside_file_open(path, &file->calls, fault)) return false;
+  }
+  *out = file->calls;
+  return true;
 }
 
 const char *files_path(const Player *player, uint32_t number) {
@@ -147,7 +149,7 @@ void files_close(Player *player) {
     PlayFile *file = &player->files[i];
     if (file->fd) close(file->fd - 1);
     bodies_close(file);
-    free(file->calls.list);
+    inside_file_close(file->calls);
     free(file->path);
   }
   free(player->files);

@@ -23,7 +23,7 @@ typedef struct PlayFile {
   struct ElfFile *elf;
   struct Cfi *cfi;
   bool calls_known;
-  InsideSites calls;
+  InsideFile *calls;
 } PlayFile;
 
 /* Where a thread stands. */
@@ -80,10 +80,9 @@ typedef struct PlaySpace {
   struct PlayWatch *watches;
   size_t nwatches, watches_capacity;
   InsidePatches inside; /* calls that are answered in the process */
-  MapList rewritten;    /* executable mappings in which they are */
   bool has_inside;      /* the log is mapped */
+  unsigned missed;      /* stops that it would have saved */
   bool no_inside;       /* and must not be */
-  bool new_calls;       /* executable mappings that are not rewritten */
 } PlaySpace;
 
 typedef struct PlayInside PlayInside;
@@ -139,6 +138,7 @@ typedef struct PlayCheckpoints {
   int64_t made;        /* when the last one was made, or gone back to */
   int64_t cost;        /* how long that took */
   int64_t interval_ns; /* between two, at least */
+  bool paused;         /* none is made on the way */
 } PlayCheckpoints;
 
 /* Events, and how long it took to get there. */
@@ -242,8 +242,8 @@ bool files_open(Player *player, uint32_t number, int *out, Fault *fault);
 bool files_share(Player *player, uint32_t number, uint32_t *out, Fault *fault);
 /* What the event says of shared files, changed by other ways than their mappings. */
 bool files_change(Player *player, const Event *event, Fault *fault);
-/* The calls of the file that can be rewritten. */
-bool files_calls(Player *player, uint32_t number, const InsideSites **out, Fault *fault);
+/* The code of a file in which calls are to be rewritten; NULL: it has none. */
+bool files_calls(Player *player, uint32_t number, InsideFile **out, Fault *fault);
 const char *files_path(const Player *player, uint32_t number);
 void files_close(Player *player);
 
@@ -338,6 +338,8 @@ bool patch_page(void *ctx, uint64_t addr, uint8_t *bytes);
 bool reply_many(Player *player, const Event *event, bool *out_done, Fault *fault);
 /* The thread has come to a call, or to the end of what it was to be answered: then it is ready. */
 bool reply_stopped(Player *player, PlayThread *thread, Fault *fault);
+/* A call has been a stop: from now on such calls are perhaps answered in the process. */
+bool reply_learn(Player *player, PlayThread *thread, const Event *event, Fault *fault);
 /* It was in our code, could not write what it should, and comes to its call. */
 bool reply_faulted(PlayThread *thread, bool *out_go, Fault *fault);
 /* Out of the space; with `gone` its program is another now. */
@@ -347,7 +349,7 @@ bool reply_moves(PlayThread *thread, uint64_t start, uint64_t end, Fault *fault)
 /* Something of the program's comes there. */
 bool reply_yield(PlayThread *thread, uint64_t start, uint64_t size, Fault *fault);
 /* The range has gone, or has other contents. */
-bool reply_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault);
+void reply_gone(PlaySpace *space, uint64_t start, uint64_t end);
 bool reply_fork(const PlaySpace *from, PlaySpace *to, Fault *fault);
 void reply_close(Player *player);
 

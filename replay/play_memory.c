@@ -256,20 +256,20 @@ static bool forget(PlayThread *thread, const Event *event, uint64_t brk, Fault *
   const uint64_t *args = event->args, ret = (uint64_t)event->ret;
   switch (event->nr) {
   case SYS_mmap:
-    return reply_gone(thread->space, ret, ret + page_up(args[1]), fault) &&
-           patch_gone(thread->space, ret, ret + page_up(args[1]), fault);
+    reply_gone(thread->space, ret, ret + page_up(args[1]));
+    return patch_gone(thread->space, ret, ret + page_up(args[1]), fault);
   case SYS_mremap:
-    return reply_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
-           reply_gone(thread->space, ret, ret + page_up(args[2]), fault) &&
-           patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
+    reply_gone(thread->space, args[0], args[0] + page_up(args[1]));
+    reply_gone(thread->space, ret, ret + page_up(args[2]));
+    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
            patch_gone(thread->space, ret, ret + page_up(args[2]), fault);
   case SYS_madvise:
     if (args[2] != MADV_DONTNEED && args[2] != MADV_FREE) return true;
-    return reply_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
-           patch_lost(thread->space, args[0], args[0] + page_up(args[1]), fault);
+    reply_gone(thread->space, args[0], args[0] + page_up(args[1]));
+    return patch_lost(thread->space, args[0], args[0] + page_up(args[1]), fault);
   case SYS_munmap:
-    return reply_gone(thread->space, args[0], args[0] + page_up(args[1]), fault) &&
-           patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
+    reply_gone(thread->space, args[0], args[0] + page_up(args[1]));
+    return patch_gone(thread->space, args[0], args[0] + page_up(args[1]), fault);
   case SYS_brk:
     return ret >= brk || patch_gone(thread->space, page_up(ret), page_up(brk), fault);
   default:
@@ -281,7 +281,6 @@ bool play_memory_call(Player *player, PlayThread *thread, const Event *event, Fa
   if (event->ret < 0 && event->ret > -4096) return true;
   const uint64_t brk = thread->space->maps.brk;
   thread->space->new_code = thread->space->breaks_due = true;
-  thread->space->new_calls |= event->nr == SYS_mmap && event->args[2] & PROT_EXEC;
   return make_room(thread, event, fault) && make_again(player, thread, event, fault) &&
          pool_call(thread->space, event, fault) && forget(thread, event, brk, fault) &&
          watch_again(thread, fault);

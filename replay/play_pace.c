@@ -36,7 +36,7 @@ uint64_t player_half(const Player *player, int64_t before_ns, int64_t least_ns, 
     const PaceMark *mark = &pace->marks[i];
     if (!best || distance(mark->ns, half) < distance(best->ns, half)) best = mark;
     if (near && mark->ev >= near) {
-      if (distance(mark->ns, half) < all / 32) return near;
+      if (distance(mark->ns, half) < all / 64) return near;
       near = 0;
     }
   }

@@ -20,7 +20,7 @@
 enum {
   RESTART_FIRST = 512,
   RESTART_LAST = 516,
-  WORTH_INSTALLING = 64, /* events in a row */
+  WORTH_INSTALLING = 32, /* events that could have been answered */
   WORTH_FILLING = 2
 };
 
@@ -61,31 +61,33 @@ static InsideSpace space_of(PlayThread *thread) {
   return (InsideSpace){&thread->tracee, &space->maps, &space->state, &space->inside};
 }
 
-/* What is executable and has not been rewritten yet. */
 static bool install(Player *player, PlayThread *thread, Fault *fault) {
   PlaySpace *space = thread->space;
-  const InsideSpace inside = space_of(thread);
-  space->new_calls = false;
   if (!open_memory(player, fault) ||
-      (!space->has_inside &&
-       !inside_map(&thread->tracee, player->inside->fd, &space->has_inside, fault))) {
+      !inside_map(&thread->tracee, player->inside->fd, &space->has_inside, fault)) {
     return false;
   }
   space->no_inside = !space->has_inside;
-  for (size_t i = 0; space->has_inside && i < space->maps.count; i++) {
-    const MapRange *range = &space->maps.ranges[i];
-    const InsideSites *sites;
-    if (!(range->prot & PROT_EXEC) || !range->file || range->flags & MAP_SHARED ||
-        maps_find(&space->rewritten, range->start)) {
-      continue;
-    }
-    if (!files_calls(player, range->file - 1, &sites, fault) ||
-        !inside_install(&inside, range, sites, fault) ||
-        !maps_add(&space->rewritten, range, fault)) {
-      return false;
-    }
-  }
   return true;
+}
+
+bool reply_learn(Player *player, PlayThread *thread, const Event *event, Fault *fault) {
+  PlaySpace *space = thread->space;
+  const CallInfo *info = call_info(event->nr);
+  const InsideSpace inside = space_of(thread);
+  const uint64_t at = thread->tracee.regs.rip - SYSCALL_BYTES;
+  InsideFile *file;
+  InsideSite site;
+  bool due;
+  if (!space->has_inside || !info || info->class != CALL_ANSWER) return true;
+  const MapRange *range = maps_find(&space->maps, at);
+  if (!range || !range->file || !(range->prot & PROT_EXEC) || range->flags & MAP_SHARED) {
+    return true;
+  }
+  if (!inside_see(&space->inside, at, 1, &due, fault)) return false;
+  return !due || (files_calls(player, range->file - 1, &file, fault) &&
+                  inside_file_site(file, at - range->start + range->offset, &site, fault) &&
+                  inside_install(&inside, range, at, &site, space->nthreads == 1, fault));
 }
 
 bool reply_leave(PlayThread *thread, bool gone, Fault *fault) {
@@ -95,8 +97,6 @@ bool reply_leave(PlayThread *thread, bool gone, Fault *fault) {
   const uint64_t args[6] = {INSIDE_BASE, INSIDE_SIZE};
   if (!space->has_inside) return true;
   space->has_inside = false;
-  space->new_calls = true;
-  maps_finish(&space->rewritten);
   return inside_remove(&inside, gone, fault) &&
          tracee_syscall(&thread->tracee, SYS_munmap, args, &ret, fault);
 }
@@ -113,18 +113,14 @@ bool reply_yield(PlayThread *thread, uint64_t start, uint64_t size, Fault *fault
   return reply_leave(thread, false, fault);
 }
 
-bool reply_gone(PlaySpace *space, uint64_t start, uint64_t end, Fault *fault) {
-  if (!space->has_inside) return true;
-  inside_forget(&space->inside, start, end);
-  return maps_remove(&space->rewritten, start, end, fault);
+void reply_gone(PlaySpace *space, uint64_t start, uint64_t end) {
+  if (space->has_inside) inside_forget(&space->inside, start, end);
 }
 
 bool reply_fork(const PlaySpace *from, PlaySpace *to, Fault *fault) {
   to->has_inside = from->has_inside;
   to->no_inside = from->no_inside;
-  to->new_calls = from->new_calls;
-  return inside_copy(&from->inside, &to->inside, fault) &&
-         maps_copy(&from->rewritten, &to->rewritten, fault);
+  return inside_copy(&from->inside, &to->inside, fault);
 }
 
 /* ---- stops */
@@ -277,10 +273,14 @@ bool reply_many(Player *player, const Event *event, bool *out_done, Fault *fault
       .player = player, .space = thread->space, .tid = thread->tid, .last = last_event(player)};
   uint8_t *log = player->inside->memory + INSIDE_LOG;
   const size_t size = trace_copy(player->cursor, want, &batch, log, INSIDE_LOG_SIZE);
-  const bool ready = thread->space->has_inside && !thread->space->new_calls;
-  if (batch.count < (ready ? WORTH_FILLING : WORTH_INSTALLING)) return true;
-  if (!ready && !install(player, thread, fault)) return false;
-  if (!thread->space->has_inside) return true;
+  PlaySpace *space = thread->space;
+  if (!space->has_inside) {
+    space->missed += batch.count > 0;
+    if (batch.count < WORTH_INSTALLING && space->missed < WORTH_INSTALLING) return true;
+    space->missed = 0;
+    if (!install(player, thread, fault)) return false;
+  }
+  if (!space->has_inside || batch.count < WORTH_FILLING) return true;
   tell_args(log, size);
   return run(player, thread, &batch, size, out_done, fault);
 }

@@ -264,7 +264,7 @@ bool step_call(Player *player, PlayThread *thread, const Event *event, Fault *fa
     regs->orig_rax = (unsigned long long)-1;
   }
   thread->stand = STAND_READY;
-  return true;
+  return reply_learn(player, thread, event, fault);
 }
 
 /* ---- instructions and signals */
@@ -313,6 +313,7 @@ bool step_signal(Player *player, PlayThread *thread, const Event *event, Fault *
     thread->stand = STAND_READY;
   }
   if (!event->has_regs) return true; /* nothing that the program sees */
+  thread->space->inside.interrupted = true;
   return play_write(thread->space, event, fault) && play_registers(thread, &event->regs, fault) &&
          play_units_reset(thread, fault);
 }

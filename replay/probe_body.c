@@ -1,5 +1,6 @@
 #include "replay/probe_body.h"
 
+#include <emmintrin.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,22 +11,37 @@ enum { AROUND = 144, TABLE_MAX = 4096 };
 static bool bit_get(const uint8_t *bits, uint64_t i) { return bits[i / 8] >> (i % 8) & 1; }
 static void bit_set(uint8_t *bits, uint64_t i) { bits[i / 8] |= (uint8_t)(1u << (i % 8)); }
 
+/* What begins with the byte at i may be a jump or call with a distance of 32 bits. */
+static void note_far(CodeImage *image, size_t i) {
+  const size_t distance_at = i + (image->bytes[i] == 0x0f ? 2 : 1);
+  int32_t distance;
+  if (image->size < 4 || distance_at > image->size - 4) return;
+  memcpy(&distance, image->bytes + distance_at, sizeof distance);
+  const uint64_t to = distance_at + 4 + (uint64_t)(int64_t)distance;
+  if (to < image->size) bit_set(image->targets, to);
+}
+
+/* Bit k: such a thing may begin at bytes[k], of 17 that are there: e8, e9, 0f 80..8f. */
+static unsigned far_starts(const uint8_t *bytes) {
+  const __m128i here = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+  const __m128i next = _mm_loadu_si128((const __m128i *)(const void *)(bytes + 1));
+  const __m128i call =
+      _mm_cmpeq_epi8(_mm_and_si128(here, _mm_set1_epi8((char)0xfe)), _mm_set1_epi8((char)0xe8));
+  const __m128i branch = _mm_and_si128(
+      _mm_cmpeq_epi8(here, _mm_set1_epi8(0x0f)),
+      _mm_cmpeq_epi8(_mm_and_si128(next, _mm_set1_epi8((char)0xf0)), _mm_set1_epi8((char)0x80)));
+  return (unsigned)_mm_movemask_epi8(_mm_or_si128(call, branch));
+}
+
 bool image_create(CodeImage *image, uint64_t start, const uint8_t *bytes, size_t size) {
   *image = (CodeImage){.start = start, .size = size, .bytes = bytes};
   image->targets = calloc(size / 8 + 1, 1);
   if (!image->targets) return false;
-  for (size_t i = 0; i + 5 <= size; i++) {
-    size_t distance_at = i + 1;
-    if (bytes[i] == 0x0f && (bytes[i + 1] & 0xf0) == 0x80) {
-      distance_at = i + 2;
-    } else if ((bytes[i] & 0xfe) != 0xe8) {
-      continue;
-    }
-    int32_t distance;
-    if (distance_at + 4 > size) break;
-    memcpy(&distance, bytes + distance_at, sizeof distance);
-    uint64_t to = distance_at + 4 + (uint64_t)(int64_t)distance;
-    if (to < size) bit_set(image->targets, to);
+  for (size_t i = 0; i < size; i += 16) {
+    uint8_t last[17] = {0};
+    if (size - i < sizeof last) memcpy(last, bytes + i, size - i);
+    unsigned found = far_starts(size - i < sizeof last ? last : bytes + i);
+    for (; found; found &= found - 1) note_far(image, i + (unsigned)__builtin_ctz(found));
   }
   return true;
 }

@@ -361,26 +361,26 @@ static bool read_result(RecordThread *thread, int64_t *out, Fault *fault) {
   return true;
 }
 
-/* Calls in code that has appeared, or gone. */
-static bool follow_code(Recorder *recorder, RecordThread *thread, int64_t ret, Fault *fault) {
+/* Calls in code that has gone. */
+static void follow_code(RecordThread *thread, int64_t ret) {
   const uint64_t *args = thread->args, at = (uint64_t)ret;
   InsidePatches *patches = &thread->process->inside;
-  if (!thread->process->has_inside || is_error(ret)) return true;
+  if (!thread->process->has_inside || is_error(ret)) return;
   switch (thread->nr) {
   case SYS_munmap:
   case SYS_madvise:
     if (thread->nr == SYS_munmap || args[2] == MADV_DONTNEED || args[2] == MADV_FREE) {
       inside_forget(patches, args[0], args[0] + args[1]);
     }
-    return true;
+    return;
   case SYS_mremap:
     inside_forget(patches, at, at + args[2]);
-    return true;
+    return;
   case SYS_mmap:
     inside_forget(patches, at, at + args[1]);
-    return !(args[2] & PROT_EXEC) || inside_rewrite(recorder, thread, at, at + args[1], fault);
+    return;
   default:
-    return true;
+    return;
   }
 }
 
@@ -394,7 +394,8 @@ bool call_exit(Recorder *recorder, RecordThread *thread, Fault *fault) {
   if (first || (info && info->class == CALL_EXEC && ret == 0)) {
     ok = ok && image_record(recorder, thread, fault);
   }
-  ok = ok && follow_code(recorder, thread, ret, fault);
+  follow_code(thread, ret);
+  ok = ok && inside_learn(recorder, thread, fault);
   life_announce(recorder, thread);
   thread->former = 0;
   thread->in_call = thread->rewritten = thread->answered = false;

@@ -51,15 +51,17 @@ static bool sites_of(Recorder *recorder, uint32_t number, TrapSites **out, Fault
   return traps_find(path, &file->sites, fault);
 }
 
-bool file_calls(Recorder *recorder, uint32_t number, const InsideSites **out, Fault *fault) {
+bool file_calls(Recorder *recorder, uint32_t number, InsideFile **out, Fault *fault) {
   char path[4200];
   if (!array_grow(recorder->sites, recorder->sites_capacity, number + 1)) return fault_oom(fault);
   FileSites *file = &recorder->sites[number];
-  *out = &file->calls;
-  if (file->calls_known) return true;
-  file->calls_known = true;
-  snprintf(path, sizeof path, "%s/files/%u", recorder->options->dir, number);
-  return inside_find(path, &file->calls, fault);
+  if (!file->calls_known) {
+    file->calls_known = true;
+    snprintf(path, sizeof path, "%s/files/%u", recorder->options->dir, number);
+    if (!inside_file_open(path, &file->calls, fault)) return false;
+  }
+  *out = file->calls;
+  return true;
 }
 
 /* One place, if the program still has there what the file has. */
@@ -102,7 +104,7 @@ bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64
 void file_finish(Recorder *recorder) {
   for (size_t i = 0; i < recorder->sites_capacity; i++) {
     free(recorder->sites[i].sites.list);
-    free(recorder->sites[i].calls.list);
+    inside_file_close(recorder->sites[i].calls);
   }
   free(recorder->sites);
 }

@@ -97,7 +97,7 @@ typedef struct Piece {
 typedef struct FileSites {
   bool known, calls_known;
   TrapSites sites;
-  InsideSites calls;
+  InsideFile *calls;
 } FileSites;
 
 typedef struct RecordInside RecordInside;
@@ -283,8 +283,8 @@ bool shared_follow(Recorder *recorder, RecordThread *thread, int64_t ret, Fault 
 ** in the making has the new bytes. */
 bool file_patch(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end, bool tell,
                 Fault *fault);
-/* The calls of a file that can be rewritten. */
-bool file_calls(Recorder *recorder, uint32_t number, const InsideSites **out, Fault *fault);
+/* The code of a file in which calls are to be rewritten; NULL: it has none. */
+bool file_calls(Recorder *recorder, uint32_t number, InsideFile **out, Fault *fault);
 void file_finish(Recorder *recorder);
 
 /* ---- record_filter.c */
@@ -299,11 +299,11 @@ bool filter_install(void);
 
 bool inside_open(Recorder *recorder, Fault *fault);
 void inside_close(Recorder *recorder);
-/* A program begins, its IMAGE has been written: it gets the log / code between start and end is
-** there now. */
+/* A program begins, its IMAGE has been written: it gets the log. */
 bool inside_begin(Recorder *recorder, RecordThread *thread, Fault *fault);
-bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end,
-                    Fault *fault);
+/* A call has ended, for which the thread stopped: from now on such calls are perhaps made in the
+** process. */
+bool inside_learn(Recorder *recorder, RecordThread *thread, Fault *fault);
 /* The range is about to be moved. */
 bool inside_moves(RecordThread *thread, uint64_t start, uint64_t end, Fault *fault);
 /* The thread is about to run code of its own. */

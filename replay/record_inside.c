@@ -7,6 +7,8 @@
 ** else happens: nobody else ever finds it in use. What is in the log has happened before any stop
 ** that is told next, so it is written first.
 **
+** Calls are rewritten as they prove to be made again and again (inside_learn()).
+**
 ** Who may not map our memory (another user's process after a setuid, a changed root) does without:
 ** the tracer then sees all of its calls, as it sees those that are not rewritten.
 */
@@ -20,6 +22,8 @@
 #include <sys/stat.h>
 
 #include "replay/record_inner.h"
+
+enum { LEARN_AFTER = 4 }; /* stops of a call; rewriting it costs as much */
 
 struct RecordInside {
   int fd;
@@ -68,34 +72,45 @@ static InsideSpace space_of(RecordThread *thread) {
   return (InsideSpace){&thread->tracee, &process->maps, &process->state, &process->inside};
 }
 
-bool inside_rewrite(Recorder *recorder, RecordThread *thread, uint64_t start, uint64_t end,
-                    Fault *fault) {
-  const MapList *maps = &thread->process->maps;
-  uint64_t mask;
-  if (!thread->process->has_inside || !hold_signals(thread, &mask, true)) return true;
-  bool ok = true;
-  for (size_t i = 0; ok && i < maps->count && maps->ranges[i].start < end; i++) {
-    const MapRange *range = &maps->ranges[i];
-    if (range->end <= start || !range->file || !(range->prot & PROT_EXEC) ||
-        range->flags & MAP_SHARED) {
-      continue;
-    }
-    const InsideSites *sites;
-    const InsideSpace space = space_of(thread);
-    ok = file_calls(recorder, range->file - 1, &sites, fault) &&
-         inside_install(&space, range, sites, fault);
-  }
-  hold_signals(thread, &mask, false);
-  return ok;
-}
-
 bool inside_begin(Recorder *recorder, RecordThread *thread, Fault *fault) {
   uint64_t mask;
   if (!recorder->inside || !hold_signals(thread, &mask, true)) return true;
   const bool ok =
       inside_map(&thread->tracee, recorder->inside->fd, &thread->process->has_inside, fault);
   hold_signals(thread, &mask, false);
-  return ok && inside_rewrite(recorder, thread, 0, UINT64_MAX, fault);
+  return ok;
+}
+
+static bool install(Recorder *recorder, RecordThread *thread, const MapRange *range, uint64_t at,
+                    Fault *fault) {
+  InsideFile *file;
+  InsideSite site;
+  uint64_t mask;
+  const InsideSpace space = space_of(thread);
+  if (!file_calls(recorder, range->file - 1, &file, fault) ||
+      !inside_file_site(file, at - range->start + range->offset, &site, fault)) {
+    return false;
+  }
+  if (!site.size || !hold_signals(thread, &mask, true)) return true;
+  const bool alone = thread->process->nthreads == 1;
+  const bool ok = inside_install(&space, range, at, &site, alone, fault);
+  hold_signals(thread, &mask, false);
+  return ok;
+}
+
+bool inside_learn(Recorder *recorder, RecordThread *thread, Fault *fault) {
+  RecordProcess *process = thread->process;
+  const CallInfo *info = call_info(thread->nr);
+  bool due;
+  if (!process->has_inside || !info || info->class != CALL_ANSWER) return true;
+  if (!tracee_regs(&thread->tracee, fault)) return false;
+  const uint64_t at = thread->tracee.regs.rip - SYSCALL_BYTES;
+  const MapRange *range = maps_find(&process->maps, at);
+  if (!range || !range->file || !(range->prot & PROT_EXEC) || range->flags & MAP_SHARED) {
+    return true;
+  }
+  return inside_see(&process->inside, at, LEARN_AFTER, &due, fault) &&
+         (!due || install(recorder, thread, range, at, fault));
 }
 
 bool inside_moves(RecordThread *thread, uint64_t start, uint64_t end, Fault *fault) {

@@ -113,6 +113,7 @@ static bool enter_handler(Recorder *recorder, RecordThread *thread, int signal,
   }
   if (!event_regs(recorder, thread, fault)) return false;
   uint64_t rsp = tracee->regs.rsp;
+  thread->process->inside.interrupted = true;
   recorder->event.has_hash = true;
   if (!event_memory(recorder, CHUNK_OUT, rsp, frame_end(thread, rsp) - rsp, fault) ||
       !event_end(recorder, thread, fault)) {

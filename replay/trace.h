@@ -15,7 +15,7 @@
 ** process runs at a time, so the order of events is also the schedule: whose event is next, that
 ** thread ran.
 **
-** A Recording is read by one thread; a cursor holds one decompressed block. Everything
+** A Recording is read by one thread; a cursor holds one decompressed block, or two. Everything
 ** read is checked against its bounds: hostile files give FAULT_CORRUPT, never a crash.
 */
 #ifndef TENFOLD_REPLAY_TRACE_H

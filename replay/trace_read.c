@@ -10,31 +10,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "base/array.h"
-#include "replay/trace_format.h"
+#include "replay/trace_ahead.h"
+#include "replay/trace_block.h"
 
-enum {
-  PAGE_BYTES = 4096,
-  UNPACK_RATIO = 50000 /* more than zstd can: 128 KiB in 4 bytes */
-};
-
-typedef struct Block {
-  size_t at; /* of its header in the file */
-  uint64_t first_ev;
-} Block;
-
-/* The file is read, not mapped: one that is cut while it is read is a fault, not a SIGBUS. */
 struct Recording {
   char *dir;
-  int fd;               /* -1: the bytes are in memory */
-  const uint8_t *bytes; /* of a recording in memory */
-  size_t size;
-  bool whole;
+  BlockList blocks;
   uint64_t id;
-  Block *blocks;
-  size_t nblocks, capacity;
   Arena arena; /* what META says */
   const Chunk *meta;
   int nmeta;
@@ -42,137 +26,31 @@ struct Recording {
 
 struct TraceCursor {
   Recording *recording;
-  size_t next;     /* number of the block to read next */
-  uint8_t *stored; /* a block as it stands in the file */
-  size_t stored_capacity;
-  uint8_t *raw;
-  size_t raw_capacity, length, at;
+  Ahead *ahead; /* NULL: nobody loads blocks for us */
+  size_t next;  /* number of the block to read next */
+  LoadedBlock block;
+  size_t at;            /* in the block */
   size_t block_at;      /* where the block stands in the file */
   size_t event_at;      /* where the last event stands in the block */
   uint64_t previous_ev; /* ordinals grow */
-  ZSTD_DCtx *zstd;
   Event event;
   Chunk *chunks;
   size_t chunk_capacity;
   uint64_t skip_below;
 };
 
-static bool corrupt(const Recording *recording, Fault *fault, const char *what, size_t at) {
-  return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": %s at byte %zu", recording->dir, what,
-                   at);
-}
-
-/* False when the file does not have so many bytes there, or not any more. */
-static bool read_bytes(const Recording *recording, size_t at, void *out, size_t size) {
-  if (recording->fd < 0) {
-    bool inside = at <= recording->size && size <= recording->size - at;
-    if (inside && size) memcpy(out, recording->bytes + at, size);
-    return inside;
-  }
-  uint8_t *to = out;
-  while (size > 0) {
-    ssize_t n = pread(recording->fd, to, size, (off_t)at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    to += n;
-    at += (size_t)n;
-    size -= (size_t)n;
-  }
-  return true;
-}
-
-/* ---- the list of blocks */
-
-static bool all_zero(const Recording *recording, size_t at) {
-  uint8_t bytes[PAGE_BYTES];
-  while (at < recording->size) {
-    size_t size = recording->size - at < sizeof bytes ? recording->size - at : sizeof bytes;
-    if (!read_bytes(recording, at, bytes, size)) return false;
-    for (size_t i = 0; i < size; i++) {
-      if (bytes[i]) return false;
-    }
-    at += size;
-  }
-  return true;
-}
-
-/* Finds the blocks up to a torn one. */
-static bool list_blocks(Recording *recording, Fault *fault) {
-  size_t at = sizeof(FileHead);
-  uint64_t previous = 0;
-  while (recording->size - at >= sizeof(BlockHead)) {
-    BlockHead head;
-    if (!read_bytes(recording, at, &head, sizeof head)) return true;
-    if (head.magic != BLOCK_MAGIC) {
-      if (all_zero(recording, at)) return true; /* never written */
-      return corrupt(recording, fault, "no block", at);
-    }
-    if (head.codec > CODEC_END) return corrupt(recording, fault, "a block of unknown codec", at);
-    if (head.stored > recording->size - at - sizeof head) return true;
-    if (head.codec == CODEC_END) {
-      recording->whole = !head.stored && block_hash(&head, NULL) == head.hash;
-      return true;
-    }
-    if (head.first_ev <= previous) return corrupt(recording, fault, "ordinals that shrink", at);
-    previous = head.first_ev;
-    if (!array_grow(recording->blocks, recording->capacity, recording->nblocks + 1)) {
-      return fault_oom(fault);
-    }
-    recording->blocks[recording->nblocks++] = (Block){at, head.first_ev};
-    at += sizeof head + head.stored;
-  }
-  return true;
-}
-
-static bool read_block(TraceCursor *cursor, size_t at, BlockHead *head, Fault *fault) {
-  const Recording *recording = cursor->recording;
-  if (!read_bytes(recording, at, head, sizeof *head)) {
-    return corrupt(recording, fault, "it was cut while it was read,", at);
-  }
-  if (head->stored > recording->size - at - sizeof *head) {
-    return corrupt(recording, fault, "it was changed while it was read,", at);
-  }
-  if (!array_extend(cursor->stored, cursor->stored_capacity, head->stored)) {
-    return fault_oom(fault);
-  }
-  return read_bytes(recording, at + sizeof *head, cursor->stored, head->stored) ||
-         corrupt(recording, fault, "it was cut while it was read,", at);
-}
-
-/* Decodes block i into the cursor. A checksum that fails is corruption, except in the last block of
-** a cut recording, whose pages may not all have reached the disk. */
+/* Block i, and soon the next. */
 static bool load_block(TraceCursor *cursor, size_t i, Fault *fault) {
-  const Recording *recording = cursor->recording;
-  size_t at = recording->blocks[i].at;
-  BlockHead head;
-  cursor->at = cursor->length = 0;
+  const BlockList *list = &cursor->recording->blocks;
+  cursor->at = 0;
   cursor->next = i + 1;
-  cursor->block_at = at;
-  cursor->previous_ev = recording->blocks[i].first_ev - 1;
-  if (!read_block(cursor, at, &head, fault)) return false;
-  const uint8_t *payload = cursor->stored;
-  if (block_hash(&head, payload) != head.hash) {
-    if (!recording->whole && i + 1 == recording->nblocks) return true;
-    return corrupt(recording, fault, "a block with a wrong checksum", at);
+  cursor->block_at = list->places[i].at;
+  cursor->previous_ev = list->places[i].first_ev - 1;
+  if (!(cursor->ahead && ahead_take(cursor->ahead, i, &cursor->block)) &&
+      !block_load(list, i, &cursor->block, fault)) {
+    return false;
   }
-  if (head.raw > BLOCK_LIMIT || head.raw / UNPACK_RATIO > head.stored ||
-      (head.codec == CODEC_RAW && head.raw != head.stored)) {
-    return corrupt(recording, fault, "a block of a wrong size", at);
-  }
-  if (head.codec == CODEC_ZSTD &&
-      ZSTD_getFrameContentSize(payload, head.stored) != (unsigned long long)head.raw) {
-    return corrupt(recording, fault, "a block that is not what it says", at);
-  }
-  if (!array_extend(cursor->raw, cursor->raw_capacity, head.raw)) return fault_oom(fault);
-  if (head.codec == CODEC_RAW) {
-    if (head.raw) memcpy(cursor->raw, payload, head.raw); /* none: there may be no room either */
-  } else {
-    size_t n = ZSTD_decompressDCtx(cursor->zstd, cursor->raw, head.raw, payload, head.stored);
-    if (ZSTD_isError(n) || n != head.raw) {
-      return corrupt(recording, fault, "a block that cannot be unpacked", at);
-    }
-  }
-  cursor->length = head.raw;
+  if (cursor->ahead) ahead_want(cursor->ahead, i + 1);
   return true;
 }
 
@@ -180,7 +58,7 @@ static bool load_block(TraceCursor *cursor, size_t i, Fault *fault) {
 
 static bool take(TraceCursor *cursor, size_t *at, size_t end, void *out, size_t size) {
   if (end - *at < size) return false;
-  memcpy(out, cursor->raw + *at, size);
+  memcpy(out, cursor->block.raw + *at, size);
   *at += size;
   return true;
 }
@@ -192,7 +70,7 @@ static bool decode_chunks(TraceCursor *cursor, size_t at, size_t end, int count,
     if (!take(cursor, &at, end, &head, sizeof head) || head.size > end - at) return false;
     cursor->chunks[i] = (Chunk){.kind = (ChunkKind)head.kind,
                                 .addr = head.addr,
-                                .bytes = cursor->raw + at,
+                                .bytes = cursor->block.raw + at,
                                 .size = head.size};
     size_t padded = ((size_t)head.size + 7) & ~(size_t)7;
     if (padded > end - at) return false;
@@ -206,8 +84,8 @@ static bool decode_chunks(TraceCursor *cursor, size_t at, size_t end, int count,
 static bool decode(TraceCursor *cursor, Fault *fault) {
   size_t at = cursor->at;
   EventHead head;
-  if (!take(cursor, &at, cursor->length, &head, sizeof head)) return false;
-  if (head.size % 8 || head.size < sizeof head || head.size > cursor->length - cursor->at) {
+  if (!take(cursor, &at, cursor->block.length, &head, sizeof head)) return false;
+  if (head.size % 8 || head.size < sizeof head || head.size > cursor->block.length - cursor->at) {
     return false;
   }
   if (head.nargs > 6 || head.ev <= cursor->previous_ev || head.kind > EVENT_LAST) return false;
@@ -240,9 +118,9 @@ static bool decode(TraceCursor *cursor, Fault *fault) {
 
 /* The event at `at` makes sense to its end. */
 static bool check(const TraceCursor *cursor, size_t at, uint64_t previous_ev, EventHead *out) {
-  const size_t left = cursor->length - at;
+  const size_t left = cursor->block.length - at;
   if (left < sizeof *out) return false;
-  memcpy(out, cursor->raw + at, sizeof *out);
+  memcpy(out, cursor->block.raw + at, sizeof *out);
   if (out->size % 8 || out->size < sizeof *out || out->size > left || out->nargs > 6 ||
       out->ev <= previous_ev || out->kind > EVENT_LAST) {
     return false;
@@ -254,7 +132,7 @@ static bool check(const TraceCursor *cursor, size_t at, uint64_t previous_ev, Ev
   for (int i = 0; i < out->nchunks; i++) {
     ChunkHead chunk;
     if (next > end || end - next < sizeof chunk) return false;
-    memcpy(&chunk, cursor->raw + next, sizeof chunk);
+    memcpy(&chunk, cursor->block.raw + next, sizeof chunk);
     next += sizeof chunk + (((size_t)chunk.size + 7) & ~(size_t)7);
   }
   return next == end;
@@ -264,14 +142,14 @@ size_t trace_copy(TraceCursor *cursor, TraceWant want, void *ctx, void *out, siz
   size_t at = cursor->event_at;
   uint64_t previous_ev = 0;
   EventHead head;
-  while (at < cursor->length && check(cursor, at, previous_ev, &head)) {
+  while (at < cursor->block.length && check(cursor, at, previous_ev, &head)) {
     if (head.size > size - (at - cursor->event_at)) break;
-    if (!want(ctx, &head, cursor->raw + at + sizeof head)) break;
+    if (!want(ctx, &head, cursor->block.raw + at + sizeof head)) break;
     previous_ev = head.ev;
     at += head.size;
   }
   const size_t copied = at - cursor->event_at;
-  if (copied) memcpy(out, cursor->raw + cursor->event_at, copied);
+  if (copied) memcpy(out, cursor->block.raw + cursor->event_at, copied);
   return copied;
 }
 
@@ -279,7 +157,7 @@ bool trace_skip(TraceCursor *cursor, size_t bytes, uint64_t *out_ev, size_t *out
   size_t at = cursor->event_at, end = at + bytes;
   EventHead head;
   *out_count = 0;
-  while (at < end && at < cursor->length && check(cursor, at, 0, &head)) {
+  while (at < end && at < cursor->block.length && check(cursor, at, 0, &head)) {
     *out_ev = head.ev;
     ++*out_count;
     at += head.size;
@@ -293,16 +171,16 @@ bool trace_skip(TraceCursor *cursor, size_t bytes, uint64_t *out_ev, size_t *out
 bool trace_next(TraceCursor *cursor, const Event **out, Fault *fault) {
   const Recording *recording = cursor->recording;
   do {
-    while (cursor->at >= cursor->length) {
-      if (cursor->next >= recording->nblocks) {
+    while (cursor->at >= cursor->block.length) {
+      if (cursor->next >= recording->blocks.count) {
         *out = NULL;
         return true;
       }
       if (!load_block(cursor, cursor->next, fault)) return false;
     }
     if (!decode(cursor, fault)) {
-      return corrupt(recording, fault, "an event that makes no sense, in the block",
-                     cursor->block_at);
+      return blocks_corrupt(&recording->blocks, fault, "an event that makes no sense, in the block",
+                            cursor->block_at);
     }
   } while (cursor->event.ev < cursor->skip_below);
   *out = &cursor->event;
@@ -310,38 +188,38 @@ bool trace_next(TraceCursor *cursor, const Event **out, Fault *fault) {
 }
 
 bool trace_seek(TraceCursor *cursor, uint64_t ev, Fault *fault) {
-  const Recording *recording = cursor->recording;
-  size_t low = 0, high = recording->nblocks; /* the last block that begins at ev or before */
+  const BlockList *list = &cursor->recording->blocks;
+  size_t low = 0, high = list->count; /* the last block that begins at ev or before */
   while (high - low > 1) {
     size_t middle = low + (high - low) / 2;
-    *(recording->blocks[middle].first_ev <= ev ? &low : &high) = middle;
+    *(list->places[middle].first_ev <= ev ? &low : &high) = middle;
   }
   cursor->skip_below = ev;
-  if (low < recording->nblocks && cursor->next == low + 1 && cursor->length > 0) {
+  if (low < list->count && cursor->next == low + 1 && cursor->block.length > 0) {
     cursor->at = 0; /* it is in hand already */
-    cursor->previous_ev = recording->blocks[low].first_ev - 1;
+    cursor->previous_ev = list->places[low].first_ev - 1;
     return true;
   }
-  cursor->at = cursor->length = 0;
+  cursor->at = cursor->block.length = 0;
   cursor->next = low;
-  return low >= recording->nblocks || load_block(cursor, low, fault);
+  return low >= list->count || load_block(cursor, low, fault);
 }
 
 bool trace_range(Recording *recording, uint64_t *out_first, uint64_t *out_last, Fault *fault) {
   *out_first = 1;
   *out_last = 0;
-  if (!recording->nblocks) return true;
-  *out_first = recording->blocks[0].first_ev;
-  TraceCursor *cursor;
+  if (!recording->blocks.count) return true;
+  *out_first = recording->blocks.places[0].first_ev;
+  TraceCursor *cursor = NULL;
   if (!trace_open(recording, &cursor, fault)) return false;
   const Event *event;
   bool ok = trace_seek(cursor, UINT64_MAX, fault);
   cursor->skip_below = 0;
   while (ok && (ok = trace_next(cursor, &event, fault)) && event) *out_last = event->ev;
   /* The last block of a cut recording may be empty after all. */
-  if (ok && !*out_last && recording->nblocks > 1) {
-    ok = load_block(cursor, recording->nblocks - 2, fault);
-    cursor->next = recording->nblocks;
+  if (ok && !*out_last && recording->blocks.count > 1) {
+    ok = load_block(cursor, recording->blocks.count - 2, fault);
+    cursor->next = recording->blocks.count;
     while (ok && (ok = trace_next(cursor, &event, fault)) && event) *out_last = event->ev;
   }
   trace_close(cursor);
@@ -352,20 +230,18 @@ bool trace_open(Recording *recording, TraceCursor **out, Fault *fault) {
   TraceCursor *cursor = calloc(1, sizeof *cursor);
   if (!cursor) return fault_oom(fault);
   cursor->recording = recording;
-  cursor->zstd = ZSTD_createDCtx();
-  if (!cursor->zstd) {
-    free(cursor);
-    return fault_oom(fault);
-  }
   *out = cursor;
   return true;
 }
 
+void trace_ahead(TraceCursor *cursor, const cpu_set_t *cpus) {
+  if (!cursor->ahead) cursor->ahead = ahead_create(&cursor->recording->blocks, cpus);
+}
+
 void trace_close(TraceCursor *cursor) {
   if (!cursor) return;
-  ZSTD_freeDCtx(cursor->zstd);
-  free(cursor->stored);
-  free(cursor->raw);
+  ahead_destroy(cursor->ahead);
+  block_finish(&cursor->block);
   free(cursor->chunks);
   free(cursor);
 }
@@ -373,7 +249,7 @@ void trace_close(TraceCursor *cursor) {
 /* ---- what META says */
 
 static bool read_meta(Recording *recording, Fault *fault) {
-  TraceCursor *cursor;
+  TraceCursor *cursor = NULL;
   if (!trace_open(recording, &cursor, fault)) return false;
   const Event *event = NULL;
   bool ok = trace_next(cursor, &event, fault);
@@ -417,16 +293,16 @@ const char *recording_argv(const Recording *recording, int i) {
 }
 
 const char *recording_dir(const Recording *recording) { return recording->dir; }
-bool recording_is_cut(const Recording *recording) { return !recording->whole; }
+bool recording_is_cut(const Recording *recording) { return !recording->blocks.whole; }
 uint64_t recording_id(const Recording *recording) { return recording->id; }
 
 /* ---- opening */
 
 static bool start_reading(Recording *recording, Fault *fault) {
   FileHead head;
-  if (!read_bytes(recording, 0, &head, sizeof head)) {
+  if (!blocks_read(&recording->blocks, 0, &head, sizeof head)) {
     return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": only %zu bytes of events",
-                     recording->dir, recording->size);
+                     recording->dir, recording->blocks.size);
   }
   if (memcmp(head.magic, TRACE_MAGIC, sizeof head.magic) != 0) {
     return fault_set(fault, FAULT_CORRUPT, "recording \"%s\": \"events\" is no file of events",
@@ -438,23 +314,23 @@ static bool start_reading(Recording *recording, Fault *fault) {
                      recording->dir, head.version, TRACE_VERSION);
   }
   recording->id = head.id;
-  return list_blocks(recording, fault) && read_meta(recording, fault);
+  return blocks_list(&recording->blocks, fault) && read_meta(recording, fault);
 }
 
 static bool open_events(Recording *recording, Fault *fault) {
   char *path = arena_printf(&recording->arena, "%s/events", recording->dir);
   if (!path) return fault_oom(fault);
   /* O_NONBLOCK: a FIFO of that name is refused, not waited for. */
-  recording->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (recording->fd < 0) {
+  recording->blocks.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (recording->blocks.fd < 0) {
     return fault_set(fault, errno == ENOENT || errno == ENOTDIR ? FAULT_NOTFOUND : FAULT_IO,
                      "recording \"%s\": %s", recording->dir, strerror(errno));
   }
   struct stat st;
-  if (fstat(recording->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+  if (fstat(recording->blocks.fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     return fault_set(fault, FAULT_IO, "recording \"%s\": unreadable", recording->dir);
   }
-  recording->size = (size_t)st.st_size;
+  recording->blocks.size = (size_t)st.st_size;
   return true;
 }
 
@@ -462,10 +338,10 @@ static bool open_recording(const char *dir, const void *bytes, size_t size, Reco
                            Fault *fault) {
   Recording *recording = calloc(1, sizeof *recording);
   if (!recording) return fault_oom(fault);
-  recording->fd = -1;
-  recording->bytes = bytes;
-  recording->size = size;
-  recording->dir = arena_strdup(&recording->arena, dir);
+  recording->blocks.fd = -1;
+  recording->blocks.bytes = bytes;
+  recording->blocks.size = size;
+  recording->blocks.dir = recording->dir = arena_strdup(&recording->arena, dir);
   if (!recording->dir || !(bytes || open_events(recording, fault)) ||
       !start_reading(recording, fault)) {
     recording_close(recording);
@@ -485,8 +361,7 @@ bool recording_of_bytes(const void *bytes, size_t size, Recording **out, Fault *
 
 void recording_close(Recording *recording) {
   if (!recording) return;
-  if (recording->fd >= 0) close(recording->fd);
-  free(recording->blocks);
+  blocks_finish(&recording->blocks);
   arena_finish(&recording->arena);
   free(recording);
 }

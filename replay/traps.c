@@ -160,6 +160,7 @@ typedef struct Finder {
   const uint8_t *table; /* pairs of int32: function, description; relative to table_addr */
   size_t functions;
   uint64_t table_addr;
+  const uint8_t *begin, *reached; /* of the function read last: its start, and an instruction */
 } Finder;
 
 /* Reads one instruction after the other from `from`: is one at `to`? */
@@ -172,6 +173,22 @@ static bool leads_to(const Finder *finder, const uint8_t *from, const uint8_t *t
     from += ZYAN_SUCCESS(status) ? found.length : 1;
   }
   return from == to;
+}
+
+/* The same from the start of a function: candidates come in ascending order, and what has been read
+** of it is not read again. */
+static bool function_leads_to(Finder *finder, const uint8_t *begin, const uint8_t *to,
+                              const uint8_t *end) {
+  if (finder->begin != begin || finder->reached > to) finder->reached = begin;
+  finder->begin = begin;
+  for (const uint8_t *next = finder->reached; next <= to;) {
+    ZydisDecodedInstruction found;
+    finder->reached = next;
+    ZyanStatus status = ZydisDecoderDecodeInstruction(&finder->decoder, NULL, next,
+                                                      (ZyanUSize)(end - next), &found);
+    next += ZYAN_SUCCESS(status) ? found.length : 1;
+  }
+  return finder->reached == to;
 }
 
 static int32_t read_int(const uint8_t *at) {
@@ -278,19 +295,19 @@ static bool in_code_section(const Finder *finder, uint64_t addr) {
   return false;
 }
 
-static bool is_instruction(const Finder *finder, const ElfSegment *segment, uint64_t offset) {
+static bool is_instruction(Finder *finder, const ElfSegment *segment, uint64_t offset) {
   const uint8_t *start = finder->elf->bytes + segment->offset, *end = start + segment->size;
   const uint8_t *at = finder->elf->bytes + offset;
   uint64_t addr = segment->addr + (offset - segment->offset), begin = function_of(finder, addr);
   if (begin >= segment->addr && begin) {
-    return leads_to(finder, start + (begin - segment->addr), at, end);
+    return function_leads_to(finder, start + (begin - segment->addr), at, end);
   }
   return in_code_section(finder, addr) && is_agreed(finder, start, at, end);
 }
 
 /* ---- a file */
 
-static bool find_in(const Finder *finder, const ElfSegment *segment, TrapSites *out, Fault *fault) {
+static bool find_in(Finder *finder, const ElfSegment *segment, TrapSites *out, Fault *fault) {
   const uint8_t *start = finder->elf->bytes + segment->offset, *end = start + segment->size;
   for (const uint8_t *at = start; (at = memchr(at, 0x0f, (size_t)(end - at))); at++) {
     TrapSite site;

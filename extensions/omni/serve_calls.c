@@ -173,8 +173,11 @@ static bool play_on(Service *service, const Ask *ask, const Sites *sites, RowPac
   Played *played = &service->played;
   Fault ignored = {0};
   if (!played_after(played, &service->stop, ask->first, fault)) return false;
+  player_keeps(played->player,
+               false); /* nobody goes back to them, and each costs the half its time */
   const bool ok =
       (ask->limit ? probe_few : probe_all)(played->player, ask, sites, packer, out, fault);
+  player_keeps(played->player, true);
   if (!player_rewind(played->player, ask->first, &ignored)) played_stop(played);
   return ok;
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "replay/trace_ahead.h"
 #include "replay/trace_format.h"
 #include "test/replay/scratch.h"
 
@@ -72,10 +73,20 @@ static void write_events(const char *dir, bool complete) {
   check(writer_close(writer, complete, NULL, &fault));
 }
 
+/* With another thread that loads blocks, or without. */
+static bool ahead;
+
+static void open_cursor(Recording *recording, TraceCursor **out) {
+  cpu_set_t cpus;
+  check(trace_open(recording, out, &fault));
+  assert(sched_getaffinity(0, sizeof cpus, &cpus) == 0);
+  if (ahead) trace_ahead(*out, &cpus);
+}
+
 /* Reads from ev on to the end; how many there were. */
 static int read_events(Recording *recording, uint64_t ev) {
   TraceCursor *cursor;
-  check(trace_open(recording, &cursor, &fault));
+  open_cursor(recording, &cursor);
   if (ev) check(trace_seek(cursor, ev, &fault));
   int i = ev ? (int)ev - 1 : 0, count = 0;
   for (;; i++, count++) {
@@ -93,17 +104,38 @@ static int read_events(Recording *recording, uint64_t ev) {
   return count;
 }
 
+/* To and fro, over several blocks. */
+static void test_seeks(Recording *recording) {
+  static const uint64_t places[] = {EVENTS, 1, EVENTS / 2, EVENTS / 2 + 1, EVENTS / 3, 2, EVENTS};
+  TraceCursor *cursor;
+  const Event *event;
+  open_cursor(recording, &cursor);
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    check(trace_seek(cursor, places[i], &fault));
+    for (uint64_t ev = places[i]; ev <= EVENTS && ev < places[i] + EVENTS / 4; ev++) {
+      check(trace_next(cursor, &event, &fault));
+      assert(event && event->ev == ev);
+    }
+  }
+  trace_close(cursor);
+}
+
 static void test_round_trip(const char *dir) {
   write_events(dir, true);
   Recording *recording;
   check(recording_open(dir, &recording, &fault));
   assert(!recording_is_cut(recording) && recording_id(recording));
   assert(strcmp(recording_argv(recording, 0), "true") == 0 && !recording_argv(recording, 1));
-  assert(read_events(recording, 0) == EVENTS);
-  assert(read_events(recording, 1) == EVENTS);
-  assert(read_events(recording, EVENTS) == 1);
-  assert(read_events(recording, 2345) == EVENTS - 2344);
-  assert(read_events(recording, EVENTS + 1) == 0);
+  for (int way = 0; way < 2; way++) {
+    ahead = way;
+    assert(read_events(recording, 0) == EVENTS);
+    assert(read_events(recording, 1) == EVENTS);
+    assert(read_events(recording, EVENTS) == 1);
+    assert(read_events(recording, 2345) == EVENTS - 2344);
+    assert(read_events(recording, EVENTS + 1) == 0);
+    test_seeks(recording);
+  }
+  ahead = false;
   uint64_t first, last;
   check(trace_range(recording, &first, &last, &fault));
   assert(first == 1 && last == EVENTS);
@@ -130,7 +162,7 @@ static void test_cut_while_open(const char *dir, const char *path, size_t size) 
   TraceCursor *cursor;
   const Event *event;
   check(recording_open(dir, &recording, &fault));
-  check(trace_open(recording, &cursor, &fault));
+  open_cursor(recording, &cursor);
   for (uint64_t ev = 12; ev > 2; ev -= 3) {
     check(trace_seek(cursor, ev, &fault));
     check(trace_next(cursor, &event, &fault));
@@ -173,7 +205,7 @@ static void test_changed(uint8_t *bytes, size_t size) {
     if (!bad) {
       bad = recording_is_cut(recording); /* a header that claims more than there is */
       TraceCursor *cursor;
-      check(trace_open(recording, &cursor, &fault));
+      open_cursor(recording, &cursor);
       const Event *event = NULL;
       while (!bad) {
         bad = !trace_next(cursor, &event, &fault);
@@ -219,8 +251,11 @@ int main(void) {
   snprintf(events, sizeof events, "%s/events", path);
   size_t size;
   uint8_t *bytes = slurp(events, &size);
-  test_torn(bytes, size);
-  test_changed(bytes, size);
+  for (int way = 0; way < 2; way++) {
+    ahead = way;
+    test_torn(bytes, size);
+    test_changed(bytes, size);
+  }
   free(bytes);
   test_cut_while_open(path, events, size);
   snprintf(path, sizeof path, "%s/b", dir);
