@@ -21,6 +21,8 @@ typedef enum FaultCode {
   FAULT_INTERRUPT,   /* the caller asked to stop */
   FAULT_TIMEOUT,     /* a deadline passed */
   FAULT_BUSY,        /* in use by somebody else; trying again may help */
+  FAULT_CONFLICT,    /* somebody else changed it meanwhile; starting again may help */
+  FAULT_FULL,        /* no room is left where it would be stored */
   FAULT_IO,          /* the operating system refused */
   FAULT_DENIED,      /* not allowed */
   FAULT_CORRUPT,     /* stored data is not what it should be */

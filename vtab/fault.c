@@ -24,6 +24,10 @@ int vt_fault_code(const Fault *fault) {
     return SQLITE_ABORT;
   case FAULT_BUSY:
     return SQLITE_BUSY;
+  case FAULT_CONFLICT:
+    return SQLITE_BUSY_SNAPSHOT;
+  case FAULT_FULL:
+    return SQLITE_FULL;
   case FAULT_IO:
     return SQLITE_IOERR;
   case FAULT_DENIED:

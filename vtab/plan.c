@@ -131,11 +131,11 @@ static int take_terms(Draft *draft) {
 /* ---- order, limit ---------------------------------------------------------------------------- */
 
 static bool order_matches(const Draft *draft, bool backwards) {
-  const VtTable *table = draft->tab->desc;
+  const VtTab *tab = draft->tab;
   const sqlite3_index_info *info = draft->info;
   for (int i = 0; i < info->nOrderBy; i++) {
-    if (i >= table->norder) return false;
-    const VtOrder *ours = &table->order[i];
+    if (i >= tab->norder) return false;
+    const VtOrder *ours = &tab->order[i];
     if (column_of(draft->tab, info->aOrderBy[i].iColumn) != ours->col) return false;
     if ((bool)info->aOrderBy[i].desc != (ours->descending != backwards)) return false;
     if (draft->tab->cols[ours->col].flags & VT_UNIQUE) return true; /* no ties to break */
@@ -159,7 +159,7 @@ static void take_sort(Draft *draft) {
 
 static void take_order(Draft *draft) {
   if (draft->info->nOrderBy > 0 && draft->tab->desc->any_order) take_sort(draft);
-  if (draft->info->nOrderBy == 0 || draft->tab->desc->norder == 0) return;
+  if (draft->info->nOrderBy == 0 || draft->tab->norder == 0) return;
   draft->plan.ordered = order_matches(draft, false);
   if (!draft->plan.ordered && draft->tab->desc->reversible) {
     draft->plan.ordered = draft->plan.reverse = order_matches(draft, true);

@@ -49,7 +49,7 @@ static int declare(VtTab *tab) {
     if (column->flags & VT_NOTNULL) text_add(&sql, " NOT NULL");
     if (tab->natures) add_nature(&sql, &tab->natures[i]);
   }
-  if (tab->desc->without_rowid) {
+  if (tab->without_rowid) {
     add_key(&sql, tab);
   } else {
     text_addc(&sql, ')');
@@ -69,7 +69,7 @@ static int declare(VtTab *tab) {
 
 /* Columns decided at run time have not been through vt_check(). */
 static int find_columns(VtTab *tab) {
-  bool identity = tab->desc->rowid || tab->desc->without_rowid;
+  bool identity = tab->desc->rowid || tab->without_rowid;
   tab->first_arg = tab->ncols;
   tab->rowid_col = -1;
   for (int i = tab->ncols; i-- > 0;) {
@@ -122,6 +122,9 @@ static int tab_open(sqlite3 *db, void *aux, int argc, const char *const *argv, b
   tab->name = table->name;
   tab->cols = table->cols;
   tab->ncols = table->ncols;
+  tab->without_rowid = table->without_rowid;
+  tab->order = table->order;
+  tab->norder = table->norder;
   tab->top = tab->written = -1;
   const VtCreate args = {.create = create,
                          .module = argv[0],

@@ -147,7 +147,10 @@ struct VtTab {
   const VtNature *natures; /* of the columns, set by connect(). NULL: all are BINARY, and an INTEGER
                               or REAL column holds numbers alone */
   bool rowid_unordered;    /* set by connect(): .any_order, but not that of rowids */
-  Arena arena;             /* lives as long as the table */
+  bool without_rowid;      /* these three: the descriptor's, unless connect() says otherwise */
+  const VtOrder *order;
+  int norder;
+  Arena arena; /* lives as long as the table */
   /* The rest is the kit's. */
   int first_arg, rowid_col;
   bool began, connected;

@@ -1,0 +1,235 @@
+/*
+** CREATE VIRTUAL TABLE users USING far_map(id INTEGER PRIMARY KEY, score REAL NOT NULL,
+**                                          name TEXT(40), at='shm:demo', leaf=64);
+**
+** Columns are written as in CREATE TABLE, with one of four types; the number behind TEXT and BLOB
+** says how many bytes have room in the row. What has a = behind its first word is an option.
+*/
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "extensions/far/far.h"
+
+typedef struct Option {
+  char name[16];
+  char value[200];
+} Option;
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+static const char *skip_space(const char *at) {
+  while (isspace((unsigned char)*at)) at++;
+  return at;
+}
+
+/* A name or a string, with its quotes taken off. Returns what follows; NULL: there is none. */
+static const char *word(const char *at, char *out, size_t room) {
+  at = skip_space(at);
+  const char quote = *at == '[' ? ']' : *at == '"' || *at == '`' || *at == '\'' ? *at : 0;
+  size_t n = 0;
+  if (quote) at++;
+  while (*at && n + 1 < room) {
+    if (quote && *at == quote && (quote == ']' || at[1] != quote)) break;
+    if (!quote && !isalnum((unsigned char)*at) && *at != '_' && !(*at & 0x80)) break;
+    if (quote && *at == quote) at++;
+    out[n++] = *at++;
+  }
+  out[n] = '\0';
+  if (quote && *at++ != quote) return NULL;
+  return n || quote ? at : NULL;
+}
+
+static bool is_word(const char **at, const char *wanted) {
+  char text[32];
+  const char *after = word(*at, text, sizeof text);
+  if (!after || sqlite3_stricmp(text, wanted)) return false;
+  *at = after;
+  return true;
+}
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+/* SQLite's rules of affinity, for the four types that there are. 0: none of them. */
+static FarType type_of(const char *name) {
+  static const struct {
+    const char *part;
+    FarType type;
+  } parts[] = {{"int", FAR_INTEGER}, {"char", FAR_TEXT}, {"clob", FAR_TEXT}, {"text", FAR_TEXT},
+               {"blob", FAR_BLOB},   {"real", FAR_REAL}, {"floa", FAR_REAL}, {"doub", FAR_REAL}};
+  for (size_t i = 0; i < countof(parts); i++) {
+    for (const char *at = name; *at; at++)
+      if (!sqlite3_strnicmp(at, parts[i].part, (int)strlen(parts[i].part))) return parts[i].type;
+  }
+  return 0;
+}
+
+/* "(40)" */
+static int read_room(FarTab *tab, const char *column, const char **at, uint32_t *out) {
+  const char *from = skip_space(*at);
+  if (*from != '(') return SQLITE_OK;
+  char *end;
+  const unsigned long room = strtoul(from + 1, &end, 10);
+  end = (char *)skip_space(end);
+  if (*end != ')' || room < 1 || room > FAR_MOST_ROOM) {
+    return vt_fail(&tab->base, SQLITE_ERROR, "column \"%s\": a room of 1 to %d bytes, not %.20s",
+                   column, FAR_MOST_ROOM, from);
+  }
+  *out = (uint32_t)room;
+  *at = end + 1;
+  return SQLITE_OK;
+}
+
+static int read_constraints(FarTab *tab, FarColumn *column, int i, const char *at) {
+  while (*(at = skip_space(at))) {
+    if (is_word(&at, "primary") && is_word(&at, "key")) {
+      if (tab->record.key >= 0)
+        return vt_fail(&tab->base, SQLITE_ERROR, "there are two primary keys");
+      tab->record.key = i;
+    } else if (is_word(&at, "not") && is_word(&at, "null")) {
+      column->not_null = true;
+    } else {
+      return vt_fail(&tab->base, SQLITE_ERROR,
+                     "column \"%s\": %.40s: a column has a type, PRIMARY KEY and NOT NULL",
+                     column->name, at);
+    }
+  }
+  return SQLITE_OK;
+}
+
+static int add_column(FarTab *tab, const char *text) {
+  const int i = tab->record.ncolumns;
+  char name[200], type[64];
+  const char *at = word(text, name, sizeof name);
+  if (!at || !*name) return vt_fail(&tab->base, SQLITE_ERROR, "a column has a name: %.60s", text);
+  if (i == FAR_COLUMNS)
+    return vt_fail(&tab->base, SQLITE_ERROR, "more than %d columns", FAR_COLUMNS);
+  FarColumn *column = &tab->record.columns[i];
+  column->name = arena_strdup(&tab->base.arena, name);
+  if (!column->name) return SQLITE_NOMEM;
+  const char *after = word(at, type, sizeof type);
+  column->type = after ? type_of(type) : 0;
+  if (!column->type) {
+    return vt_fail(&tab->base, SQLITE_ERROR,
+                   "column \"%s\": a type is INTEGER, REAL, TEXT or BLOB, not \"%s\"", name,
+                   after ? type : "");
+  }
+  for (int j = 0; j < i; j++) {
+    if (!sqlite3_stricmp(tab->record.columns[j].name, name))
+      return vt_fail(&tab->base, SQLITE_ERROR, "there are two columns \"%s\"", name);
+  }
+  tab->record.ncolumns++;
+  uint32_t room = 0;
+  const int rc = read_room(tab, name, &after, &room);
+  if (column->type == FAR_TEXT || column->type == FAR_BLOB) column->room = room;
+  return rc == SQLITE_OK ? read_constraints(tab, column, i, after) : rc;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+/* 100, 64k, 4M, 1G. False: no number. */
+static bool read_size(const char *text, uint64_t *out) {
+  char *end;
+  const uint64_t number = strtoull(text, &end, 10);
+  static const char units[] = "kMGT";
+  const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+  if (end == text || *text == '-' || (*end && (!unit || end[1]))) return false;
+  const int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+  if (number > UINT64_MAX >> (shift + 1)) return false;
+  *out = number << shift;
+  return true;
+}
+
+static int take_option(FarTab *tab, const Option *option, FarOptions *options, unsigned *leaf) {
+  uint64_t number = 0;
+  const bool known = read_size(option->value, &number);
+  char **text = !strcmp(option->name, "at")     ? (char **)&tab->at
+                : !strcmp(option->name, "name") ? (char **)&tab->far_name
+                                                : NULL;
+  if (text) {
+    *text = arena_strdup(&tab->base.arena, option->value);
+    return *text ? SQLITE_OK : SQLITE_NOMEM;
+  }
+  if (!strcmp(option->name, "leaf") && known && number <= FAR_SLOTS) {
+    *leaf = (unsigned)number;
+  } else if (!strcmp(option->name, "size") && known) {
+    options->size = number;
+  } else if (!strcmp(option->name, "deadline") && known && number && number < 1000000) {
+    options->deadline_ns = (int64_t)number * 1000000;
+  } else {
+    return vt_fail(&tab->base, SQLITE_ERROR,
+                   "%s=%.40s: options are at, name, leaf (2 to %d), size, deadline (ms)",
+                   option->name, option->value, FAR_SLOTS);
+  }
+  return SQLITE_OK;
+}
+
+/* name=value; anything else is a column. */
+static bool is_option(const char *text, Option *out) {
+  const char *at = word(text, out->name, sizeof out->name);
+  if (!at || *(at = skip_space(at)) != '=') return false;
+  at = skip_space(at + 1);
+  if (*at == '\'' || *at == '"') return word(at, out->value, sizeof out->value) != NULL;
+  size_t n = strlen(at);
+  while (n && isspace((unsigned char)at[n - 1])) n--;
+  if (n >= sizeof out->value) n = sizeof out->value - 1;
+  memcpy(out->value, at, n);
+  out->value[n] = '\0';
+  return true;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* What SQLite is told, and what it may ask for. */
+static int make_columns(FarTab *tab) {
+  static const char *const types[] = {"", "INTEGER", "REAL", "TEXT", "BLOB"};
+  const FarRecord *record = &tab->record;
+  tab->columns = arena_array(&tab->base.arena, (size_t)record->ncolumns, sizeof *tab->columns);
+  if (!tab->columns) return SQLITE_NOMEM;
+  for (int i = 0; i < record->ncolumns; i++) {
+    const FarColumn *column = &record->columns[i];
+    VtColumn *out = &tab->columns[i];
+    *out = (VtColumn){.name = column->name, .type = types[column->type], .doc = "as declared"};
+    if (column->not_null) out->flags |= VT_NOTNULL;
+    if (i != record->key) {
+      tab->has_blocks = tab->has_blocks || column->type == FAR_TEXT || column->type == FAR_BLOB;
+      continue;
+    }
+    out->flags |= VT_EQ | VT_RANGE | VT_IN | VT_UNIQUE;
+    out->flags |= column->type == FAR_INTEGER ? VT_ROWID | VT_EXACT : VT_KEY;
+  }
+  tab->base.cols = tab->columns;
+  tab->base.ncols = record->ncolumns;
+  tab->base.without_rowid = record->columns[record->key].type == FAR_TEXT;
+  tab->order = (VtOrder){record->key, false};
+  tab->base.order = &tab->order;
+  tab->base.norder = 1;
+  return SQLITE_OK;
+}
+
+int far_tab_declare(FarTab *tab, const VtCreate *create, FarOptions *options) {
+  unsigned leaf = 0;
+  int rc = SQLITE_OK;
+  tab->record.key = -1;
+  tab->record.columns = arena_array(&tab->base.arena, FAR_COLUMNS, sizeof *tab->record.columns);
+  tab->base.name = arena_strdup(&tab->base.arena, create->name);
+  if (!tab->record.columns || !tab->base.name) return SQLITE_NOMEM;
+  tab->far_name = tab->table = tab->base.name;
+  tab->schema = arena_strdup(&tab->base.arena, create->schema);
+  if (!tab->schema) return SQLITE_NOMEM;
+  tab->at = "shm:default";
+  for (int i = 0; i < create->nargs && rc == SQLITE_OK; i++) {
+    Option option;
+    rc = is_option(create->args[i], &option) ? take_option(tab, &option, options, &leaf)
+                                             : add_column(tab, create->args[i]);
+  }
+  if (rc != SQLITE_OK) return rc;
+  if (tab->record.key < 0) {
+    return vt_fail(&tab->base, SQLITE_ERROR,
+                   "one column has to be the PRIMARY KEY, of type INTEGER or TEXT");
+  }
+  Fault fault = {0};
+  if (!far_record_layout(&tab->record, leaf, &fault)) return vt_fault(&tab->base, &fault);
+  return make_columns(tab);
+}

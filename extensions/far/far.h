@@ -1,0 +1,126 @@
+/*
+** far: tables in far memory. What a connection has, and what a table is.
+*/
+#ifndef TENFOLD_EXTENSIONS_FAR_FAR_H
+#define TENFOLD_EXTENSIONS_FAR_FAR_H
+
+#include "vtab/vt.h"
+
+#include "base/array.h"
+#include "remote/alloc.h"
+#include "remote/map.h"
+#include "remote/record.h"
+#include "remote/scan.h"
+#include "remote/txn.h"
+
+/* ---- links (link.c) -------------------------------------------------------------------------- */
+
+/* A far memory that the connection uses: one client, one transaction for all tables in it. Opened
+** at the first use, closed with the connection. */
+typedef struct FarLink {
+  struct FarLink *next;
+  FarMemory *memory;
+  FarTxn *txn;         /* from the first write of a transaction on */
+  bool synced;         /* it is prepared, or done */
+  bool alone;          /* the transaction is one statement: nothing local is written with it */
+  struct FarTab *tabs; /* that take part in it */
+  size_t *marks;       /* of savepoints: how much of the transaction there was */
+  int nmarks;
+  size_t marks_capacity;
+  Map words; /* counters and mutexes: name to FarPointer */
+} FarLink;
+
+typedef struct FarState {
+  FarLink *links;
+} FarState;
+
+/* The link to the memory at `at`; `options` count when it is opened here for the first time. */
+FarLink *far_link(FarState *state, const char *at, const FarOptions *options, Fault *fault);
+void far_links_close(FarState *state);
+
+/* ---- decisions (decide.c) -------------------------------------------------------------------- */
+
+/* A transaction that changes far memory and the database happens when the database says so: in the
+** same transaction a row with its mark goes into the shadow table NAME_decided. */
+int far_decided_create(struct FarTab *tab);
+int far_decided_drop(struct FarTab *tab);
+int far_decided_rename(struct FarTab *tab, const char *name);
+/* *out_mark is all zero when the table lives in memory: then nothing is left to decide about. */
+int far_decided_note(struct FarTab *tab, unsigned char out_mark[FAR_MARK]);
+/* Ends what clients of this database had left prepared when they died. */
+int far_decided_settle(struct FarTab *tab, int *out_settled);
+
+/* A transaction, told by each table of it. */
+bool far_link_begin(FarLink *link, struct FarTab *tab, Fault *fault);
+bool far_link_savepoint(FarLink *link, int n, Fault *fault);
+void far_link_release(FarLink *link, int n);
+bool far_link_rollback_to(FarLink *link, int n, Fault *fault);
+int far_link_sync(FarLink *link, struct FarTab *tab, Stop *stop);
+void far_link_end(FarLink *link, bool happens);
+
+/* ---- map tables ------------------------------------------------------------------------------ */
+
+/* A row as a statement that writes has read it: what is changed is what was read. */
+typedef struct FarRead {
+  FarSeen seen;
+  unsigned char *element; /* NULL, unless the table has cells out of line */
+} FarRead;
+
+typedef struct FarTab {
+  VtTab base;
+  FarLink *link;
+  FarMap *map;
+  FarRecord record;
+  VtColumn *columns;
+  VtOrder order;
+  const char *far_name, *at;
+  const char *schema, *table;    /* where it was made */
+  unsigned char noted[FAR_MARK]; /* the last mark in NAME_decided that is ours */
+  bool has_blocks;               /* cells may be out of line */
+  struct FarTab *next_tab;       /* of the transaction */
+  /* Since the transaction began here. */
+  Map read_index; /* key: index in reads */
+  FarRead *reads;
+  size_t nreads, reads_capacity;
+  FarPointer *stored; /* blocks that were written for it */
+  size_t nstored, stored_capacity;
+  Arena kept;
+} FarTab;
+
+/* The arguments of CREATE VIRTUAL TABLE (declare.c). */
+int far_tab_declare(FarTab *tab, const VtCreate *create, FarOptions *options);
+
+/* ---- values (values.c) ----------------------------------------------------------------------- */
+
+/* The key that equals the value, exactly; *out_none: there is none. */
+void far_key_of_value(const FarRecord *record, sqlite3_value *value, unsigned char *out,
+                      bool *out_none);
+
+/* A value into a cell of an element in the making. A long one is written into a block first, which
+** is noted in tab->stored. Codes: SQLITE_CONSTRAINT_DATATYPE, _NOTNULL, SQLITE_TOOBIG, FULL. */
+int far_put_value(FarTab *tab, unsigned char *element, int column, sqlite3_value *value,
+                  Stop *stop);
+
+/* A cell as the result of a column. `bytes`: what is out of line, when it is not NULL. */
+int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element, int column,
+               const void *bytes, sqlite3_context *ctx);
+
+/* Reads what column says is out of line: malloc'ed. *changed: the row is not what it was. */
+bool far_read_block(FarTab *tab, FarPointer bucket, uint64_t version, FarPointer block,
+                    uint64_t length, void **out, bool *changed, Stop *stop, Fault *fault);
+
+/* ---- what was read and written (reads.c) ----------------------------------------------------- */
+
+bool far_reads_add(FarTab *tab, const unsigned char *key, const FarSeen *seen,
+                   const unsigned char *element, Fault *fault);
+const FarRead *far_reads_get(const FarTab *tab, const unsigned char *key);
+
+/* The transaction ended: blocks that nothing points to are given back. */
+bool far_reads_end(FarTab *tab, bool happened, Fault *fault);
+
+extern const VtTable far_map_table, far_stats_table;
+enum { FAR_NFUNCTIONS = 6 };
+extern const VtFunction far_functions[FAR_NFUNCTIONS];
+extern const VtWriter far_map_writer;
+
+#endif

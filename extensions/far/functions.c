@@ -1,0 +1,251 @@
+/*
+** Functions: counters, mutexes, and what is in a far memory.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "extensions/far/far.h"
+#include "remote/names.h"
+#include "remote/word.h"
+
+typedef struct Call { /* of a function on a thing in far memory */
+  sqlite3_context *ctx;
+  FarLink *link;
+  const char *name;
+  VtPoll poll;
+  Stop stop;
+  Fault fault;
+} Call;
+
+/* The arguments `name` and `at`: false after an error. */
+static bool begin(Call *it, sqlite3_context *ctx, sqlite3_value *name, sqlite3_value *at) {
+  VtConn *conn = vt_conn(ctx);
+  *it = (Call){.ctx = ctx};
+  const char *where = at ? func_text(ctx, at, NULL) : "shm:default";
+  it->name = name ? func_text(ctx, name, NULL) : "";
+  if (!where || !it->name) return false;
+  it->link = far_link(vt_state(conn), where, NULL, &it->fault);
+  if (!it->link) {
+    func_fault(ctx, &it->fault);
+    return false;
+  }
+  it->poll = vt_poll_begin(conn);
+  return true;
+}
+
+static Stop stop_of(Call *it) { return (Stop){.asked = vt_asked, .ctx = &it->poll}; }
+
+static void end(Call *it, bool ok) {
+  if (!ok) func_fault(it->ctx, &it->fault);
+  vt_poll_end(&it->poll);
+}
+
+/* The word of that name: looked for once in a connection. */
+static bool word_of(Call *it, FarPointer *out, Stop *stop) {
+  const size_t length = strlen(it->name);
+  int64_t *known = map_get(&it->link->words, it->name, length);
+  if (known) {
+    *out = (FarPointer)*known;
+    return true;
+  }
+  return far_word_open(it->link->memory, it->name, out, stop, &it->fault) &&
+         (map_put(&it->link->words, it->name, length, (int64_t)*out, NULL) ||
+          fault_oom(&it->fault));
+}
+
+static void far_add(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Call it;
+  FarPointer word;
+  int64_t value = 0;
+  if (sqlite3_value_numeric_type(argv[1]) != SQLITE_INTEGER) {
+    func_fail(ctx, SQLITE_MISMATCH, "what is added is an integer, not '%s'",
+              sqlite3_value_text(argv[1]));
+    return;
+  }
+  if (!begin(&it, ctx, argv[0], argc > 2 ? argv[2] : NULL)) return;
+  Stop stop = stop_of(&it);
+  const bool ok =
+      word_of(&it, &word, &stop) &&
+      far_word_add(it.link->memory, word, sqlite3_value_int64(argv[1]), &value, &stop, &it.fault);
+  if (ok) sqlite3_result_int64(ctx, value);
+  end(&it, ok);
+}
+
+static void far_lock(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Call it;
+  FarPointer word;
+  FarLocked locked;
+  const sqlite3_int64 ms = argc > 2 ? sqlite3_value_int64(argv[2]) : 1000;
+  if (ms < 0 || ms > 1000000000) {
+    func_fail(ctx, SQLITE_RANGE, "a wait of 0 to 10^9 ms, not %lld", (long long)ms);
+    return;
+  }
+  if (!begin(&it, ctx, argv[0], argc > 1 ? argv[1] : NULL)) return;
+  Stop stop = stop_of(&it);
+  const bool ok = word_of(&it, &word, &stop) &&
+                  far_mutex_lock(it.link->memory, word, ms * 1000000, &locked, &stop, &it.fault);
+  if (ok) sqlite3_result_int(ctx, (int)locked);
+  end(&it, ok);
+}
+
+static void far_unlock(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Call it;
+  FarPointer word;
+  if (!begin(&it, ctx, argv[0], argc > 1 ? argv[1] : NULL)) return;
+  Stop stop = stop_of(&it);
+  const bool ok =
+      word_of(&it, &word, &stop) && far_mutex_unlock(it.link->memory, word, &stop, &it.fault);
+  if (ok) sqlite3_result_int(ctx, 1);
+  end(&it, ok);
+}
+
+/* A map's rows go with it; what other connections do with it fails from then on. */
+static bool drop(Call *it, Stop *stop) {
+  FarMemory *memory = it->link->memory;
+  FarName name;
+  FarMap *map = NULL;
+  bool found;
+  if (!far_name_find(memory, it->name, &name, &found, stop, &it->fault)) return false;
+  if (!found)
+    return fault_set(&it->fault, FAULT_NOTFOUND, "%s: there is no \"%s\"", far_at(memory),
+                     it->name);
+  if (name.kind != FAR_KIND_MAP) {
+    map_finish(&it->link->words);
+    return far_name_remove(memory, it->name, name.root, stop, &it->fault);
+  }
+  FarMapRoot root;
+  FarShape shape;
+  FarOp op = {.code = FAR_READ, .at = name.root, .local = &root, .length = sizeof root};
+  if (!far_round(memory, &op, 1, stop, &it->fault)) return false;
+  far_shape_of_word(root.shape, &shape);
+  const bool ok =
+      far_map_open(memory, it->name, &shape, root.schema, false, &map, stop, &it->fault) &&
+      far_map_drop(map, stop, &it->fault);
+  far_map_close(map);
+  return ok;
+}
+
+static void far_drop(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Call it;
+  if (!begin(&it, ctx, argv[0], argc > 1 ? argv[1] : NULL)) return;
+  Stop stop = stop_of(&it);
+  const bool ok = drop(&it, &stop);
+  if (ok) sqlite3_result_int(ctx, 1);
+  end(&it, ok);
+}
+
+static void far_forget(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Fault fault = {0};
+  (void)argc;
+  const char *at = func_text(ctx, argv[0], NULL);
+  if (!at) return;
+  if (far_unlink(at, &fault)) {
+    sqlite3_result_int(ctx, 1);
+  } else if (fault.code == FAULT_NOTFOUND) {
+    sqlite3_result_int(ctx, 0);
+  } else {
+    func_fault(ctx, &fault);
+  }
+}
+
+static void far_inject(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Call it;
+  const char *what = func_text(ctx, argv[0], NULL);
+  const sqlite3_int64 n = sqlite3_value_int64(argv[1]);
+  if (!what || !begin(&it, ctx, NULL, argc > 2 ? argv[2] : NULL)) return;
+  FarInjection *injection = far_injection(it.link->memory);
+  bool ok = n >= 0 && n <= 1000000000;
+  if (!ok) {
+    fault_set(&it.fault, FAULT_LIMIT, "0 to 10^9, not %lld", (long long)n);
+  } else if (!strcmp(what, "ns")) {
+    injection->ns = n;
+  } else if (!strcmp(what, "dies")) {
+    injection->dies = (uint64_t)n;
+  } else {
+    ok = fault_set(&it.fault, FAULT_INVALID, "\"%s\": there are ns and dies", what);
+  }
+  end(&it, ok);
+}
+
+static const VtArgument inject_arguments[] = {{"what", "TEXT", NULL,
+                                               "'ns': so many nanoseconds more for each round; "
+                                               "'dies': this process is killed before its n-th "
+                                               "operation"},
+                                              {"n", "INTEGER", NULL, "how much of it; 0: no more"},
+                                              {"at", "TEXT", "'shm:default'", "the far memory"},
+                                              {0}};
+static const VtArgument add_arguments[] = {
+    {"name", "TEXT", NULL, "of the counter; made, as 0, when there is none"},
+    {"n", "INTEGER", NULL, "what is added; 0 reads it"},
+    {"at", "TEXT", "'shm:default'", "the far memory"},
+    {0}};
+static const VtArgument lock_arguments[] = {
+    {"name", "TEXT", NULL, "of the mutex; made when there is none"},
+    {"at", "TEXT", "'shm:default'", "the far memory"},
+    {"wait", "INTEGER", "1000", "how many milliseconds to wait for another holder"},
+    {0}};
+static const VtArgument name_arguments[] = {
+    {"name", "TEXT", NULL, "of the thing"}, {"at", "TEXT", "'shm:default'", "the far memory"}, {0}};
+static const VtArgument at_arguments[] = {{"at", "TEXT", NULL, "'shm:NAME'"}, {0}};
+
+const VtFunction far_functions[FAR_NFUNCTIONS] = {
+    {.name = "far_add",
+     .args = "name, n [, at]",
+     .nargs = 2,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Adds to a counter that all clients share, and tells what it is then. One round; not "
+            "part of the transaction.",
+     .arguments = add_arguments,
+     .scalar = far_add},
+    {.name = "far_lock",
+     .args = "name [, at [, wait]]",
+     .nargs = 1,
+     .optional = 2,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc =
+         "Takes a mutex for this connection: 1, or 2 when its last holder died with it; 0 when "
+         "another one held it all the time. Given back by far_unlock(), by closing, or by death.",
+     .arguments = lock_arguments,
+     .scalar = far_lock},
+    {.name = "far_unlock",
+     .args = "name [, at]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Gives a mutex back.",
+     .arguments = name_arguments,
+     .scalar = far_unlock},
+    {.name = "far_drop",
+     .args = "name [, at]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Removes a map with all its rows, or a counter or mutex, for all clients.",
+     .arguments = name_arguments,
+     .scalar = far_drop},
+    {.name = "far_inject",
+     .args = "what, n [, at]",
+     .nargs = 2,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "NULL",
+     .doc = "For tests of programs that use far memory: a slower network, a sudden death, for this "
+            "connection.",
+     .arguments = inject_arguments,
+     .scalar = far_inject},
+    {.name = "far_forget",
+     .args = "at",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Gives up shared memory: whoever opens that name next begins anew. 1, or 0 when there "
+            "was none.",
+     .arguments = at_arguments,
+     .scalar = far_forget},
+};

@@ -1,0 +1,411 @@
+/*
+** far_map: a map in far memory as a table.
+**
+**   CREATE VIRTUAL TABLE users USING far_map(id INTEGER PRIMARY KEY, score REAL, name TEXT(40),
+**                                            at='shm:demo');
+**   SELECT name FROM users WHERE id IN (SELECT uid FROM recent);     -- one round, not one per row
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "extensions/far/far.h"
+
+enum { AT_ONCE = 512 }; /* keys that are looked for in one round */
+
+typedef struct MapCursor {
+  VtCursor base;
+  /* Rows by their keys: those of a list, in order. */
+  unsigned char *keys; /* sorted, each once */
+  size_t nkeys, next_key, keys_capacity;
+  unsigned char *elements; /* of the last AT_ONCE keys, each with the key's stride */
+  FarSeen *seens;
+  bool *there;
+  size_t count, at, room;
+  bool by_key, reverse;
+  /* Rows in order. */
+  FarScan *scan;
+  const unsigned char *element; /* the row */
+  FarSeen seen;
+  unsigned char *own; /* an element that the transaction made */
+} MapCursor;
+
+static FarTab *tab_of(const MapCursor *cur) { return (FarTab *)cur->base.tab; }
+
+static Stop stop_of(MapCursor *cur) { return (Stop){.asked = vt_asked, .ctx = &cur->base.poll}; }
+
+/* ---- the table's life ------------------------------------------------------------------------ */
+
+static int map_connect(VtTab *base, const VtCreate *create) {
+  FarTab *tab = (FarTab *)base;
+  FarOptions options = {0};
+  Fault fault = {0};
+  int rc = far_tab_declare(tab, create, &options);
+  if (rc != SQLITE_OK) return rc;
+  VtPoll poll = vt_poll_begin(base->conn);
+  Stop stop = {.asked = vt_asked, .ctx = &poll};
+  tab->link = far_link(vt_state(base->conn), tab->at, &options, &fault);
+  const bool ok = tab->link && far_map_open(tab->link->memory, tab->far_name, &tab->record.shape,
+                                            tab->record.schema, true, &tab->map, &stop, &fault);
+  vt_poll_end(&poll);
+  if (!ok) return vt_fault(base, &fault);
+  int settled;
+  return create->create ? far_decided_create(tab) : far_decided_settle(tab, &settled);
+}
+
+static int map_destroy(VtTab *base) { return far_decided_drop((FarTab *)base); }
+static int map_rename(VtTab *base, const char *name) {
+  return far_decided_rename((FarTab *)base, name);
+}
+static int map_is_shadow(const char *suffix) { return !sqlite3_stricmp(suffix, "decided"); }
+
+static void map_disconnect(VtTab *base) {
+  FarTab *tab = (FarTab *)base;
+  far_map_close(tab->map);
+  map_finish(&tab->read_index);
+  arena_finish(&tab->kept);
+  free(tab->reads);
+  free(tab->stored);
+}
+
+/* One round finds what one round finds: a key or a list of them, or some buckets of a range. */
+static void map_estimate(VtTab *base, const VtPlan *plan, double *rows, double *cost) {
+  const FarTab *tab = (FarTab *)base;
+  const double all = far_map_rows(tab->map) > 0 ? (double)far_map_rows(tab->map) : 1;
+  enum { ROUND = 100 };
+  double share = 1;
+  bool point = false, list = false;
+  for (int i = 0; i < plan->nterms; i++) {
+    point = point || plan->terms[i].op == VT_OP_EQ;
+    list = list || plan->terms[i].op == VT_OP_IN;
+    share /= 4;
+  }
+  *rows = point ? 1 : list ? (all < 25 ? all : 25) : all * share;
+  const double buckets = *rows / 40;
+  *cost = point || list ? ROUND + *rows : ROUND * (1 + buckets / 16) + *rows;
+}
+
+/* ---- rows by their keys ---------------------------------------------------------------------- */
+
+static bool add_key(MapCursor *cur, sqlite3_value *value) {
+  const FarRecord *record = &tab_of(cur)->record;
+  const size_t size = record->shape.key;
+  bool none;
+  if (cur->nkeys + 1 > cur->keys_capacity) {
+    const size_t more = cur->keys_capacity ? 2 * cur->keys_capacity : 16;
+    unsigned char *keys = realloc(cur->keys, more * size);
+    if (!keys) return false;
+    cur->keys = keys;
+    cur->keys_capacity = more;
+  }
+  far_key_of_value(record, value, cur->keys + cur->nkeys * size, &none);
+  cur->nkeys += !none;
+  return true;
+}
+
+/* Shell sort with Ciura's gaps: keys have any size, and lists are short. */
+static void sort_keys(MapCursor *cur) {
+  const FarShape *shape = &tab_of(cur)->record.shape;
+  static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+  unsigned char held[FAR_MOST_KEY];
+  const size_t size = shape->key;
+  for (size_t g = 0; g < countof(gaps); g++) {
+    for (size_t i = gaps[g]; i < cur->nkeys; i++) {
+      size_t at = i;
+      memcpy(held, cur->keys + i * size, size);
+      for (; at >= gaps[g]; at -= gaps[g]) {
+        unsigned char *before = cur->keys + (at - gaps[g]) * size;
+        const int sign = far_key_compare(shape, before, held);
+        if (cur->reverse ? sign >= 0 : sign <= 0) break;
+        memcpy(cur->keys + at * size, before, size);
+      }
+      memcpy(cur->keys + at * size, held, size);
+    }
+  }
+  size_t n = 0;
+  for (size_t i = 0; i < cur->nkeys; i++) {
+    if (n && !far_key_compare(shape, cur->keys + (n - 1) * size, cur->keys + i * size)) continue;
+    memmove(cur->keys + n++ * size, cur->keys + i * size, size);
+  }
+  cur->nkeys = n;
+}
+
+static bool make_room(MapCursor *cur, size_t n) {
+  if (n <= cur->room) return true;
+  const FarShape *shape = &tab_of(cur)->record.shape;
+  free(cur->elements);
+  free(cur->seens);
+  free(cur->there);
+  cur->elements = malloc(n * shape->stride);
+  cur->seens = malloc(n * sizeof *cur->seens);
+  cur->there = malloc(n * sizeof *cur->there);
+  cur->room = cur->elements && cur->seens && cur->there ? n : 0;
+  return cur->room > 0;
+}
+
+/* A key as the transaction has it, if it has. */
+static bool overlay(FarTab *tab, const unsigned char *key, unsigned char *element, FarSeen *seen,
+                    bool *there) {
+  const FarShape *shape = &tab->record.shape;
+  const unsigned char *value;
+  if (!tab->link->txn || !far_txn_look(tab->link->txn, tab->map, key, &value, seen)) return false;
+  *there = value != NULL;
+  if (!value) return true;
+  memset(element, 0, FAR_STAMP);
+  memcpy(element + FAR_STAMP, key, shape->key);
+  memcpy(element + FAR_STAMP + shape->key, value, shape->stride - FAR_STAMP - shape->key);
+  return true;
+}
+
+static int read_keys(MapCursor *cur) {
+  FarTab *tab = tab_of(cur);
+  const FarShape *shape = &tab->record.shape;
+  const size_t left = cur->nkeys - cur->next_key, n = left < AT_ONCE ? left : AT_ONCE;
+  const unsigned char *keys = cur->keys + cur->next_key * shape->key;
+  Fault fault = {0};
+  Stop stop = stop_of(cur);
+  FarFound one, *found = n == 1 ? &one : malloc(n * sizeof *found);
+  if (!found || !make_room(cur, n)) {
+    if (found != &one) free(found);
+    return SQLITE_NOMEM;
+  }
+  const bool ok = far_map_find(tab->map, keys, n, found, &stop, &fault);
+  for (size_t i = 0; ok && i < n; i++) {
+    unsigned char *element = cur->elements + i * shape->stride;
+    cur->there[i] = found[i].element != NULL;
+    cur->seens[i] = far_seen(&found[i]);
+    if (found[i].element) memcpy(element, found[i].element, shape->stride);
+    overlay(tab, keys + i * shape->key, element, &cur->seens[i], &cur->there[i]);
+  }
+  if (found != &one) free(found);
+  cur->count = n;
+  cur->at = 0;
+  cur->next_key += n;
+  return ok ? SQLITE_OK : vt_fault(&tab->base, &fault);
+}
+
+static int next_by_key(MapCursor *cur) {
+  for (;;) {
+    if (cur->at == cur->count) {
+      cur->base.eof = cur->next_key == cur->nkeys;
+      if (cur->base.eof) return SQLITE_OK;
+      const int rc = read_keys(cur);
+      if (rc != SQLITE_OK) return rc;
+      continue;
+    }
+    const size_t i = cur->at++;
+    if (!cur->there[i]) continue;
+    cur->element = cur->elements + i * tab_of(cur)->record.shape.stride;
+    cur->seen = cur->seens[i];
+    return SQLITE_OK;
+  }
+}
+
+static int seek_keys(MapCursor *cur, const VtTerm *term) {
+  bool started = false;
+  int rc = SQLITE_OK;
+  cur->nkeys = cur->next_key = cur->count = cur->at = 0;
+  if (term->op == VT_OP_EQ) {
+    if (!add_key(cur, term->value)) return SQLITE_NOMEM;
+  } else {
+    for (sqlite3_value *value; (value = vt_in_next(term, &started, &rc));)
+      if (!add_key(cur, value)) return SQLITE_NOMEM;
+    if (rc != SQLITE_OK) return rc;
+    sort_keys(cur);
+  }
+  return SQLITE_OK;
+}
+
+/* ---- rows in order --------------------------------------------------------------------------- */
+
+/* The bounds of a text key, which may let too much through: a text that is longer than any key is
+** cut. False: nothing is between them. */
+static bool text_bounds(FarTab *tab, const VtPlan *plan, unsigned char *low, bool *has_low,
+                        unsigned char *high, bool *has_high) {
+  const FarColumn *key = &tab->record.columns[tab->record.key];
+  for (int i = 0; i < plan->nterms; i++) {
+    const VtTerm *term = &plan->terms[i];
+    const bool is_low = term->op == VT_OP_GT || term->op == VT_OP_GE;
+    if (term->op == VT_OP_IN || term->op == VT_OP_EQ) continue;
+    if (sqlite3_value_type(term->value) == SQLITE_BLOB) { /* above all texts */
+      if (is_low) return false;
+      continue;
+    }
+    unsigned char bound[FAR_MOST_KEY] = {0};
+    const void *text = sqlite3_value_text(term->value);
+    uint32_t length = (uint32_t)sqlite3_value_bytes(term->value);
+    if (!text) continue;
+    if (length > key->room) length = key->room;
+    bound[0] = (unsigned char)length;
+    bound[1] = (unsigned char)(length >> 8);
+    memcpy(bound + 2, text, length);
+    unsigned char *out = is_low ? low : high;
+    bool *has = is_low ? has_low : has_high;
+    const int sign = *has ? far_key_compare(&tab->record.shape, bound, out) : 0;
+    if (!*has || (is_low ? sign > 0 : sign < 0)) memcpy(out, bound, tab->record.shape.key);
+    *has = true;
+  }
+  return true;
+}
+
+static bool bounds(FarTab *tab, const VtPlan *plan, unsigned char *low, bool *has_low,
+                   unsigned char *high, bool *has_high) {
+  sqlite3_int64 from, to;
+  if (tab->record.columns[tab->record.key].type == FAR_TEXT)
+    return text_bounds(tab, plan, low, has_low, high, has_high);
+  if (!vt_int_range(plan, tab->record.key, &from, &to)) return false;
+  memcpy(low, &from, sizeof from);
+  memcpy(high, &to, sizeof to);
+  *has_low = from != INT64_MIN;
+  *has_high = to != INT64_MAX;
+  return true;
+}
+
+static int next_in_order(MapCursor *cur) {
+  FarTab *tab = tab_of(cur);
+  Stop stop = stop_of(cur);
+  Fault fault = {0};
+  if (!far_scan_next(cur->scan, &cur->element, &cur->seen, &stop, &fault))
+    return vt_fault(&tab->base, &fault);
+  cur->base.eof = cur->element == NULL;
+  return SQLITE_OK;
+}
+
+static int seek_range(MapCursor *cur, const VtPlan *plan) {
+  FarTab *tab = tab_of(cur);
+  unsigned char low[FAR_MOST_KEY], high[FAR_MOST_KEY];
+  bool has_low = false, has_high = false;
+  Fault fault = {0};
+  Stop stop = stop_of(cur);
+  if (!bounds(tab, plan, low, &has_low, high, &has_high)) {
+    cur->base.eof = true;
+    return SQLITE_OK;
+  }
+  if (!cur->scan && !(cur->scan = far_scan_begin(tab->map, &fault)))
+    return vt_fault(&tab->base, &fault);
+  const uint64_t expected = plan->limit == INT64_MAX ? UINT64_MAX : (uint64_t)plan->limit;
+  if (!far_scan_seek(cur->scan, tab->link->txn, has_low ? low : NULL, has_high ? high : NULL,
+                     cur->reverse, expected, &stop, &fault))
+    return vt_fault(&tab->base, &fault);
+  return next_in_order(cur);
+}
+
+/* ---- the scan -------------------------------------------------------------------------------- */
+
+/* What a statement that writes has read is what it may change. */
+static int keep(MapCursor *cur) {
+  FarTab *tab = tab_of(cur);
+  Fault fault = {0};
+  if (cur->base.eof || !tab->link->txn || !tab->base.began) return SQLITE_OK;
+  if (far_reads_add(tab, cur->element + FAR_STAMP, &cur->seen, cur->element, &fault))
+    return SQLITE_OK;
+  return vt_fault(&tab->base, &fault);
+}
+
+static int map_seek(VtCursor *base, const VtPlan *plan) {
+  MapCursor *cur = (MapCursor *)base;
+  const int key = tab_of(cur)->record.key;
+  const VtTerm *term = vt_term(plan, key, VT_OP_EQ);
+  if (!term) term = vt_term(plan, key, VT_OP_IN);
+  cur->by_key = term != NULL;
+  cur->reverse = plan->reverse;
+  cur->element = NULL;
+  int rc = term ? seek_keys(cur, term) : seek_range(cur, plan);
+  if (rc == SQLITE_OK && term) rc = next_by_key(cur);
+  return rc == SQLITE_OK ? keep(cur) : rc;
+}
+
+static int map_step(VtCursor *base) {
+  MapCursor *cur = (MapCursor *)base;
+  const int rc = cur->by_key ? next_by_key(cur) : next_in_order(cur);
+  return rc == SQLITE_OK ? keep(cur) : rc;
+}
+
+/* A cell that is out of line. If its row was changed since it was read, what is there may be
+** anything. */
+static int far_column(MapCursor *cur, sqlite3_context *ctx, int col, FarPointer block,
+                      uint64_t length) {
+  FarTab *tab = tab_of(cur);
+  Fault fault = {0};
+  Stop stop = stop_of(cur);
+  void *bytes;
+  bool changed;
+  const FarPointer bucket = cur->seen.stamp ? cur->seen.bucket : 0;
+  if (!far_read_block(tab, bucket, cur->seen.version, block, length, &bytes, &changed, &stop,
+                      &fault))
+    return vt_fault(&tab->base, &fault);
+  if (changed) { /* the bucket; perhaps another row of it */
+    FarFound found;
+    const uint64_t stamp = cur->seen.stamp;
+    if (!far_map_find(tab->map, cur->element + FAR_STAMP, 1, &found, &stop, &fault)) {
+      free(bytes);
+      return vt_fault(&tab->base, &fault);
+    }
+    changed = found.stamp != stamp;
+  }
+  if (changed) {
+    free(bytes);
+    return vt_fail(&tab->base, SQLITE_BUSY_SNAPSHOT,
+                   "a row was changed by another client while it was read");
+  }
+  const int rc = far_result(&tab->base, &tab->record, cur->element, col, bytes, ctx);
+  free(bytes);
+  return rc;
+}
+
+static int map_column(VtCursor *base, sqlite3_context *ctx, int col) {
+  MapCursor *cur = (MapCursor *)base;
+  FarTab *tab = tab_of(cur);
+  const FarColumn *column = &tab->record.columns[col];
+  const unsigned char *bytes;
+  uint64_t length;
+  FarPointer block;
+  if ((column->type == FAR_TEXT || column->type == FAR_BLOB) && col != tab->record.key &&
+      !far_cell_null(&tab->record, cur->element, col) &&
+      far_cell_bytes(&tab->record, cur->element, col, &bytes, &length, &block) && block) {
+    if (sqlite3_vtab_nochange(ctx)) return SQLITE_OK; /* an UPDATE that leaves it alone */
+    return far_column(cur, ctx, col, block, length);
+  }
+  return far_result(&tab->base, &tab->record, cur->element, col, NULL, ctx);
+}
+
+static sqlite3_int64 map_rowid(VtCursor *base) {
+  sqlite3_int64 key = 0;
+  memcpy(&key, ((MapCursor *)base)->element + FAR_STAMP, sizeof key);
+  return key;
+}
+
+static void map_close(VtCursor *base) {
+  MapCursor *cur = (MapCursor *)base;
+  far_scan_end(cur->scan);
+  free(cur->keys);
+  free(cur->elements);
+  free(cur->seens);
+  free(cur->there);
+}
+
+const VtTable far_map_table = {
+    .name = "far_map",
+    .doc = "Rows in far memory, under an INTEGER or TEXT key: looked up in one round, read in the "
+           "order of the key, changed by transactions.",
+    .needs = "remote",
+    .risk = SQLITE_VTAB_DIRECTONLY,
+    .rows = 1000,
+    .reversible = true,
+    .wants_limit = true,
+    .table_size = sizeof(FarTab),
+    .cursor_size = sizeof(MapCursor),
+    .created = true,
+    .connect = map_connect,
+    .disconnect = map_disconnect,
+    .destroy = map_destroy,
+    .rename = map_rename,
+    .is_shadow = map_is_shadow,
+    .estimate = map_estimate,
+    .seek = map_seek,
+    .step = map_step,
+    .column = map_column,
+    .rowid = map_rowid,
+    .close = map_close,
+    .writer = &far_map_writer,
+};

@@ -1,0 +1,69 @@
+/*
+** Buckets as bytes: keys, tags, and looking for one in a bucket that is in local memory.
+*/
+#include <string.h>
+
+#include "base/array.h"
+#include "remote/layout.h"
+
+bool far_shape_valid(const FarShape *shape) {
+  return (shape->kind == FAR_KEY_INTEGER || shape->kind == FAR_KEY_TEXT) && shape->key >= 8 &&
+         shape->key <= FAR_MOST_KEY && shape->key % 8 == 0 && shape->stride % 8 == 0 &&
+         shape->stride >= FAR_STAMP + shape->key && shape->stride <= FAR_MOST_STRIDE &&
+         shape->slots >= 2 && shape->slots <= FAR_SLOTS;
+}
+
+uint64_t far_shape_word(const FarShape *shape) {
+  return (uint64_t)shape->kind << 56 | (uint64_t)shape->slots << 40 | (uint64_t)shape->key << 24 |
+         shape->stride;
+}
+
+void far_shape_of_word(uint64_t word, FarShape *out) {
+  out->kind = (FarKeyKind)(word >> 56);
+  out->slots = word >> 40 & 0xffff;
+  out->key = word >> 24 & 0xffff;
+  out->stride = word & 0xffffff;
+}
+
+/* How many bytes of a key say what it is. */
+static size_t key_length(const FarShape *shape, const unsigned char *key) {
+  if (shape->kind == FAR_KEY_INTEGER) return 8;
+  const size_t length = 2 + (size_t)(key[0] | key[1] << 8);
+  return length < shape->key ? length : shape->key;
+}
+
+uint64_t far_key_hash(const FarShape *shape, const void *key) {
+  if (shape->kind == FAR_KEY_INTEGER) { /* Fibonacci hashing, and the upper half mixed in */
+    uint64_t word;
+    memcpy(&word, key, 8);
+    word = (word ^ word >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+    return word ^ word >> 29;
+  }
+  return hash_bytes(key, key_length(shape, key), 0);
+}
+
+int far_key_compare(const FarShape *shape, const void *a, const void *b) {
+  if (shape->kind == FAR_KEY_INTEGER) {
+    int64_t left, right;
+    memcpy(&left, a, 8);
+    memcpy(&right, b, 8);
+    return (left > right) - (left < right);
+  }
+  const size_t left = key_length(shape, a), right = key_length(shape, b);
+  const size_t both = left < right ? left : right;
+  const int order = memcmp((const char *)a + 2, (const char *)b + 2, both - 2);
+  return order ? order : (left > right) - (left < right);
+}
+
+int far_bucket_find(const FarShape *shape, uint64_t used, const void *bucket, const void *key) {
+  const unsigned char *bytes = bucket, *tags = bytes + far_tags_at(shape);
+  const uint8_t tag = far_key_tag(far_key_hash(shape, key));
+  const size_t length = key_length(shape, key);
+  if (shape->slots < 64) used &= (UINT64_C(1) << shape->slots) - 1;
+  for (; used; used &= used - 1) {
+    const int slot = __builtin_ctzll(used);
+    if (tags[slot] != tag) continue;
+    if (!memcmp(bytes + far_slot_at(shape, slot) + FAR_STAMP, key, length)) return slot;
+  }
+  return -1;
+}

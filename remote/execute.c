@@ -1,0 +1,193 @@
+#include "remote/execute.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A reader that finds a bucket in the middle of a change looks again so many times before it says
+** so: the change is some hundred instructions long, unless who makes it was stopped. */
+enum { PATIENCE = 2000 };
+
+static bool bad(Fault *fault, const FarOp *op, const char *what) {
+  return fault_set(fault, FAULT_INVALID, "operation %d at far pointer %u:%llu, %u bytes: %s",
+                   (int)op->code, far_region(op->at), (unsigned long long)far_offset(op->at),
+                   (unsigned)op->length, what);
+}
+
+static bool inside(const FarMapped *memory, FarPointer at, uint64_t length) {
+  const uint64_t offset = far_offset(at);
+  return far_region(at) == memory->region && offset <= memory->size &&
+         length <= memory->size - offset;
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+/* A single word is read and written at once, whatever operation it is. */
+static void get(const FarMapped *memory, uint64_t at, void *to, uint32_t length) {
+  if (length == 8 && at % 8 == 0) {
+    const uint64_t word = atomic_load_explicit(far_word(memory, at), memory_order_acquire);
+    memcpy(to, &word, 8);
+  } else {
+    atomic_thread_fence(memory_order_acquire);
+    memcpy(to, memory->base + at, length);
+    atomic_thread_fence(memory_order_acquire);
+  }
+}
+
+static void put(const FarMapped *memory, uint64_t at, const void *from, uint32_t length) {
+  if (length == 8 && at % 8 == 0) {
+    uint64_t word;
+    memcpy(&word, from, 8);
+    atomic_store_explicit(far_word(memory, at), word, memory_order_release);
+  } else {
+    atomic_thread_fence(memory_order_release);
+    memcpy(memory->base + at, from, length);
+    atomic_thread_fence(memory_order_release);
+  }
+}
+
+static void move(const FarMapped *memory, uint64_t at, const FarOp *op, bool read) {
+  FarPiece whole = {op->local, op->length};
+  const FarPiece *piece = op->npieces ? op->pieces : &whole;
+  for (uint32_t n = op->npieces ? op->npieces : 1; n > 0; n--, piece++) {
+    if (read) {
+      get(memory, at, piece->bytes, piece->length);
+    } else {
+      put(memory, at, piece->bytes, piece->length);
+    }
+    at += piece->length;
+  }
+}
+
+static uint64_t load(const FarMapped *memory, FarPointer at) {
+  return atomic_load_explicit(far_word(memory, far_offset(at)), memory_order_acquire);
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static bool word_fits(const FarMapped *memory, FarPointer at) {
+  return inside(memory, at, 8) && far_offset(at) % 8 == 0;
+}
+
+/* Where an indirect operation leads to. */
+static FarPointer target(const FarMapped *memory, FarOp *op, unsigned way) {
+  op->old = load(memory, way == 2 ? op->at + op->index : op->at);
+  return way == 1 && op->old ? op->old + op->index : op->old;
+}
+
+static bool through(const FarMapped *memory, FarOp *op, FarCode first, Fault *fault) {
+  const unsigned way = op->code - first;
+  if (!word_fits(memory, way == 2 ? op->at + op->index : op->at))
+    return bad(fault, op, "no word of this memory");
+  const FarPointer to = target(memory, op, way);
+  if (first == FAR_ADD0 ? !word_fits(memory, to) : !inside(memory, to, op->length)) {
+    op->status = FAR_NOWHERE;
+  } else if (first == FAR_ADD0) {
+    op->old = atomic_fetch_add(far_word(memory, far_offset(to)), op->value);
+  } else {
+    move(memory, far_offset(to), op, first == FAR_LOAD0);
+  }
+  return true;
+}
+
+static bool step(const FarMapped *memory, FarOp *op, Fault *fault) {
+  if (!word_fits(memory, op->at)) return bad(fault, op, "no word of this memory");
+  op->old = atomic_fetch_add(far_word(memory, far_offset(op->at)), op->value);
+  if (!inside(memory, op->old, op->length)) {
+    op->status = FAR_NOWHERE;
+  } else {
+    move(memory, far_offset(op->old), op, op->code == FAR_FAAI);
+  }
+  return true;
+}
+
+static bool compare(const FarMapped *memory, FarOp *op, Fault *fault) {
+  if (!word_fits(memory, op->at)) return bad(fault, op, "no word of this memory");
+  _Atomic uint64_t *word = far_word(memory, far_offset(op->at));
+  uint64_t old = op->expected;
+  if (op->code == FAR_CAS) {
+    atomic_compare_exchange_strong(word, &old, op->value);
+  } else {
+    old = atomic_load(word);
+  }
+  op->old = old;
+  op->status = old == op->expected ? FAR_DONE : FAR_DIFFERS;
+  return true;
+}
+
+/* The head and the slot as they were at one time: see layout.h about versions. */
+static bool find(const FarMapped *memory, FarOp *op, Fault *fault) {
+  const FarShape *shape = op->key ? &op->key->shape : NULL;
+  if (!shape || !far_shape_valid(shape)) return bad(fault, op, "no key");
+  const uint32_t head = far_head_size(shape);
+  if (!inside(memory, op->at, far_bucket_size(shape)) || far_offset(op->at) % 8)
+    return bad(fault, op, "no bucket of this memory");
+  if (op->length < head + shape->stride) return bad(fault, op, "too little room");
+  const uint64_t at = far_offset(op->at);
+  const unsigned char *bucket = memory->base + at;
+  for (int i = 0; i < PATIENCE; i++) {
+    const uint64_t version = atomic_load_explicit(far_word(memory, at), memory_order_acquire);
+    if (version & 1) continue;
+    memcpy(op->local, bucket, head);
+    const int slot = far_bucket_find(shape, ((FarBucket *)op->local)->used, bucket, op->key->bytes);
+    if (slot >= 0) {
+      memcpy((char *)op->local + head, bucket + far_slot_at(shape, slot), shape->stride);
+    }
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(far_word(memory, at), memory_order_relaxed) != version) continue;
+    memcpy(op->local, &version, sizeof version);
+    op->old = slot < 0 ? FAR_NONE : (uint64_t)slot;
+    return true;
+  }
+  op->status = FAR_CHANGING;
+  return true;
+}
+
+static bool execute(const FarMapped *memory, FarOp *op, Fault *fault) {
+  op->status = FAR_DONE;
+  switch (op->code) {
+  case FAR_FIND:
+    return find(memory, op, fault);
+  case FAR_READ:
+  case FAR_WRITE:
+    if (!inside(memory, op->at, op->length)) return bad(fault, op, "outside of this memory");
+    move(memory, far_offset(op->at), op, op->code == FAR_READ);
+    return true;
+  case FAR_CAS:
+  case FAR_EXPECT:
+    return compare(memory, op, fault);
+  case FAR_ADD:
+    if (!word_fits(memory, op->at)) return bad(fault, op, "no word of this memory");
+    op->old = atomic_fetch_add(far_word(memory, far_offset(op->at)), op->value);
+    return true;
+  case FAR_LOAD0:
+  case FAR_LOAD1:
+  case FAR_LOAD2:
+    return through(memory, op, FAR_LOAD0, fault);
+  case FAR_STORE0:
+  case FAR_STORE1:
+  case FAR_STORE2:
+    return through(memory, op, FAR_STORE0, fault);
+  case FAR_ADD0:
+  case FAR_ADD1:
+  case FAR_ADD2:
+    return through(memory, op, FAR_ADD0, fault);
+  case FAR_FAAI:
+  case FAR_SAAI:
+    return step(memory, op, fault);
+  case FAR_NCODES:
+    break;
+  }
+  return bad(fault, op, "no such operation");
+}
+
+bool far_execute(const FarMapped *memory, FarOp *ops, size_t n, bool *skip, Fault *fault) {
+  for (size_t i = 0; i < n; i++) {
+    if (*skip) {
+      ops[i].status = FAR_SKIPPED;
+      continue;
+    }
+    if (!execute(memory, &ops[i], fault)) return false;
+    *skip = ops[i].guard && ops[i].status != FAR_DONE;
+  }
+  return true;
+}

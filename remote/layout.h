@@ -1,0 +1,176 @@
+/*
+** What stands where in a far memory. Shared by clients, by the memory's own processor where it has
+** one, and by those who clean up behind clients that died.
+**
+**   header | clients | names | extents | bitmaps | extent 0, extent 1, …
+**
+** The header is one page. Everything else is found through it. All integers are 8 bytes,
+** little-endian, unless they say otherwise. Nothing in a far memory is trusted by who reads it:
+** every offset is checked before it is used (execute.c, or the transport's hardware).
+*/
+#ifndef TENFOLD_REMOTE_LAYOUT_H
+#define TENFOLD_REMOTE_LAYOUT_H
+
+#include "remote/far.h"
+
+#define FAR_MAGIC "tenfold\1"
+
+enum {
+  FAR_LAYOUT = 1, /* version of all this */
+  FAR_PAGE = 4096,
+  FAR_EXTENT = 65536, /* bytes; allocated whole, or cut into blocks of one size */
+  FAR_CLIENTS = 1024,
+  FAR_NAMES = 1024,
+  FAR_NAME = 64,  /* bytes of a name, with its NUL */
+  FAR_SIZES = 36, /* sizes of blocks: alloc.c */
+  FAR_CLASSES = 2 * FAR_SIZES,
+  FAR_BITMAP = FAR_EXTENT / 64 / 8 /* bytes: a bit for each block of the smallest size */
+};
+
+/* ---- allocation (alloc.c) -------------------------------------------------------------------- */
+
+typedef struct FarClass { /* blocks of one size */
+  uint64_t head;          /* number + 1 of the first extent that had room, 0: none */
+  uint64_t freed;         /* blocks since extents were last looked through for room */
+} FarClass;
+
+typedef struct FarExtent {
+  uint32_t class; /* + 1; 0: free; FAR_LARGE: the first of `count` extents in a row */
+  uint32_t next;  /* number + 1 of the next one of the class with room */
+  uint64_t count;
+} FarExtent;
+
+#define FAR_LARGE UINT32_MAX
+
+/* Blocks that a client has taken, but not used yet. */
+typedef struct FarPool {
+  uint64_t word; /* offset of a word of a bitmap */
+  uint64_t mask; /* the client's blocks in it */
+} FarPool;
+
+/* ---- clients (client.h) ---------------------------------------------------------------------- */
+
+typedef enum FarClientState {
+  FAR_CLIENT_FREE,
+  FAR_CLIENT_OPEN,
+  FAR_CLIENT_DOUBT /* died between preparing a transaction and saying how it ended */
+} FarClientState;
+
+/* A lock is a word with the id of the client that holds it: generation << 16 | slot + 1. Ids are
+** never used again, so a lock with an id that is no client's was left behind. */
+typedef struct FarClient {
+  uint64_t id;
+  uint64_t state;
+  uint64_t log;      /* FarPointer: changes that are decided, log.h; 0: none */
+  uint64_t log_room; /* bytes there */
+  uint64_t split[2]; /* FarPointers of the buckets of a split that is under way */
+  uint64_t spare[10];
+  FarPool pools[FAR_CLASSES];
+} FarClient;
+
+static inline unsigned far_client_slot(uint64_t id) { return (unsigned)(id & 0xffff) - 1; }
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+typedef enum FarKind { FAR_KIND_NONE, FAR_KIND_REMOVED, FAR_KIND_MAP, FAR_KIND_WORD } FarKind;
+
+typedef struct FarName {
+  uint64_t kind; /* FarKind; 0: free */
+  FarPointer root;
+  uint64_t schema; /* hash of what users must agree on */
+  uint64_t spare;
+  char name[FAR_NAME];
+  uint64_t more[4];
+} FarName;
+
+/* ---- the header ------------------------------------------------------------------------------ */
+
+typedef struct FarHeader {
+  char magic[8];
+  uint64_t layout;
+  uint64_t size;
+  uint64_t region;      /* 1 … 4095: in every pointer */
+  uint64_t incarnation; /* random, another one whenever contents were lost */
+  uint64_t clients, names, extents, bitmaps, data; /* offsets */
+  uint64_t nextents;
+  uint64_t next_extent;            /* extents from here on were never used */
+  uint64_t serial;                 /* counts what is made */
+  uint64_t alloc_lock, names_lock; /* clients */
+  uint64_t free_extents;           /* number + 1 of the first one that is free again */
+  FarClass classes[FAR_CLASSES];
+} FarHeader;
+
+/* ---- buckets --------------------------------------------------------------------------------- */
+
+/*
+** A bucket is a small hash table in one place, read in one round: a head, a tag for each slot (a
+** byte of the key's hash), the slots. Which slots hold an element says one word, `used`, so that
+** an element comes, goes or is replaced by another in one step: what is new is written into a slot
+** that is not used, and then `used` changes. Whoever changes a bucket holds its lock.
+**
+** Readers take no lock. They read `version`, the bucket, and `version` again: a change of what a
+** reader may have in hand is between two versions. A change of the head (bucket.c) takes several
+** words, and `version` is odd meanwhile.
+**
+** A bucket holds the keys from `low` on, below `high` (FAR_LAST: all), and knows its neighbour to
+** the right (as in Lehman and Yao's B-link trees, 1981): who looks for a key in a bucket that has
+** been split since sees it, and where to go.
+*/
+typedef struct FarBucket {
+  uint64_t version;
+  uint64_t used;
+  uint64_t lock;
+  FarPointer right;
+  uint64_t owner; /* the map's serial number: no two maps have the same, whenever they were */
+  uint64_t shape; /* far_shape_word() of the map's: for who cleans up */
+  uint64_t flags;
+  uint64_t spare;
+} FarBucket; /* then: low, high, tags[64], slots */
+
+enum { FAR_LAST = 1 }; /* flags: no bucket to the right */
+enum { FAR_SLOTS = 64, FAR_MOST_STRIDE = 16384, FAR_MOST_KEY = 512 };
+
+typedef enum FarKeyKind {
+  FAR_KEY_INTEGER = 1, /* 8 bytes, signed */
+  FAR_KEY_TEXT         /* length (2 bytes), then so many bytes; compared as by memcmp() */
+} FarKeyKind;
+
+/* What all buckets of a map have in common. */
+typedef struct FarShape {
+  FarKeyKind kind;
+  uint32_t key;    /* room of a key: a multiple of 8 */
+  uint32_t stride; /* room of an element: its stamp (8 bytes), its key, its value */
+  uint32_t slots;  /* at most FAR_SLOTS */
+} FarShape;
+
+/* A key that FAR_FIND looks for. */
+typedef struct FarKey {
+  FarShape shape;
+  unsigned char bytes[FAR_MOST_KEY]; /* shape.key of them; what a text does not fill is 0 */
+} FarKey;
+
+enum { FAR_STAMP = 8 };
+
+static inline uint32_t far_head_size(const FarShape *shape) {
+  return (uint32_t)sizeof(FarBucket) + 2 * shape->key;
+}
+static inline uint32_t far_tags_at(const FarShape *shape) { return far_head_size(shape); }
+static inline uint32_t far_slot_at(const FarShape *shape, unsigned slot) {
+  return far_head_size(shape) + FAR_SLOTS + slot * shape->stride;
+}
+static inline uint32_t far_bucket_size(const FarShape *shape) {
+  return far_slot_at(shape, shape->slots);
+}
+
+bool far_shape_valid(const FarShape *shape);
+uint64_t far_shape_word(const FarShape *shape);
+void far_shape_of_word(uint64_t word, FarShape *out);
+
+uint64_t far_key_hash(const FarShape *shape, const void *key);
+static inline uint8_t far_key_tag(uint64_t hash) { return (uint8_t)(hash >> 56); }
+int far_key_compare(const FarShape *shape, const void *a, const void *b);
+
+/* The slot, among those in use, that holds the key, or -1. All of the bucket is readable here. */
+int far_bucket_find(const FarShape *shape, uint64_t used, const void *bucket, const void *key);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+** A map in far memory: elements under keys, in the order of the keys.
+**
+** The paper's HT-tree: a tree that clients keep whole, whose leaves are hash tables in far memory;
+** looking for a key is one round. Here the leaves are small (a bucket of up to 64 elements, see
+** layout.h), so that one round also reads a range, and a bucket is all that a change has to lock.
+**
+**   FarMap *map;
+**   FarFound found;
+**   far_map_open(memory, "users", &shape, schema, true, &map, stop, fault);
+**   far_map_find(map, &key, 1, &found, stop, fault);   found.element, or NULL
+**
+** Changes: txn.h. Reading in order: scan.h.
+*/
+#ifndef TENFOLD_REMOTE_MAP_H
+#define TENFOLD_REMOTE_MAP_H
+
+#include "remote/layout.h"
+#include "remote/tree.h"
+
+typedef struct FarMap FarMap;
+
+/* Where an element is, or would be, as it was at one moment. `head` and `element` belong to the
+** map, and are valid until it is asked again. */
+typedef struct FarFound {
+  FarPointer bucket;
+  const FarBucket *head;        /* with low and high behind it */
+  const unsigned char *element; /* stamp, key, value; NULL: there is none */
+  int slot;                     /* -1: there is none */
+  uint64_t stamp;               /* 0: there is none. Changes whenever the element does */
+} FarFound;
+
+/* Opens the map of this name, or makes it when `create` says so. Shape and schema have to be what
+** it was made with, else FAULT_INVALID. Owner: the caller. Two rounds, and those
+** that read the tree (32,768 buckets each). */
+bool far_map_open(FarMemory *memory, const char *name, const FarShape *shape, uint64_t schema,
+                  bool create, FarMap **out, Stop *stop, Fault *fault);
+void far_map_close(FarMap *map);
+
+/* Removes the map, whoever uses it: they find out at the next round. */
+bool far_map_drop(FarMap *map, Stop *stop, Fault *fault);
+
+/* n keys (shape.key bytes each, one behind the other) in one round, and another one for those whose
+** bucket was split since. */
+bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *stop, Fault *fault);
+
+FarMemory *far_map_memory(const FarMap *map);
+const FarShape *far_map_shape(const FarMap *map);
+const char *far_map_name(const FarMap *map);
+FarTree *far_map_tree(FarMap *map);
+
+/* About how many elements there are: as it was when the map was last opened or changed here. */
+uint64_t far_map_rows(const FarMap *map);
+
+/* ---- for txn.c, split.c and scan.c ----------------------------------------------------------- */
+
+enum { FAR_TREE_CHUNKS = 32, FAR_TREE_FIRST = 64 };
+
+/* What stands under the name. The tree is a list of (low, bucket) in no order, in chunks that
+** double: a client that knows some of it reads what came since. */
+typedef struct FarMapRoot {
+  uint64_t serial, shape, schema;
+  FarPointer first; /* the leftmost bucket */
+  uint64_t entries; /* of the tree: the next one has this number */
+  uint64_t rows;
+  uint64_t spare[2];
+  FarPointer chunks[FAR_TREE_CHUNKS];
+} FarMapRoot;
+
+struct FarMap {
+  FarMemory *memory;
+  char *name;
+  FarShape shape;
+  FarPointer root;
+  uint64_t serial, schema;
+  uint64_t known; /* entries of the tree that were read */
+  uint64_t rows;
+  FarTree tree;
+  /* Of the last far_map_find(). */
+  struct FarOp *ops;
+  FarKey *keys;
+  unsigned char *room;
+  size_t *asked; /* which key an operation is for */
+  size_t capacity;
+};
+
+static inline const unsigned char *far_low_of(const FarBucket *head) {
+  return (const unsigned char *)(head + 1);
+}
+static inline const unsigned char *far_high_of(const FarShape *shape, const FarBucket *head) {
+  return (const unsigned char *)(head + 1) + shape->key;
+}
+
+/* Is the head one of this map's? A fault when the map is gone. */
+bool far_map_owns(const FarMap *map, const FarBucket *head, Fault *fault);
+
+/* Does the key belong into this bucket, or right of it? *moved: then the tree has learnt so. */
+bool far_map_follow(FarMap *map, const FarBucket *head, const void *key, bool *moved, Fault *fault);
+
+/* Splits a bucket, and what comes of it, until `keys` (n of them, sorted, all of this bucket) find
+** room beside what is there. */
+bool far_map_split(FarMap *map, FarPointer bucket, const unsigned char *const *keys, size_t n,
+                   Stop *stop, Fault *fault);
+
+/* The entry of a new bucket for the tree: three rounds at most. */
+bool far_map_announce(FarMap *map, const void *low, FarPointer bucket, Stop *stop, Fault *fault);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+** A far memory from inside: what a transport does, and what all of them share.
+*/
+#ifndef TENFOLD_REMOTE_MEMORY_H
+#define TENFOLD_REMOTE_MEMORY_H
+
+#include "remote/execute.h"
+#include "remote/txn.h"
+
+/* Operations that go in one round, one after the other. */
+typedef struct FarSegment {
+  FarOp *ops;
+  size_t n;
+} FarSegment;
+
+typedef struct FarTransport {
+  const char *scheme;                                              /* "shm:" */
+  bool (*open)(FarMemory *memory, const char *name, Fault *fault); /* fills head and client */
+  void (*close)(FarMemory *memory);                                /* also after a failed open */
+  bool (*round)(FarMemory *memory, const FarSegment *segments, int n, Stop *stop, Fault *fault);
+  /* Makes sure that there is memory behind a range that was never used. */
+  bool (*reserve)(FarMemory *memory, uint64_t at, uint64_t length, Fault *fault);
+  /* This client is gone, and what it left is cleaned up; or it lives. */
+  bool (*bury)(FarMemory *memory, uint64_t client, bool *out_alive, Fault *fault);
+  bool (*settle)(FarMemory *memory, FarDecide *decide, void *ctx, int *out_settled, Fault *fault);
+} FarTransport;
+
+enum { FAR_MOST_FREED = 64 };
+
+struct FarMemory {
+  const FarTransport *transport;
+  char *at;
+  FarOptions options;
+  FarHeader head; /* as it was at the opening: offsets, region, incarnation */
+  uint64_t client;
+  FarCounts counts;
+  bool inherited; /* by fork(): not ours */
+  FarInjection injection;
+
+  /* Blocks taken from the memory (alloc.c): what is in the client's record, and what has to be
+  ** written there with the next round, before anything points to the block. */
+  FarPool pools[FAR_CLASSES];
+  uint64_t dirty[(FAR_CLASSES + 63) / 64];
+  FarOp freed[FAR_MOST_FREED]; /* of blocks that nothing points to any more: with the next round */
+  int nfreed;
+
+  FarPointer log; /* our client's (commit.c) */
+  uint64_t log_room;
+  bool log_known; /* the two are what stands in the client's record */
+
+  /* The transports' own. */
+  FarMapped mapped;
+  int fd;
+  FarMemory *next; /* open ones, for fork() */
+};
+
+extern const FarTransport far_shm, far_file;
+
+static inline FarPointer far_here(const FarMemory *memory, uint64_t offset) {
+  return far_pointer((unsigned)memory->head.region, 0, offset);
+}
+
+/* Where a field of our client's record stands. */
+FarPointer far_client_field(const FarMemory *memory, size_t field);
+
+#endif

@@ -1,0 +1,310 @@
+#include "remote/scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "remote/changes.h"
+#include "remote/client.h"
+#include "remote/memory.h"
+
+enum { MOST = 16 }; /* buckets in a round */
+
+typedef struct Place { /* of an element in what was read */
+  const unsigned char *element;
+  const FarBucket *bucket;
+  FarPointer at;
+  int slot;
+} Place;
+
+struct FarScan {
+  FarMap *map;
+  const FarTxn *txn;
+  bool reverse, has_low, has_high;
+  bool last; /* there are no more buckets to read */
+  unsigned char low[FAR_MOST_KEY], high[FAR_MOST_KEY];
+  unsigned char edge[FAR_MOST_KEY]; /* forward: what comes is >= edge; reverse: < edge */
+  bool at_end;                      /* reverse: there is no edge yet, */
+  bool inclusive;                   /* or what comes is <= edge */
+  size_t next_batch;
+  unsigned char *buckets; /* MOST of them */
+  uint64_t before[MOST], after[MOST];
+  FarPointer asked[MOST];
+  Place places[MOST * FAR_SLOTS];
+  size_t nplaces, place;
+  /* What the transaction changed, in order. */
+  const FarChange **own;
+  size_t nown, own_at, own_capacity;
+  unsigned char *own_element;
+  FarWait wait;
+};
+
+FarScan *far_scan_begin(FarMap *map, Fault *fault) {
+  FarScan *scan = calloc(1, sizeof *scan);
+  if (scan) {
+    scan->map = map;
+    scan->buckets = malloc((size_t)MOST * far_bucket_size(&map->shape));
+    scan->own_element = calloc(1, map->shape.stride);
+  }
+  if (scan && scan->buckets && scan->own_element) return scan;
+  far_scan_end(scan);
+  fault_oom(fault);
+  return NULL;
+}
+
+void far_scan_end(FarScan *scan) {
+  if (!scan) return;
+  free(scan->buckets);
+  free(scan->own_element);
+  free(scan->own);
+  free(scan);
+}
+
+static int order(const FarScan *scan, const void *a, const void *b) {
+  return far_key_compare(&scan->map->shape, a, b);
+}
+
+static bool within(const FarScan *scan, const void *key) {
+  return (!scan->has_low || order(scan, key, scan->low) >= 0) &&
+         (!scan->has_high || order(scan, key, scan->high) <= 0);
+}
+
+/* ---- reading buckets ------------------------------------------------------------------------- */
+
+static FarBucket *bucket_at(const FarScan *scan, size_t i) {
+  return (FarBucket *)(void *)(scan->buckets + i * far_bucket_size(&scan->map->shape));
+}
+
+/* Where the tree says that the next buckets are. */
+static size_t choose(FarScan *scan) {
+  const FarTree *tree = &scan->map->tree;
+  FarTreePlace place;
+  bool there = scan->reverse && scan->at_end ? far_tree_last(tree, &place)
+                                             : far_tree_find(tree, scan->edge, &place);
+  if (there && scan->reverse && !scan->at_end && !scan->inclusive &&
+      order(scan, far_tree_low(tree, place), scan->edge) == 0)
+    there = far_tree_previous(tree, &place);
+  size_t n = 0;
+  while (there && n < scan->next_batch) {
+    const void *low = far_tree_low(tree, place);
+    if (n && !scan->reverse && scan->has_high && order(scan, low, scan->high) > 0) break;
+    scan->asked[n++] = far_tree_bucket(tree, place);
+    if (scan->reverse && scan->has_low && order(scan, low, scan->low) <= 0) break;
+    there = scan->reverse ? far_tree_previous(tree, &place) : far_tree_next(tree, &place);
+  }
+  return n;
+}
+
+static bool read_buckets(FarScan *scan, size_t n, Stop *stop, Fault *fault) {
+  FarOp ops[3 * MOST];
+  for (size_t i = 0; i < n; i++) {
+    const FarPointer at = scan->asked[i];
+    FarOp *op = ops + 3 * i;
+    op[0] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->before[i], .length = 8};
+    op[1] = (FarOp){.code = FAR_READ,
+                    .at = at,
+                    .local = bucket_at(scan, i),
+                    .length = far_bucket_size(&scan->map->shape)};
+    op[2] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->after[i], .length = 8};
+  }
+  return far_round(scan->map->memory, ops, 3 * n, stop, fault);
+}
+
+static int by_key(const void *a, const void *b, const FarScan *scan) {
+  const Place *left = a, *right = b;
+  const int sign = order(scan, left->element + FAR_STAMP, right->element + FAR_STAMP);
+  return scan->reverse ? -sign : sign;
+}
+
+/* The elements of a bucket that are wanted, sorted behind the others: there are few of them. */
+static void take(FarScan *scan, size_t i) {
+  const FarShape *shape = &scan->map->shape;
+  const FarBucket *bucket = bucket_at(scan, i);
+  const size_t first = scan->nplaces;
+  uint64_t used = bucket->used;
+  if (shape->slots < 64) used &= (UINT64_C(1) << shape->slots) - 1;
+  for (; used; used &= used - 1) {
+    const int slot = __builtin_ctzll(used);
+    const unsigned char *element =
+        (const unsigned char *)bucket + far_slot_at(shape, (unsigned)slot);
+    const Place place = {element, bucket, scan->asked[i], slot};
+    if (!within(scan, element + FAR_STAMP)) continue;
+    size_t at = scan->nplaces++;
+    for (; at > first && by_key(&scan->places[at - 1], &place, scan) > 0; at--)
+      scan->places[at] = scan->places[at - 1];
+    scan->places[at] = place;
+  }
+}
+
+/* Is this the bucket that comes next? What it says of its neighbour the tree learns. */
+static bool follows(FarScan *scan, size_t i, bool *yes, Fault *fault) {
+  FarMap *map = scan->map;
+  const FarBucket *bucket = bucket_at(scan, i);
+  const unsigned char *low = far_low_of(bucket), *high = far_high_of(&map->shape, bucket);
+  const bool last = bucket->flags & FAR_LAST;
+  *yes = false;
+  if (!far_map_owns(map, bucket, fault)) return false;
+  if (!last && !far_tree_add(&map->tree, high, bucket->right, fault)) return false;
+  if (scan->reverse) {
+    const int sign = last ? 1 : scan->at_end ? -1 : order(scan, high, scan->edge);
+    *yes = sign > 0 || (sign == 0 && !scan->inclusive);
+  } else {
+    *yes = order(scan, low, scan->edge) <= 0 && (last || order(scan, high, scan->edge) > 0);
+  }
+  return true;
+}
+
+/* The edge moves over a bucket that was taken. */
+static void advance(FarScan *scan, size_t i) {
+  const FarShape *shape = &scan->map->shape;
+  const FarBucket *bucket = bucket_at(scan, i);
+  if (scan->reverse) {
+    memcpy(scan->edge, far_low_of(bucket), shape->key);
+    scan->at_end = scan->inclusive = false;
+    scan->last =
+        order(scan, scan->edge, far_tree_low(&scan->map->tree, (FarTreePlace){0, 0})) <= 0 ||
+        (scan->has_low && order(scan, scan->edge, scan->low) <= 0);
+  } else {
+    memcpy(scan->edge, far_high_of(shape, bucket), shape->key);
+    scan->last =
+        bucket->flags & FAR_LAST || (scan->has_high && order(scan, scan->edge, scan->high) > 0);
+  }
+}
+
+static bool fill(FarScan *scan, Stop *stop, Fault *fault) {
+  scan->nplaces = scan->place = 0;
+  while (!scan->nplaces && !scan->last) {
+    if (stop && stop_now(stop)) return fault_set(fault, FAULT_INTERRUPT, "interrupted");
+    const size_t n = choose(scan);
+    if (!n)
+      return fault_set(fault, FAULT_CORRUPT, "%s: \"%s\" has no first bucket",
+                       scan->map->memory->at, scan->map->name);
+    if (!read_buckets(scan, n, stop, fault)) return false;
+    bool good = true;
+    for (size_t i = 0; i < n && good && !scan->last; i++) {
+      const FarBucket *bucket = bucket_at(scan, i);
+      good = scan->before[i] == scan->after[i] && !(scan->before[i] & 1);
+      if (!good) {
+        uint64_t ignored;
+        if (!i && !far_wait(scan->map->memory, &scan->wait, bucket->lock, &ignored, stop, fault))
+          return false;
+        break;
+      }
+      if (!follows(scan, i, &good, fault)) return false;
+      if (!good) break;
+      take(scan, i);
+      advance(scan, i);
+      scan->wait = (FarWait){0};
+    }
+    scan->next_batch = scan->next_batch * 2 < MOST ? scan->next_batch * 2 : MOST;
+  }
+  return true;
+}
+
+/* ---- what the transaction changed ------------------------------------------------------------ */
+
+static int own_order(const FarScan *scan, const FarChange *a, const FarChange *b) {
+  const int sign = order(scan, a->key, b->key);
+  return scan->reverse ? -sign : sign;
+}
+
+/* Heap sort would be shorter than what follows only in name: merges halves, from the bottom. */
+static bool sort_own(FarScan *scan, Fault *fault) {
+  const size_t n = scan->nown;
+  const FarChange **from = scan->own, **to = malloc(n * sizeof *to + 1), **spare = to;
+  if (!to) return fault_oom(fault);
+  for (size_t width = 1; width < n; width *= 2) {
+    for (size_t at = 0; at < n; at += 2 * width) {
+      size_t left = at, right = at + width < n ? at + width : n;
+      const size_t middle = right, end = at + 2 * width < n ? at + 2 * width : n;
+      for (size_t out = at; out < end; out++) {
+        const bool take_left =
+            left < middle && (right >= end || own_order(scan, from[left], from[right]) <= 0);
+        to[out] = take_left ? from[left++] : from[right++];
+      }
+    }
+    const FarChange **swap = from;
+    from = to;
+    to = swap;
+  }
+  if (from != scan->own) memcpy(scan->own, from, n * sizeof *from);
+  free(spare);
+  return true;
+}
+
+static bool gather_own(FarScan *scan, Fault *fault) {
+  scan->nown = scan->own_at = 0;
+  if (!scan->txn) return true;
+  for (size_t i = 0; i < scan->txn->count; i++) {
+    const FarChange *change = &scan->txn->changes[i];
+    if (change->map != scan->map || !within(scan, change->key) ||
+        far_txn_latest(scan->txn, scan->map, change->key) != change)
+      continue;
+    if (!array_grow(scan->own, scan->own_capacity, scan->nown + 1)) return fault_oom(fault);
+    scan->own[scan->nown++] = change;
+  }
+  return sort_own(scan, fault);
+}
+
+/* ---- the scan -------------------------------------------------------------------------------- */
+
+bool far_scan_seek(FarScan *scan, const FarTxn *txn, const void *low, const void *high,
+                   bool reverse, uint64_t expected, Stop *stop, Fault *fault) {
+  const uint32_t key = scan->map->shape.key;
+  scan->txn = txn;
+  scan->reverse = reverse;
+  scan->has_low = low != NULL;
+  scan->has_high = high != NULL;
+  scan->wait = (FarWait){0};
+  scan->last = false;
+  if (low) memcpy(scan->low, low, key);
+  if (high) memcpy(scan->high, high, key);
+  scan->at_end = reverse && !high;
+  scan->inclusive = reverse && high;
+  if (reverse && high) {
+    memcpy(scan->edge, high, key);
+  } else if (!reverse) {
+    memcpy(scan->edge, low ? low : far_tree_low(&scan->map->tree, (FarTreePlace){0, 0}), key);
+  }
+  const uint64_t half = (scan->map->shape.slots + 1) / 2;
+  scan->next_batch = low && high ? MOST : expected / half < MOST ? expected / half + 1 : MOST;
+  return gather_own(scan, fault) && fill(scan, stop, fault);
+}
+
+static bool theirs(FarScan *scan, const unsigned char **out, FarSeen *out_seen) {
+  const Place *place = &scan->places[scan->place++];
+  *out = place->element;
+  if (out_seen) {
+    *out_seen = (FarSeen){.bucket = place->at,
+                          .version = place->bucket->version,
+                          .used = place->bucket->used,
+                          .slot = place->slot};
+    memcpy(&out_seen->stamp, place->element, FAR_STAMP);
+  }
+  return true;
+}
+
+bool far_scan_next(FarScan *scan, const unsigned char **out, FarSeen *out_seen, Stop *stop,
+                   Fault *fault) {
+  const FarShape *shape = &scan->map->shape;
+  for (;;) {
+    if (scan->place == scan->nplaces && !scan->last && !fill(scan, stop, fault)) return false;
+    const bool more = scan->place < scan->nplaces;
+    const FarChange *own = scan->own_at < scan->nown ? scan->own[scan->own_at] : NULL;
+    *out = NULL;
+    if (!own && !more) return true;
+    if (!own) return theirs(scan, out, out_seen);
+    int sign = more ? order(scan, own->key, scan->places[scan->place].element + FAR_STAMP) : -1;
+    if (more && scan->reverse) sign = -sign;
+    if (sign > 0) return theirs(scan, out, out_seen);
+    scan->place += sign == 0;
+    scan->own_at++;
+    if (!own->value) continue;
+    memcpy(scan->own_element + FAR_STAMP, own->key, shape->key);
+    memcpy(scan->own_element + FAR_STAMP + shape->key, own->value,
+           shape->stride - FAR_STAMP - shape->key);
+    *out = scan->own_element;
+    if (out_seen) *out_seen = own->seen;
+    return true;
+  }
+}

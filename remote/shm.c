@@ -1,0 +1,276 @@
+/*
+** shm:NAME, a far memory that is a file in /dev/shm, and file:PATH, one that is any file: mapped by
+** all clients, each its own processor.
+**
+** A client lives as long as it holds the lock of its own byte beyond the end of the file
+** (fcntl(2), open file description locks): the kernel gives it back when the client dies, however
+** that came. Whoever wants what a dead client holds buries it first. There is nobody who could keep
+** a client that was stopped, and goes on, from writing: where that must not be, use a server.
+*/
+#define _GNU_SOURCE /* F_OFD_SETLK */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "remote/client.h"
+#include "remote/memory.h"
+
+#define PREFIX "/tenfold-"
+enum { NAME_ROOM = 128 };
+
+static const uint64_t gibibyte = UINT64_C(1) << 30;
+
+/* Bytes far behind the end of the file, which stand for something. */
+static const off_t format_byte = (off_t)1 << 60;
+static off_t client_byte(unsigned slot) { return format_byte + 1 + slot; }
+
+static int lock_byte(int fd, int command, int type, off_t at) {
+  struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+  int rc;
+  do {
+    rc = fcntl(fd, command, &lock);
+  } while (rc < 0 && errno == EINTR);
+  if (rc < 0) return -1;
+  return command == F_OFD_GETLK && lock.l_type == F_UNLCK ? 1 : 0; /* 1: nobody has it */
+}
+
+/* ---- fork() ---------------------------------------------------------------------------------- */
+
+/* A child shares the parent's open files, and so its client: it must not use it, nor keep it alive
+** when the parent dies. */
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static FarMemory *all;
+
+static void before_fork(void) { pthread_mutex_lock(&guard); }
+static void in_parent(void) { pthread_mutex_unlock(&guard); }
+static void in_child(void) {
+  for (FarMemory *memory = all; memory; memory = memory->next) {
+    memory->inherited = true;
+    if (memory->fd >= 0) close(memory->fd);
+    memory->fd = -1;
+  }
+  pthread_mutex_unlock(&guard);
+}
+
+static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
+
+static void enlist(FarMemory *memory) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, watch_forks);
+  pthread_mutex_lock(&guard);
+  memory->next = all;
+  all = memory;
+  pthread_mutex_unlock(&guard);
+}
+
+static void delist(FarMemory *memory) {
+  pthread_mutex_lock(&guard);
+  for (FarMemory **at = &all; *at; at = &(*at)->next) {
+    if (*at != memory) continue;
+    *at = memory->next;
+    break;
+  }
+  pthread_mutex_unlock(&guard);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static bool path_of(const char *name, char *out, Fault *fault) {
+  const size_t length = strlen(name);
+  if (!length || length > NAME_ROOM ||
+      strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != length ||
+      name[0] == '.') {
+    return fault_set(fault, FAULT_INVALID,
+                     "\"shm:%s\": a name has 1 to %d letters, digits, dots, - and _", name,
+                     NAME_ROOM);
+  }
+  memcpy(out, PREFIX, sizeof PREFIX - 1);
+  memcpy(out + sizeof PREFIX - 1, name, length + 1);
+  return true;
+}
+
+static bool refused(const FarMemory *memory, const char *what, Fault *fault) {
+  return fault_set(fault, errno == ENOENT ? FAULT_NOTFOUND : FAULT_IO, "%s: %s: %s", memory->at,
+                   what, strerror(errno));
+}
+
+static bool map(FarMemory *memory, uint64_t size, Fault *fault) {
+  void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
+  if (base == MAP_FAILED) return refused(memory, "cannot be mapped", fault);
+  memory->mapped = (FarMapped){base, size, 0};
+  return true;
+}
+
+/* Memory behind a part of the file: better refused here than a signal later. */
+static bool reserve(FarMemory *memory, uint64_t at, uint64_t length, Fault *fault) {
+  const int rc = posix_fallocate(memory->fd, (off_t)at, (off_t)length);
+  if (rc == 0) return true;
+  return fault_set(fault, FAULT_FULL, "%s: %llu bytes more: %s", memory->at,
+                   (unsigned long long)length, strerror(rc));
+}
+
+static bool make(FarMemory *memory, Fault *fault) {
+  FarHeader header = {0};
+  uint64_t random[2];
+  const uint64_t size = memory->options.size ? memory->options.size : gibibyte;
+  if (!far_plan(&header, size)) {
+    return fault_set(fault, FAULT_LIMIT, "%s: a memory has 4 MiB to 16 TiB, not %llu bytes",
+                     memory->at, (unsigned long long)size);
+  }
+  if (getrandom(random, sizeof random, 0) != sizeof random)
+    return refused(memory, "random numbers", fault);
+  header.incarnation = random[0] | 1;
+  header.region = random[1] % ((1 << FAR_REGION_BITS) - 1) + 1;
+  if (ftruncate(memory->fd, (off_t)size)) return refused(memory, "cannot grow", fault);
+  if (!reserve(memory, 0, header.data, fault) || !map(memory, size, fault)) {
+    const int ignored = ftruncate(memory->fd, 0);
+    (void)ignored;
+    return false;
+  }
+  far_format(&memory->mapped, &header);
+  return true;
+}
+
+static bool open_file(FarMemory *memory, const char *path, Fault *fault) {
+  struct stat status;
+  const int flags = O_RDWR | O_CLOEXEC | (memory->options.must_exist ? 0 : O_CREAT);
+  memory->fd =
+      memory->transport == &far_shm ? shm_open(path, flags, 0600) : open(path, flags, 0600);
+  if (memory->fd < 0) return refused(memory, "cannot be opened", fault);
+  if (lock_byte(memory->fd, F_OFD_SETLKW, F_WRLCK, format_byte) < 0)
+    return refused(memory, "cannot be locked", fault);
+  if (fstat(memory->fd, &status)) return refused(memory, "cannot be looked at", fault);
+  const bool ok = status.st_size == 0 ? make(memory, fault)
+                  : status.st_size >= FAR_PAGE
+                      ? map(memory, (uint64_t)status.st_size, fault)
+                      : fault_set(fault, FAULT_CORRUPT, "%s: it is no far memory", memory->at);
+  lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, format_byte);
+  return ok;
+}
+
+static FarClient *client_at(const FarMemory *memory, unsigned slot) {
+  return (FarClient *)(void *)(memory->mapped.base + memory->head.clients) + slot;
+}
+
+/* The first slot that nobody holds; what its last client left is cleaned up. */
+static bool begin_client(FarMemory *memory, Fault *fault) {
+  for (unsigned slot = 0; slot < FAR_CLIENTS; slot++) {
+    FarClient *client = client_at(memory, slot);
+    Fault ignored = {0};
+    if (lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0) continue;
+    if (!far_bury(&memory->mapped, slot, &ignored)) { /* left in doubt, say: not for us */
+      lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+      continue;
+    }
+    const uint64_t generation = client->id >> 16;
+    memory->client = (generation + 1) << 16 | (slot + 1);
+    client->id = memory->client;
+    client->state = FAR_CLIENT_OPEN;
+    return true;
+  }
+  return fault_set(fault, FAULT_LIMIT, "%s: %d clients use it already", memory->at, FAR_CLIENTS);
+}
+
+static bool open_mapped(FarMemory *memory, const char *name, Fault *fault) {
+  char path[sizeof PREFIX + NAME_ROOM + 1];
+  const bool is_shm = memory->transport == &far_shm;
+  if (is_shm && !path_of(name, path, fault)) return false;
+  enlist(memory);
+  if (!open_file(memory, is_shm ? path : name, fault)) return false;
+  memcpy(&memory->head, memory->mapped.base, sizeof memory->head);
+  const char *wrong = far_header_fault(&memory->head, memory->mapped.size);
+  if (wrong) return fault_set(fault, FAULT_CORRUPT, "%s: %s", memory->at, wrong);
+  memory->mapped.region = (unsigned)memory->head.region;
+  return begin_client(memory, fault);
+}
+
+static void shm_close(FarMemory *memory) {
+  delist(memory);
+  if (memory->client && !memory->inherited) {
+    Fault ignored = {0};
+    far_bury(&memory->mapped, far_client_slot(memory->client), &ignored);
+  }
+  if (memory->mapped.base) munmap(memory->mapped.base, memory->mapped.size);
+  if (memory->fd >= 0) close(memory->fd);
+}
+
+bool far_unlink(const char *at, Fault *fault) {
+  char path[sizeof PREFIX + NAME_ROOM + 1];
+  const bool is_shm = !strncmp(at, far_shm.scheme, 4), is_file = !strncmp(at, far_file.scheme, 5);
+  if (!is_shm && !is_file)
+    return fault_set(fault, FAULT_INVALID, "\"%s\": only shm: and file: can be given up", at);
+  if (is_shm && !path_of(at + 4, path, fault)) return false;
+  if ((is_shm ? shm_unlink(path) : unlink(at + 5)) == 0) return true;
+  return fault_set(fault, errno == ENOENT ? FAULT_NOTFOUND : FAULT_IO, "%s: %s", at,
+                   strerror(errno));
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+/* One by one, until the last. */
+static bool round_of_death(FarMemory *memory, const FarSegment *segments, int n, Fault *fault) {
+  bool skip = false;
+  for (int i = 0; i < n; i++) {
+    for (size_t j = 0; j < segments[i].n; j++) {
+      if (--memory->injection.dies == 0) raise(SIGKILL);
+      if (!far_execute(&memory->mapped, segments[i].ops + j, 1, &skip, fault)) return false;
+    }
+  }
+  return true;
+}
+
+static bool shm_round(FarMemory *memory, const FarSegment *segments, int n, Stop *stop,
+                      Fault *fault) {
+  bool skip = false;
+  (void)stop;
+  if (memory->injection.dies) return round_of_death(memory, segments, n, fault);
+  for (int i = 0; i < n; i++) {
+    if (!far_execute(&memory->mapped, segments[i].ops, segments[i].n, &skip, fault)) return false;
+  }
+  return true;
+}
+
+static bool shm_bury(FarMemory *memory, uint64_t id, bool *out_alive, Fault *fault) {
+  const unsigned slot = far_client_slot(id);
+  *out_alive = false;
+  if (slot >= FAR_CLIENTS) return true; /* no client at all */
+  const FarClient *client = client_at(memory, slot);
+  if (client->id != id || client->state == FAR_CLIENT_FREE) return true;
+  *out_alive =
+      id == memory->client || lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0;
+  if (*out_alive) return true;
+  const bool ok = client->id != id || far_bury(&memory->mapped, slot, fault);
+  lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+  return ok;
+}
+
+static bool shm_settle(FarMemory *memory, FarDecide *decide, void *ctx, int *out_settled,
+                       Fault *fault) {
+  for (unsigned slot = 0; slot < FAR_CLIENTS; slot++) {
+    if (client_at(memory, slot)->state == FAR_CLIENT_FREE ||
+        slot == far_client_slot(memory->client) ||
+        lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0)
+      continue;
+    bool settled;
+    const bool ok = far_bury_settled(&memory->mapped, slot, decide, ctx, &settled, fault);
+    lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+    if (!ok) return false;
+    *out_settled += settled;
+  }
+  return true;
+}
+
+#define MAPPED                                                                                     \
+  .open = open_mapped, .close = shm_close, .round = shm_round, .reserve = reserve,                 \
+  .bury = shm_bury, .settle = shm_settle
+
+const FarTransport far_shm = {.scheme = "shm:", MAPPED};
+const FarTransport far_file = {.scheme = "file:", MAPPED};

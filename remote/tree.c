@@ -1,0 +1,172 @@
+#include "remote/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+enum { BLOCK = 512 };
+
+typedef struct FarTreeBlock {
+  size_t count;
+  FarPointer buckets[BLOCK];
+  unsigned char lows[]; /* shape.key bytes each */
+} FarTreeBlock;
+
+static unsigned char *low_of(const FarTree *tree, const FarTreeBlock *block, size_t i) {
+  return (unsigned char *)block->lows + i * tree->shape.key;
+}
+
+static int order(const FarTree *tree, const void *a, const void *b) {
+  return far_key_compare(&tree->shape, a, b);
+}
+
+/* How many of n sorted keys, `stride` bytes apart, are <= key. */
+static size_t integers_below(const unsigned char *keys, size_t n, const void *key) {
+  int64_t wanted, middle;
+  size_t base = 0;
+  memcpy(&wanted, key, 8);
+  while (n > 0) { /* no branch on the comparison */
+    const size_t half = n / 2;
+    memcpy(&middle, keys + (base + half) * 8, 8);
+    base = middle <= wanted ? base + half + 1 : base;
+    n = middle <= wanted ? n - half - 1 : half;
+  }
+  return base;
+}
+
+static size_t in_block(const FarTree *tree, const FarTreeBlock *block, const void *key) {
+  if (tree->shape.kind == FAR_KEY_INTEGER) return integers_below(block->lows, block->count, key);
+  size_t low = 0, high = block->count;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (order(tree, low_of(tree, block, middle), key) <= 0) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/* The last block whose first key is <= key; nblocks: none. */
+static size_t block_for(const FarTree *tree, const void *key) {
+  size_t low = 0, high = tree->nblocks;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (order(tree, tree->blocks[middle]->lows, key) <= 0) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low ? low - 1 : tree->nblocks;
+}
+
+bool far_tree_find(const FarTree *tree, const void *key, FarTreePlace *out) {
+  out->block = block_for(tree, key);
+  if (out->block == tree->nblocks) return false;
+  out->entry = in_block(tree, tree->blocks[out->block], key) - 1;
+  return true;
+}
+
+bool far_tree_last(const FarTree *tree, FarTreePlace *out) {
+  if (!tree->nblocks) return false;
+  out->block = tree->nblocks - 1;
+  out->entry = tree->blocks[out->block]->count - 1;
+  return true;
+}
+
+bool far_tree_next(const FarTree *tree, FarTreePlace *place) {
+  if (++place->entry < tree->blocks[place->block]->count) return true;
+  place->entry = 0;
+  return ++place->block < tree->nblocks;
+}
+
+bool far_tree_previous(const FarTree *tree, FarTreePlace *place) {
+  if (place->entry--) return true;
+  if (!place->block--) return false;
+  place->entry = tree->blocks[place->block]->count - 1;
+  return true;
+}
+
+FarPointer far_tree_bucket(const FarTree *tree, FarTreePlace place) {
+  return tree->blocks[place.block]->buckets[place.entry];
+}
+
+const void *far_tree_low(const FarTree *tree, FarTreePlace place) {
+  return low_of(tree, tree->blocks[place.block], place.entry);
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+static FarTreeBlock *make_block(FarTree *tree, size_t at, Fault *fault) {
+  FarTreeBlock *block = NULL;
+  if (array_grow(tree->blocks, tree->capacity, tree->nblocks + 1))
+    block = malloc(sizeof *block + (size_t)BLOCK * tree->shape.key);
+  if (!block) {
+    fault_oom(fault);
+    return NULL;
+  }
+  block->count = 0;
+  memmove(tree->blocks + at + 1, tree->blocks + at, (tree->nblocks - at) * sizeof *tree->blocks);
+  tree->blocks[at] = block;
+  tree->nblocks++;
+  return block;
+}
+
+static void move(const FarTree *tree, FarTreeBlock *to, size_t at, const FarTreeBlock *from,
+                 size_t first, size_t n) {
+  memmove(to->buckets + at, from->buckets + first, n * sizeof *to->buckets);
+  memmove(low_of(tree, to, at), low_of(tree, from, first), n * tree->shape.key);
+}
+
+/* A full block gives away what is behind the middle; all of nothing when more comes at the end. */
+static bool split(FarTree *tree, FarTreePlace *place, Fault *fault) {
+  FarTreeBlock *old = tree->blocks[place->block];
+  const size_t kept = place->entry == BLOCK ? BLOCK : BLOCK / 2;
+  FarTreeBlock *added = make_block(tree, place->block + 1, fault);
+  if (!added) return false;
+  move(tree, added, 0, old, kept, BLOCK - kept);
+  added->count = BLOCK - kept;
+  old->count = kept;
+  if (place->entry >= kept) {
+    place->block++;
+    place->entry -= kept;
+  }
+  return true;
+}
+
+bool far_tree_add(FarTree *tree, const void *low, FarPointer bucket, Fault *fault) {
+  FarTreePlace place = {0, 0};
+  if (!tree->nblocks) {
+    if (!make_block(tree, 0, fault)) return false;
+  } else if (far_tree_find(tree, low, &place)) {
+    if (order(tree, far_tree_low(tree, place), low) == 0) { /* known */
+      tree->blocks[place.block]->buckets[place.entry] = bucket;
+      return true;
+    }
+    place.entry++;
+  } else {
+    place = (FarTreePlace){0, 0};
+  }
+  if (tree->blocks[place.block]->count == BLOCK && !split(tree, &place, fault)) return false;
+  FarTreeBlock *block = tree->blocks[place.block];
+  move(tree, block, place.entry + 1, block, place.entry, block->count - place.entry);
+  memcpy(low_of(tree, block, place.entry), low, tree->shape.key);
+  block->buckets[place.entry] = bucket;
+  block->count++;
+  tree->count++;
+  return true;
+}
+
+void far_tree_clear(FarTree *tree) {
+  for (size_t i = 0; i < tree->nblocks; i++) free(tree->blocks[i]);
+  free(tree->blocks);
+  *tree = (FarTree){.shape = tree->shape};
+}
+
+size_t far_tree_bytes(const FarTree *tree) {
+  return tree->nblocks * (sizeof(FarTreeBlock) + (size_t)BLOCK * tree->shape.key) +
+         tree->capacity * sizeof *tree->blocks;
+}
