@@ -7,8 +7,8 @@
 ** after all, the statement catches up.
 **
 ** Counts are kept as long as the database does not change. Where rules come apart (nature.c), rows
-** are counted in two parts: those that a rule lets everybody see who is in the class, whose count is
-** kept for all universes, and the user's own beside them, which an index finds.
+** are counted in two parts: those that a rule lets everybody see who is in the class, whose count
+** is kept for all universes, and the user's own beside them, which an index finds.
 */
 #include <stdlib.h>
 #include <string.h>

@@ -341,8 +341,8 @@ bool nature_are_calm(const TablePolicy *table, const Rule *rule);
 /* Of a group that the user is in as far as the query goes: most rows meet it. */
 bool nature_is_broad(const Meaning *meaning, const Rule *rule);
 Part nature_part(const Meaning *meaning, const Rule *rule);
-/* In how many parts rows can be counted: 2, where some rules are shared, and an index finds the rows
-** of the others; 1, where all are shared; 0: not by parts. */
+/* In how many parts rows can be counted: 2, where some rules are shared, and an index finds the
+** rows of the others; 1, where all are shared; 0: not by parts. */
 int nature_parts(const Meaning *meaning);
 
 /* ---- tables and functions -------------------------------------------------------------------- */

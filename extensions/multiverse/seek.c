@@ -237,8 +237,8 @@ static bool depends_on_user(const Question *question) {
   return any;
 }
 
-/* What counts the rows in parts, for counted.c: those that are shared, and the universe's own beside
-** them. Without memory they are counted as a whole. */
+/* What counts the rows in parts, for counted.c: those that are shared, and the universe's own
+** beside them. Without memory they are counted as a whole. */
 static void write_counts(const Question *question, const Meaning *meaning, char **counts) {
   Meaning shared = *meaning, own = *meaning;
   Text sql = {0};
