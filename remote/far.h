@@ -117,12 +117,18 @@ typedef struct FarOptions {
   uint64_t size;       /* bytes of a memory that is made, 0: 1 GiB */
   int64_t deadline_ns; /* of one round, 0: a second */
   bool must_exist;     /* an error instead of making one */
+  const char *secret;  /* that a server asks for; NULL: none */
 } FarOptions;
 
 /* `at`: "shm:NAME", memory that the programs of this machine share, or "file:PATH", a file that
 ** they map; made when it is not there. Owner: the caller. NULL with a fault. */
 FarMemory *far_open(const char *at, const FarOptions *options, Fault *fault);
 void far_close(FarMemory *memory);
+
+/* A connection that was lost is made anew, as another client: what this one held (locks, mutexes,
+** prepared transactions) is gone with it, so it does not happen by itself. Does nothing to one that
+** is well. FAULT_IO, also when the memory was made anew meanwhile. */
+bool far_revive(FarMemory *memory, Stop *stop, Fault *fault);
 
 /* Removes what "shm:NAME" or "file:PATH" names; who has it open keeps it. FAULT_NOTFOUND: there is
 ** none. */

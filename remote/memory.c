@@ -9,9 +9,16 @@
 
 #include "remote/alloc.h"
 
-static const FarTransport *const transports[] = {&far_shm, &far_file};
+static const FarTransport *const transports[] = {&far_shm, &far_file, &far_unix, &far_tcp};
 
 enum { SECOND = 1000000000 };
+
+static void finish(FarMemory *memory) {
+  memory->transport->close(memory);
+  free(memory->secret);
+  free(memory->at);
+  free(memory);
+}
 
 FarMemory *far_open(const char *at, const FarOptions *options, Fault *fault) {
   const FarTransport *transport = NULL;
@@ -21,7 +28,7 @@ FarMemory *far_open(const char *at, const FarOptions *options, Fault *fault) {
   }
   if (!transport) {
     fault_set(fault, FAULT_INVALID,
-              "\"%s\" is no far memory: it has to begin with shm: or file:", at);
+              "\"%s\" is no far memory: it has to begin with shm:, file:, unix: or tcp:", at);
     return NULL;
   }
   FarMemory *memory = calloc(1, sizeof *memory);
@@ -34,21 +41,24 @@ FarMemory *far_open(const char *at, const FarOptions *options, Fault *fault) {
   memory->fd = -1;
   if (options) memory->options = *options;
   if (!memory->options.deadline_ns) memory->options.deadline_ns = SECOND;
-  if (!transport->open(memory, at + strlen(transport->scheme), fault)) {
-    transport->close(memory);
-    free(memory->at);
-    free(memory);
-    return NULL;
+  bool ok = true;
+  if (memory->options.secret) {
+    memory->secret = strdup(memory->options.secret);
+    ok = memory->secret || fault_oom(fault);
   }
-  return memory;
+  if (ok && transport->open(memory, at + strlen(transport->scheme), fault)) return memory;
+  finish(memory);
+  return NULL;
 }
 
 void far_close(FarMemory *memory) {
   if (!memory) return;
-  if (!memory->inherited) far_alloc_leave(memory);
-  memory->transport->close(memory);
-  free(memory->at);
-  free(memory);
+  if (!memory->inherited && memory->fd >= 0) far_alloc_leave(memory);
+  finish(memory);
+}
+
+bool far_revive(FarMemory *memory, Stop *stop, Fault *fault) {
+  return memory->fd >= 0 || memory->inherited || memory->transport->revive(memory, stop, fault);
 }
 
 const char *far_at(const FarMemory *memory) { return memory->at; }

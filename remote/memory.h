@@ -17,6 +17,7 @@ typedef struct FarTransport {
   const char *scheme;                                              /* "shm:" */
   bool (*open)(FarMemory *memory, const char *name, Fault *fault); /* fills head and client */
   void (*close)(FarMemory *memory);                                /* also after a failed open */
+  bool (*revive)(FarMemory *memory, Stop *stop, Fault *fault);     /* when fd < 0 */
   bool (*round)(FarMemory *memory, const FarSegment *segments, int n, Stop *stop, Fault *fault);
   /* Makes sure that there is memory behind a range that was never used. */
   bool (*reserve)(FarMemory *memory, uint64_t at, uint64_t length, Fault *fault);
@@ -49,12 +50,24 @@ struct FarMemory {
   bool log_known; /* the two are what stands in the client's record */
 
   /* The transports' own. */
-  FarMapped mapped;
+  uint64_t held[FAR_CLIENTS / 64]; /* shm.c: clients that live in this open file */
+  FarMapped mapped;                /* shm.c */
+  struct FarStream *stream;        /* stream.c */
+  char *secret;
   int fd;
   FarMemory *next; /* open ones, for fork() */
 };
 
-extern const FarTransport far_shm, far_file;
+extern const FarTransport far_shm, far_file, far_unix, far_tcp;
+
+/* Further clients of a mapped memory, for who serves it (shm.c): they live until they are ended, or
+** until this process dies. */
+bool far_mapped_begin_client(FarMemory *memory, uint64_t *out, Fault *fault);
+bool far_mapped_end_client(FarMemory *memory, uint64_t client, Fault *fault);
+
+/* What is open, for fork(): a child closes what it has inherited. */
+void far_enlist(FarMemory *memory);
+void far_delist(FarMemory *memory);
 
 static inline FarPointer far_here(const FarMemory *memory, uint64_t offset) {
   return far_pointer((unsigned)memory->head.region, 0, offset);

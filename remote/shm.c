@@ -10,7 +10,6 @@
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,45 +39,6 @@ static int lock_byte(int fd, int command, int type, off_t at) {
   } while (rc < 0 && errno == EINTR);
   if (rc < 0) return -1;
   return command == F_OFD_GETLK && lock.l_type == F_UNLCK ? 1 : 0; /* 1: nobody has it */
-}
-
-/* ---- fork() ---------------------------------------------------------------------------------- */
-
-/* A child shares the parent's open files, and so its client: it must not use it, nor keep it alive
-** when the parent dies. */
-static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
-static FarMemory *all;
-
-static void before_fork(void) { pthread_mutex_lock(&guard); }
-static void in_parent(void) { pthread_mutex_unlock(&guard); }
-static void in_child(void) {
-  for (FarMemory *memory = all; memory; memory = memory->next) {
-    memory->inherited = true;
-    if (memory->fd >= 0) close(memory->fd);
-    memory->fd = -1;
-  }
-  pthread_mutex_unlock(&guard);
-}
-
-static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
-
-static void enlist(FarMemory *memory) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, watch_forks);
-  pthread_mutex_lock(&guard);
-  memory->next = all;
-  all = memory;
-  pthread_mutex_unlock(&guard);
-}
-
-static void delist(FarMemory *memory) {
-  pthread_mutex_lock(&guard);
-  for (FarMemory **at = &all; *at; at = &(*at)->next) {
-    if (*at != memory) continue;
-    *at = memory->next;
-    break;
-  }
-  pthread_mutex_unlock(&guard);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -160,19 +120,34 @@ static FarClient *client_at(const FarMemory *memory, unsigned slot) {
   return (FarClient *)(void *)(memory->mapped.base + memory->head.clients) + slot;
 }
 
+/* The kernel keeps locks of this open file apart from those of others, not from one another. */
+static bool take_slot(FarMemory *memory, unsigned slot) {
+  uint64_t *held = &memory->held[slot / 64];
+  const uint64_t bit = UINT64_C(1) << slot % 64;
+  if (*held & bit || lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0)
+    return false;
+  *held |= bit;
+  return true;
+}
+
+static void give_slot(FarMemory *memory, unsigned slot) {
+  memory->held[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+  lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+}
+
 /* The first slot that nobody holds; what its last client left is cleaned up. */
-static bool begin_client(FarMemory *memory, Fault *fault) {
+bool far_mapped_begin_client(FarMemory *memory, uint64_t *out, Fault *fault) {
   for (unsigned slot = 0; slot < FAR_CLIENTS; slot++) {
     FarClient *client = client_at(memory, slot);
     Fault ignored = {0};
-    if (lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0) continue;
+    if (!take_slot(memory, slot)) continue;
     if (!far_bury(&memory->mapped, slot, &ignored)) { /* left in doubt, say: not for us */
-      lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+      give_slot(memory, slot);
       continue;
     }
     const uint64_t generation = client->id >> 16;
-    memory->client = (generation + 1) << 16 | (slot + 1);
-    client->id = memory->client;
+    *out = (generation + 1) << 16 | (slot + 1);
+    client->id = *out;
     client->state = FAR_CLIENT_OPEN;
     return true;
   }
@@ -183,17 +158,24 @@ static bool open_mapped(FarMemory *memory, const char *name, Fault *fault) {
   char path[sizeof PREFIX + NAME_ROOM + 1];
   const bool is_shm = memory->transport == &far_shm;
   if (is_shm && !path_of(name, path, fault)) return false;
-  enlist(memory);
+  far_enlist(memory);
   if (!open_file(memory, is_shm ? path : name, fault)) return false;
   memcpy(&memory->head, memory->mapped.base, sizeof memory->head);
   const char *wrong = far_header_fault(&memory->head, memory->mapped.size);
   if (wrong) return fault_set(fault, FAULT_CORRUPT, "%s: %s", memory->at, wrong);
   memory->mapped.region = (unsigned)memory->head.region;
-  return begin_client(memory, fault);
+  return far_mapped_begin_client(memory, &memory->client, fault);
+}
+
+bool far_mapped_end_client(FarMemory *memory, uint64_t client, Fault *fault) {
+  const unsigned slot = far_client_slot(client);
+  const bool ok = far_bury(&memory->mapped, slot, fault);
+  give_slot(memory, slot);
+  return ok;
 }
 
 static void shm_close(FarMemory *memory) {
-  delist(memory);
+  far_delist(memory);
   if (memory->client && !memory->inherited) {
     Fault ignored = {0};
     far_bury(&memory->mapped, far_client_slot(memory->client), &ignored);
@@ -244,33 +226,35 @@ static bool shm_bury(FarMemory *memory, uint64_t id, bool *out_alive, Fault *fau
   if (slot >= FAR_CLIENTS) return true; /* no client at all */
   const FarClient *client = client_at(memory, slot);
   if (client->id != id || client->state == FAR_CLIENT_FREE) return true;
-  *out_alive =
-      id == memory->client || lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0;
+  *out_alive = !take_slot(memory, slot);
   if (*out_alive) return true;
   const bool ok = client->id != id || far_bury(&memory->mapped, slot, fault);
-  lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+  give_slot(memory, slot);
   return ok;
 }
 
 static bool shm_settle(FarMemory *memory, FarDecide *decide, void *ctx, int *out_settled,
                        Fault *fault) {
   for (unsigned slot = 0; slot < FAR_CLIENTS; slot++) {
-    if (client_at(memory, slot)->state == FAR_CLIENT_FREE ||
-        slot == far_client_slot(memory->client) ||
-        lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, client_byte(slot)) < 0)
-      continue;
+    if (client_at(memory, slot)->state == FAR_CLIENT_FREE || !take_slot(memory, slot)) continue;
     bool settled;
     const bool ok = far_bury_settled(&memory->mapped, slot, decide, ctx, &settled, fault);
-    lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, client_byte(slot));
+    give_slot(memory, slot);
     if (!ok) return false;
     *out_settled += settled;
   }
   return true;
 }
 
+/* Mapped memory is not lost, but what is inherited is not ours. */
+static bool shm_revive(FarMemory *memory, Stop *stop, Fault *fault) {
+  (void)stop;
+  return fault_set(fault, FAULT_IO, "%s: it is not open", memory->at);
+}
+
 #define MAPPED                                                                                     \
-  .open = open_mapped, .close = shm_close, .round = shm_round, .reserve = reserve,                 \
-  .bury = shm_bury, .settle = shm_settle
+  .open = open_mapped, .close = shm_close, .revive = shm_revive, .round = shm_round,               \
+  .reserve = reserve, .bury = shm_bury, .settle = shm_settle
 
 const FarTransport far_shm = {.scheme = "shm:", MAPPED};
 const FarTransport far_file = {.scheme = "file:", MAPPED};

@@ -6,6 +6,7 @@
 ** says how many bytes have room in the row. What has a = behind its first word is an option.
 */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,19 @@ static bool read_size(const char *text, uint64_t *out) {
   return true;
 }
 
+/* The first line of a file: what stands in the schema is only where it is. */
+static int read_secret(FarTab *tab, const char *path) {
+  char line[256] = "";
+  FILE *file = fopen(path, "r");
+  if (file && !fgets(line, sizeof line, file)) *line = '\0';
+  if (file) fclose(file);
+  line[strcspn(line, "\r\n")] = '\0';
+  if (!*line)
+    return vt_fail(&tab->base, SQLITE_CANTOPEN, "secret_file=%s: no secret is there", path);
+  tab->secret = arena_strdup(&tab->base.arena, line);
+  return tab->secret ? SQLITE_OK : SQLITE_NOMEM;
+}
+
 static int take_option(FarTab *tab, const Option *option, FarOptions *options, unsigned *leaf) {
   uint64_t number = 0;
   const bool known = read_size(option->value, &number);
@@ -151,6 +165,7 @@ static int take_option(FarTab *tab, const Option *option, FarOptions *options, u
     *text = arena_strdup(&tab->base.arena, option->value);
     return *text ? SQLITE_OK : SQLITE_NOMEM;
   }
+  if (!strcmp(option->name, "secret_file")) return read_secret(tab, option->value);
   if (!strcmp(option->name, "leaf") && known && number <= FAR_SLOTS) {
     *leaf = (unsigned)number;
   } else if (!strcmp(option->name, "size") && known) {
@@ -158,9 +173,10 @@ static int take_option(FarTab *tab, const Option *option, FarOptions *options, u
   } else if (!strcmp(option->name, "deadline") && known && number && number < 1000000) {
     options->deadline_ns = (int64_t)number * 1000000;
   } else {
-    return vt_fail(&tab->base, SQLITE_ERROR,
-                   "%s=%.40s: options are at, name, leaf (2 to %d), size, deadline (ms)",
-                   option->name, option->value, FAR_SLOTS);
+    return vt_fail(
+        &tab->base, SQLITE_ERROR,
+        "%s=%.40s: options are at, name, secret_file, leaf (2 to %d), size, deadline (ms)",
+        option->name, option->value, FAR_SLOTS);
   }
   return SQLITE_OK;
 }
@@ -225,6 +241,7 @@ int far_tab_declare(FarTab *tab, const VtCreate *create, FarOptions *options) {
                                              : add_column(tab, create->args[i]);
   }
   if (rc != SQLITE_OK) return rc;
+  options->secret = tab->secret;
   if (tab->record.key < 0) {
     return vt_fail(&tab->base, SQLITE_ERROR,
                    "one column has to be the PRIMARY KEY, of type INTEGER or TEXT");

@@ -21,6 +21,7 @@ typedef struct FarLink {
   struct FarLink *next;
   FarMemory *memory;
   FarTxn *txn;         /* from the first write of a transaction on */
+  uint64_t client;     /* who we were when the transaction began */
   bool synced;         /* it is prepared, or done */
   bool alone;          /* the transaction is one statement: nothing local is written with it */
   struct FarTab *tabs; /* that take part in it */
@@ -50,6 +51,10 @@ int far_decided_note(struct FarTab *tab, unsigned char out_mark[FAR_MARK]);
 /* Ends what clients of this database had left prepared when they died. */
 int far_decided_settle(struct FarTab *tab, int *out_settled);
 
+/* Before anything is asked of it: a connection that was lost is made anew, unless a transaction is
+** under way, which is lost with it. */
+bool far_link_ready(FarLink *link, Stop *stop, Fault *fault);
+
 /* A transaction, told by each table of it. */
 bool far_link_begin(FarLink *link, struct FarTab *tab, Fault *fault);
 bool far_link_savepoint(FarLink *link, int n, Fault *fault);
@@ -73,11 +78,11 @@ typedef struct FarTab {
   FarRecord record;
   VtColumn *columns;
   VtOrder order;
-  const char *far_name, *at;
-  const char *schema, *table;    /* where it was made */
-  unsigned char noted[FAR_MARK]; /* the last mark in NAME_decided that is ours */
-  bool has_blocks;               /* cells may be out of line */
-  struct FarTab *next_tab;       /* of the transaction */
+  const char *far_name, *at, *secret; /* secret: of the server, from a file */
+  const char *schema, *table;         /* where it was made */
+  unsigned char noted[FAR_MARK];      /* the last mark in NAME_decided that is ours */
+  bool has_blocks;                    /* cells may be out of line */
+  struct FarTab *next_tab;            /* of the transaction */
   /* Since the transaction began here. */
   Map read_index; /* key: index in reads */
   FarRead *reads;
@@ -115,8 +120,9 @@ bool far_reads_add(FarTab *tab, const unsigned char *key, const FarSeen *seen,
                    const unsigned char *element, Fault *fault);
 const FarRead *far_reads_get(const FarTab *tab, const unsigned char *key);
 
-/* The transaction ended: blocks that nothing points to are given back. */
-bool far_reads_end(FarTab *tab, bool happened, Fault *fault);
+/* The transaction ended: blocks that nothing points to are given back, if we are still the client
+** that took them. */
+bool far_reads_end(FarTab *tab, bool happened, bool same);
 
 extern const VtTable far_map_table, far_stats_table;
 enum { FAR_NFUNCTIONS = 6 };

@@ -18,6 +18,13 @@ typedef struct Call { /* of a function on a thing in far memory */
   Fault fault;
 } Call;
 
+static Stop stop_of(Call *it) { return (Stop){.asked = vt_asked, .ctx = &it->poll}; }
+
+static void end(Call *it, bool ok) {
+  if (!ok) func_fault(it->ctx, &it->fault);
+  vt_poll_end(&it->poll);
+}
+
 /* The arguments `name` and `at`: false after an error. */
 static bool begin(Call *it, sqlite3_context *ctx, sqlite3_value *name, sqlite3_value *at) {
   VtConn *conn = vt_conn(ctx);
@@ -31,14 +38,10 @@ static bool begin(Call *it, sqlite3_context *ctx, sqlite3_value *name, sqlite3_v
     return false;
   }
   it->poll = vt_poll_begin(conn);
-  return true;
-}
-
-static Stop stop_of(Call *it) { return (Stop){.asked = vt_asked, .ctx = &it->poll}; }
-
-static void end(Call *it, bool ok) {
-  if (!ok) func_fault(it->ctx, &it->fault);
-  vt_poll_end(&it->poll);
+  Stop stop = stop_of(it);
+  if (far_link_ready(it->link, &stop, &it->fault)) return true;
+  end(it, false);
+  return false;
 }
 
 /* The word of that name: looked for once in a connection. */

@@ -40,11 +40,17 @@ void far_links_close(FarState *state) {
   state->links = NULL;
 }
 
+bool far_link_ready(FarLink *link, Stop *stop, Fault *fault) {
+  return link->txn || far_revive(link->memory, stop, fault);
+}
+
 bool far_link_begin(FarLink *link, FarTab *tab, Fault *fault) {
   if (!link->txn) {
     link->alone = sqlite3_get_autocommit(tab->base.db);
     link->nmarks = 0;
     link->synced = false;
+    if (!far_revive(link->memory, NULL, fault)) return false;
+    link->client = far_client(link->memory);
     link->txn = far_txn_begin(link->memory, fault);
   }
   if (!link->txn) return false;
@@ -75,6 +81,9 @@ int far_link_sync(FarLink *link, FarTab *tab, Stop *stop) {
   unsigned char mark[FAR_MARK] = {0};
   int rc = SQLITE_OK, settled = 0;
   if (!link->txn || link->synced || !far_txn_count(link->txn)) return SQLITE_OK;
+  if (far_client(link->memory) != link->client)
+    return vt_fail(&tab->base, SQLITE_IOERR,
+                   "the connection to the far memory was lost in the middle of the transaction");
   if (!link->alone) rc = far_decided_note(tab, mark);
   while (rc == SQLITE_OK) {
     Fault fault = {0};
@@ -91,7 +100,8 @@ int far_link_sync(FarLink *link, FarTab *tab, Stop *stop) {
 void far_link_end(FarLink *link, bool happens) {
   if (!link->txn) return;
   far_txn_finish(link->txn, happens, NULL);
-  for (; link->tabs; link->tabs = link->tabs->next_tab) far_reads_end(link->tabs, happens, NULL);
+  const bool same = far_client(link->memory) == link->client;
+  for (; link->tabs; link->tabs = link->tabs->next_tab) far_reads_end(link->tabs, happens, same);
   far_txn_end(link->txn);
   link->txn = NULL;
   link->nmarks = 0;

@@ -310,6 +310,9 @@ static int map_seek(VtCursor *base, const VtPlan *plan) {
   cur->by_key = term != NULL;
   cur->reverse = plan->reverse;
   cur->element = NULL;
+  Stop stop = stop_of(cur);
+  Fault fault = {0};
+  if (!far_link_ready(tab_of(cur)->link, &stop, &fault)) return vt_fault(base->tab, &fault);
   int rc = term ? seek_keys(cur, term) : seek_range(cur, plan);
   if (rc == SQLITE_OK && term) rc = next_by_key(cur);
   return rc == SQLITE_OK ? keep(cur) : rc;

@@ -79,13 +79,14 @@ static bool free_old(FarTab *tab, Map *live, Fault *fault) {
   return true;
 }
 
-bool far_reads_end(FarTab *tab, bool happened, Fault *fault) {
+bool far_reads_end(FarTab *tab, bool happened, bool same) {
   Map live = {0};
+  Fault fault = {0};
   bool ok = true;
-  if (tab->has_blocks && tab->link->txn) {
-    if (happened) ok = find_live(tab, &live, fault) && free_old(tab, &live, fault);
+  if (tab->has_blocks && tab->link->txn && same) {
+    if (happened) ok = find_live(tab, &live, &fault) && free_old(tab, &live, &fault);
     for (size_t i = 0; ok && i < tab->nstored; i += 2)
-      ok = give_back(tab, tab->stored[i], tab->stored[i + 1], &live, fault);
+      ok = give_back(tab, tab->stored[i], tab->stored[i + 1], &live, &fault);
   }
   map_finish(&live);
   map_finish(&tab->read_index);

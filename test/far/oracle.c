@@ -1,10 +1,12 @@
 /*
 ** Random statements, to tables in far memory and to ordinary ones: the same rows, changes and
 ** errors. Two connections take turns, each with its own view of the memory; transactions,
-** savepoints and conflict clauses come as they will.
+** savepoints and conflict clauses come as they will. Every other case goes by way of a server.
 **
 **   test-far-oracle [statements [seed]]
 */
+#define _DEFAULT_SOURCE
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CASES = 200, TEXT = 4000 };
@@ -275,13 +280,38 @@ static long one_case(const char *at, uint64_t seed, long statements) {
   return failures;
 }
 
+/* A server of its own, until the parent ends. */
+static pid_t serve(const char *at) {
+  const char *build = getenv("TENFOLD_BUILD");
+  char program[1000];
+  struct timespec pause = {0, 5000000};
+  snprintf(program, sizeof program, "%s/farmemd", build ? build : "build");
+  const pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    execl(program, program, "--quiet", "--listen", at, "--size", "64M", (char *)NULL);
+    _exit(127);
+  }
+  for (int i = 0; i < 2000 && access(at + strlen("unix:"), F_OK); i++) nanosleep(&pause, NULL);
+  return child;
+}
+
 int main(int argc, char **argv) {
   const long wanted = argc > 1 ? atol(argv[1]) : 10000;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-  char at[64], forget[100];
+  char at[64], remote[64], forget[100];
   long failures = 0, done = 0;
   snprintf(at, sizeof at, "shm:test-oracle-%d", (int)getpid());
-  for (; done < wanted && !failures; done += CASES) failures += one_case(at, seed++, CASES);
+  snprintf(remote, sizeof remote, "unix:/tmp/tenfold-oracle-%d", (int)getpid());
+  const pid_t server = serve(remote);
+  for (; done < wanted && !failures; done += CASES, seed++)
+    failures += one_case(seed % 2 ? at : remote, seed, CASES);
+  int status = 1;
+  kill(server, SIGTERM);
+  if (waitpid(server, &status, 0) != server || status) {
+    failures++;
+    printf("not ok - the server ended with status %d\n", status);
+  }
   sqlite3 *db = open_far(at);
   snprintf(forget, sizeof forget, "SELECT far_forget('%s')", at);
   must(db, forget);

@@ -1,0 +1,227 @@
+/*
+** farmemd: a server of far memory.
+**
+**   farmemd --listen tcp:127.0.0.1:7877 --listen unix:/run/far.sock --size 4G
+*/
+#define _GNU_SOURCE /* memfd_create, signalfd */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "remote/server.h"
+
+enum { PLACES = 16, SECRET = 256 };
+
+static const char usage[] =
+    "usage: farmemd [--listen AT]... [--memory AT | --persist FILE] [--size BYTES]\n"
+    "               [--secret-file FILE] [--max-clients N] [--quiet]\n"
+    "\n"
+    "Serves memory that many programs share: SQLite's far_map and its like, or the C library.\n"
+    "\n"
+    "  --listen AT          unix:PATH or tcp:HOST:PORT; several may be given. Default:\n"
+    "                       tcp:127.0.0.1:7877\n"
+    "  --memory shm:NAME    serve memory that programs of this machine map as well\n"
+    "  --persist FILE       keep the memory in a file: it outlives the server, not the machine\n"
+    "  --size BYTES         of a memory that is made: 64M, 4G; default 1G\n"
+    "  --secret-file FILE   clients have to know the first line of it\n"
+    "  --max-clients N      at most; default 1023\n"
+    "  --quiet              say nothing of clients that come and go\n"
+    "  --version, --help\n"
+    "\n"
+    "SIGTERM and SIGINT end it, SIGUSR1 makes it say what it has done. Beyond this machine a\n"
+    "secret has to be given, and a tunnel where the network is not trusted.\n";
+
+typedef struct Options {
+  const char *listen[PLACES];
+  int nlisten;
+  const char *memory, *secret_file;
+  char persist[4200];
+  char secret[SECRET];
+  uint64_t size;
+  unsigned most_clients;
+  bool quiet;
+} Options;
+
+static void say(const char *line) {
+  char now[32];
+  const time_t seconds = time(NULL);
+  struct tm parts;
+  strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &parts));
+  fprintf(stderr, "%s farmemd: %s\n", now, line);
+}
+
+static int refuse(const char *what, const char *value) {
+  fprintf(stderr, "farmemd: %s%s%s\n", what, value ? ": " : "", value ? value : "");
+  return 2;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static bool read_size(const char *text, uint64_t *out) {
+  char *end;
+  static const char units[] = "kMGT";
+  errno = 0;
+  const uint64_t number = strtoull(text, &end, 10);
+  const char *unit = *end ? strchr(units, *end) : NULL;
+  if (end == text || *text == '-' || errno || (*end && (!unit || end[1]))) return false;
+  const int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+  if (number > UINT64_MAX >> shift) return false;
+  *out = number << shift;
+  return true;
+}
+
+static bool read_secret(Options *options) {
+  FILE *file = fopen(options->secret_file, "r");
+  if (!file) return false;
+  const bool ok = fgets(options->secret, sizeof options->secret, file) != NULL;
+  fclose(file);
+  options->secret[strcspn(options->secret, "\r\n")] = '\0';
+  return ok && *options->secret;
+}
+
+/* Only this machine's programs reach it. */
+static bool is_local(const char *at) {
+  static const char *const local[] = {"unix:", "tcp:127.", "tcp:localhost:", "tcp:[::1]:"};
+  for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+    if (!strncmp(at, local[i], strlen(local[i]))) return true;
+  return false;
+}
+
+/* 0: go on; else the status to end with, + 1. */
+static int read_options(int argc, char **argv, Options *out) {
+  static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
+                                        {"memory", required_argument, NULL, 'm'},
+                                        {"persist", required_argument, NULL, 'p'},
+                                        {"size", required_argument, NULL, 's'},
+                                        {"secret-file", required_argument, NULL, 'k'},
+                                        {"max-clients", required_argument, NULL, 'n'},
+                                        {"quiet", no_argument, NULL, 'q'},
+                                        {"version", no_argument, NULL, 'v'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {0}};
+  uint64_t number;
+  for (int c; (c = getopt_long(argc, argv, "", known, NULL)) >= 0;) {
+    switch (c) {
+    case 'l':
+      if (out->nlisten == PLACES) return 1 + refuse("too many places to listen at", NULL);
+      out->listen[out->nlisten++] = optarg;
+      break;
+    case 'm':
+      out->memory = optarg;
+      break;
+    case 'p':
+      snprintf(out->persist, sizeof out->persist, "file:%s", optarg);
+      break;
+    case 's':
+      if (!read_size(optarg, &out->size)) return 1 + refuse("--size", optarg);
+      break;
+    case 'k':
+      out->secret_file = optarg;
+      if (!read_secret(out)) return 1 + refuse("no secret in", optarg);
+      break;
+    case 'n':
+      if (!read_size(optarg, &number) || !number || number > 1023)
+        return 1 + refuse("--max-clients is 1 to 1023, not", optarg);
+      out->most_clients = (unsigned)number;
+      break;
+    case 'q':
+      out->quiet = true;
+      break;
+    case 'v':
+      puts("farmemd " TENFOLD_VERSION);
+      return 1;
+    case 'h':
+      fputs(usage, stdout);
+      return 1;
+    default:
+      fputs(usage, stderr);
+      return 3;
+    }
+  }
+  if (optind < argc) return 1 + refuse("what is meant by", argv[optind]);
+  if (out->memory && *out->persist) return 1 + refuse("--memory or --persist, not both", NULL);
+  if (!out->nlisten) out->listen[out->nlisten++] = "tcp:127.0.0.1:7877";
+  for (int i = 0; i < out->nlisten; i++) {
+    if (!*out->secret && !is_local(out->listen[i]))
+      return 1 + refuse("others than this machine's programs need a --secret-file", out->listen[i]);
+  }
+  return 0;
+}
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+/* A memory that is nobody's but ours, unless another one was asked for. */
+static FarMemory *open_memory(const Options *options, Fault *fault) {
+  char anonymous[64];
+  const FarOptions how = {.size = options->size};
+  if (options->memory) return far_open(options->memory, &how, fault);
+  if (*options->persist) return far_open(options->persist, &how, fault);
+  const int fd = memfd_create("farmemd", MFD_CLOEXEC);
+  if (fd < 0) {
+    fault_set(fault, FAULT_IO, "no memory: %s", strerror(errno));
+    return NULL;
+  }
+  snprintf(anonymous, sizeof anonymous, "file:/proc/self/fd/%d", fd);
+  FarMemory *memory = far_open(anonymous, &how, fault);
+  close(fd);
+  return memory;
+}
+
+static void say_stats(const FarServer *server) {
+  FarServerStats stats;
+  char line[400];
+  far_server_stats(server, &stats);
+  snprintf(line, sizeof line,
+           "clients=%" PRIu64 " accepted=%" PRIu64 " refused=%" PRIu64 " buried=%" PRIu64
+           " rounds=%" PRIu64 " operations=%" PRIu64 " bytes_in=%" PRIu64 " bytes_out=%" PRIu64,
+           stats.clients, stats.accepted, stats.refused, stats.buried, stats.rounds,
+           stats.operations, stats.bytes_in, stats.bytes_out);
+  say(line);
+}
+
+static bool run(FarServer *server, const Options *options, int signals, Fault *fault) {
+  for (int i = 0; i < options->nlisten; i++) {
+    if (!far_server_listen(server, options->listen[i], fault)) return false;
+  }
+  say("ready");
+  for (;;) {
+    struct signalfd_siginfo info;
+    if (!far_server_run(server, signals, options->quiet ? NULL : say, fault)) return false;
+    if (read(signals, &info, sizeof info) != sizeof info) continue;
+    say_stats(server);
+    if (info.ssi_signo != SIGUSR1) return true;
+  }
+}
+
+int main(int argc, char **argv) {
+  Options options = {0};
+  Fault fault = {0};
+  sigset_t set;
+  const int status = read_options(argc, argv, &options);
+  if (status) return status - 1;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  const int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  FarMemory *memory = open_memory(&options, &fault);
+  FarServer *server = memory ? far_server_open(memory, *options.secret ? options.secret : NULL,
+                                               options.most_clients, &fault)
+                             : NULL;
+  const bool ok = server && run(server, &options, signals, &fault);
+  if (!ok) say(fault.text);
+  far_server_close(server);
+  far_close(memory);
+  for (int i = 0; i < options.nlisten; i++)
+    if (ok && !strncmp(options.listen[i], "unix:", 5)) unlink(options.listen[i] + 5);
+  return ok ? 0 : 1;
+}

@@ -1,0 +1,84 @@
+/*
+** Rounds as bytes, between a client and a server (stream.c, server.c). All integers little-endian;
+** everything is padded to 8 bytes.
+**
+**   frame     length of what follows (4), kind (4), body
+**   ROUND     operations: code (1), guard (1), 0 (2), length (4), at, index, value, expected, shape
+**             (8 each); then the key (FIND), or what is written
+**   DONE      for each operation: old (8), status (4), length (4); then what was read
+**   FAULT     code (4), text
+**
+** A connection begins with HELLO (a number of the client's choice) and CHALLENGE (a number of the
+** server's); then PROOF, which shows that the client knows the secret, and WELCOME: the server's
+** proof, the client's id, the memory's header. What comes from the other side is not trusted.
+*/
+#ifndef TENFOLD_REMOTE_WIRE_H
+#define TENFOLD_REMOTE_WIRE_H
+
+#include "remote/layout.h"
+
+enum {
+  WIRE_VERSION = 1,
+  WIRE_MOST = 16 << 20, /* bytes of a frame's body */
+  WIRE_OP = 48,         /* bytes of an operation without what follows it */
+  WIRE_RESULT = 16,
+  WIRE_NONCE = 32,
+  WIRE_PROOF = 32
+};
+
+typedef enum WireKind {
+  WIRE_HELLO = 1, /* version (8), nonce */
+  WIRE_CHALLENGE, /* nonce */
+  WIRE_PROVE,     /* proof */
+  WIRE_WELCOME,   /* proof, client id (8), FarHeader */
+  WIRE_ROUND,
+  WIRE_DONE,
+  WIRE_FAULT,
+  WIRE_RESERVE, /* at, length (8 each) */
+  WIRE_BURY,    /* client id (8); DONE: is it alive (8) */
+  WIRE_DOUBTS,  /* DONE: id (8) and mark of each prepared transaction of a dead client */
+  WIRE_SETTLE,  /* id (8), mark, FarDecision (8); DONE: was it (8) */
+  WIRE_ALIVE    /* nothing: the client lives; no answer */
+} WireKind;
+
+/* A growing frame. All zero is a valid, empty one. */
+typedef struct WireBuffer {
+  unsigned char *bytes;
+  size_t length, capacity;
+} WireBuffer;
+
+void far_wire_free(WireBuffer *buffer);
+/* Room for n bytes more, zeroed; NULL: no memory. Padded to 8. */
+unsigned char *far_wire_more(WireBuffer *buffer, size_t n);
+bool far_wire_add(WireBuffer *buffer, const void *bytes, size_t n);
+
+/* Begins a frame, and says how long it has become. */
+bool far_wire_begin(WireBuffer *buffer, WireKind kind);
+void far_wire_end(WireBuffer *buffer, size_t from);
+
+/* Bytes that an operation takes in a request, and in its answer at most. */
+size_t far_wire_request_size(const FarOp *op);
+size_t far_wire_answer_size(const FarOp *op);
+
+bool far_wire_put_op(WireBuffer *buffer, const FarOp *op);
+/* The answer to it: false when that is not what such an operation is answered. */
+bool far_wire_take_result(const unsigned char **at, const unsigned char *end, FarOp *op);
+
+/* What a server makes of a request. Local memory of what is written is the request's; what is read
+** goes where `answer` has it. NULL, or what is wrong with it. */
+typedef struct WireRound {
+  FarOp *ops;
+  FarKey *keys;
+  size_t n, capacity, nkeys, keys_capacity;
+} WireRound;
+const char *far_wire_take_round(WireRound *round, const unsigned char *body, size_t length);
+/* After far_wire_take_round: makes room in the answer, so that it can be carried out. */
+bool far_wire_make_answer(WireRound *round, WireBuffer *answer);
+/* After it was: what was read moves together. */
+void far_wire_finish_answer(WireRound *round, WireBuffer *answer);
+void far_wire_round_free(WireRound *round);
+
+bool far_wire_put_fault(WireBuffer *buffer, const Fault *fault);
+void far_wire_take_fault(const unsigned char *body, size_t length, Fault *out);
+
+#endif
