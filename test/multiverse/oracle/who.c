@@ -39,7 +39,7 @@ static bool is_visible(sqlite3 *db, int table, const char *key, const User *user
 }
 
 /* A row of w tells of a user with this value of the parameter. "Every other x" is other than those
-** that are listed for the same uid. */
+** that are listed for the same uid; a uid of NULL is not "every other uid", which has none. */
 static void match(Words *out, const char *param, const char *value) {
   say(out,
       " AND CASE WHEN json_type(context, '$.%s') IS NOT NULL THEN json_extract(context, '$.%s') IS "
@@ -48,7 +48,9 @@ static void match(Words *out, const char *param, const char *value) {
       "1 "
       "END",
       param, param, value, param, param, param, value,
-      strcmp(param, "x") ? "" : " AND l.context ->> 'uid' IS w.context ->> 'uid'");
+      strcmp(param, "x") ? ""
+                         : " AND l.context ->> 'uid' IS w.context ->> 'uid' AND "
+                           "json_type(l.context, '$.uid') IS json_type(w.context, '$.uid')");
 }
 
 static int count_told(sqlite3 *db, int sees, const User *user) {
