@@ -29,7 +29,7 @@ typedef struct Peer { /* a connection */
   PeerStage stage;
   uint64_t client;
   unsigned char hers[WIRE_NONCE], mine[WIRE_NONCE];
-  WireBuffer in, out;
+  FarWireBuffer in, out;
   size_t sent; /* of out */
   bool waits;  /* epoll is asked to tell when more can be sent */
   bool gone;
@@ -43,7 +43,7 @@ struct FarServer {
   int listeners[LISTENERS];
   int nlisteners;
   Peer *peers;
-  WireRound round;
+  FarWireRound round;
   FarServerStats stats;
   void (*log)(const char *line);
 };
@@ -152,7 +152,7 @@ static bool answer_fault(Peer *peer, const Fault *fault) {
   return true;
 }
 
-static bool answer(Peer *peer, WireKind kind, const void *bytes, size_t n) {
+static bool answer(Peer *peer, FarWireKind kind, const void *bytes, size_t n) {
   const size_t from = peer->out.length;
   if (!far_wire_begin(&peer->out, kind) || !far_wire_add(&peer->out, bytes, n)) return false;
   far_wire_end(&peer->out, from);
@@ -348,7 +348,7 @@ static const char *send_some(FarServer *server, Peer *peer) {
 }
 
 static const char *receive_some(FarServer *server, Peer *peer) {
-  WireBuffer *in = &peer->in;
+  FarWireBuffer *in = &peer->in;
   if (in->capacity - in->length < SPARE) {
     const size_t length = in->length;
     if (!far_wire_more(in, SPARE)) return "out of memory";

@@ -17,7 +17,7 @@
 #include "remote/wire.h"
 
 typedef struct FarStream {
-  WireBuffer out, in;
+  FarWireBuffer out, in;
   int64_t deadline;
   Stop *stop;
 } FarStream;
@@ -42,7 +42,7 @@ static bool go_on(FarMemory *memory, Fault *fault) {
 }
 
 static bool send_all(FarMemory *memory, Fault *fault) {
-  const WireBuffer *out = &memory->stream->out;
+  const FarWireBuffer *out = &memory->stream->out;
   for (size_t at = 0; at < out->length;) {
     const ssize_t n = send(memory->fd, out->bytes + at, out->length - at, MSG_NOSIGNAL);
     if (n > 0) {
@@ -57,7 +57,7 @@ static bool send_all(FarMemory *memory, Fault *fault) {
 /* One frame; what follows it stays for the next time, but there is nothing that follows. */
 static bool receive(FarMemory *memory, uint32_t *out_kind, const unsigned char **out_body,
                     size_t *out_length, Fault *fault) {
-  WireBuffer *in = &memory->stream->in;
+  FarWireBuffer *in = &memory->stream->in;
   size_t wanted = 8;
   uint32_t head[2] = {0};
   in->length = 0;
@@ -97,7 +97,7 @@ static void begin(FarMemory *memory, Stop *stop) {
 }
 
 /* Sends what is in `out`, a frame, and waits for the answer, of this kind. */
-static bool ask(FarMemory *memory, WireKind wanted, const unsigned char **out_body,
+static bool ask(FarMemory *memory, FarWireKind wanted, const unsigned char **out_body,
                 size_t *out_length, Fault *fault) {
   uint32_t kind = 0;
   far_wire_end(&memory->stream->out, 0);
@@ -113,7 +113,7 @@ static bool ask(FarMemory *memory, WireKind wanted, const unsigned char **out_bo
 /* ---- a connection ---------------------------------------------------------------------------- */
 
 static bool shake_hands(FarMemory *memory, FarHeader *head, uint64_t *client, Fault *fault) {
-  WireBuffer *out = &memory->stream->out;
+  FarWireBuffer *out = &memory->stream->out;
   const char *secret = memory->secret ? memory->secret : "";
   unsigned char mine[WIRE_NONCE], theirs[WIRE_NONCE], proof[WIRE_PROOF];
   const uint64_t version = WIRE_VERSION;
@@ -194,7 +194,7 @@ typedef struct Batch { /* operations of one frame */
 } Batch;
 
 static bool send_batch(FarMemory *memory, Batch *batch, Fault *fault) {
-  WireBuffer *out = &memory->stream->out;
+  FarWireBuffer *out = &memory->stream->out;
   const unsigned char *body;
   size_t length;
   out->length = 0;
@@ -251,13 +251,13 @@ static bool stream_round(FarMemory *memory, const FarSegment *segments, int n, S
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 /* A request of some words; one word is answered, or none. */
-static bool ask_words(FarMemory *memory, WireKind kind, const void *words, size_t length,
+static bool ask_words(FarMemory *memory, FarWireKind kind, const void *words, size_t length,
                       uint64_t *out, Fault *fault) {
   const unsigned char *body;
   size_t n;
   if (memory->fd < 0) return lost(memory, "the connection was lost", fault);
   begin(memory, NULL);
-  WireBuffer *to = &memory->stream->out;
+  FarWireBuffer *to = &memory->stream->out;
   if (!far_wire_begin(to, kind) || !far_wire_add(to, words, length)) return fault_oom(fault);
   if (!ask(memory, WIRE_DONE, &body, &n, fault)) return false;
   if (n != (out ? 8 : 0)) return lost(memory, "an answer does not fit its question", fault);

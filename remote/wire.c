@@ -9,32 +9,32 @@ static size_t pad(size_t n) { return (n + 7) / 8 * 8; }
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-void far_wire_free(WireBuffer *buffer) {
+void far_wire_free(FarWireBuffer *buffer) {
   free(buffer->bytes);
-  *buffer = (WireBuffer){0};
+  *buffer = (FarWireBuffer){0};
 }
 
-unsigned char *far_wire_more(WireBuffer *buffer, size_t n) {
+unsigned char *far_wire_more(FarWireBuffer *buffer, size_t n) {
   const size_t room = pad(n);
-  if (!array_extend(buffer->bytes, buffer->capacity, buffer->length + room)) return NULL;
+  if (!array_extend(buffer->bytes, buffer->capacity, buffer->length + room + 8)) return NULL;
   unsigned char *at = buffer->bytes + buffer->length;
   memset(at + n, 0, room - n);
   buffer->length += room;
   return at;
 }
 
-bool far_wire_add(WireBuffer *buffer, const void *bytes, size_t n) {
+bool far_wire_add(FarWireBuffer *buffer, const void *bytes, size_t n) {
   unsigned char *at = far_wire_more(buffer, n);
   if (at && n) memcpy(at, bytes, n);
   return at != NULL;
 }
 
-bool far_wire_begin(WireBuffer *buffer, WireKind kind) {
+bool far_wire_begin(FarWireBuffer *buffer, FarWireKind kind) {
   const uint32_t head[] = {0, kind};
   return far_wire_add(buffer, head, sizeof head);
 }
 
-void far_wire_end(WireBuffer *buffer, size_t from) {
+void far_wire_end(FarWireBuffer *buffer, size_t from) {
   const uint32_t length = (uint32_t)(buffer->length - from - 8);
   memcpy(buffer->bytes + from, &length, sizeof length);
 }
@@ -67,7 +67,7 @@ size_t far_wire_answer_size(const FarOp *op) {
                                              : 0);
 }
 
-bool far_wire_put_op(WireBuffer *buffer, const FarOp *op) {
+bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op) {
   unsigned char *at = far_wire_more(buffer, WIRE_OP);
   if (!at) return false;
   const uint64_t words[] = {op->at, op->index, op->value, op->expected,
@@ -118,13 +118,14 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
 
 /* ---- the server's side ----------------------------------------------------------------------- */
 
-void far_wire_round_free(WireRound *round) {
+void far_wire_round_free(FarWireRound *round) {
   free(round->ops);
   free(round->keys);
-  *round = (WireRound){0};
+  *round = (FarWireRound){0};
 }
 
-static const char *take_op(WireRound *round, const unsigned char **at, const unsigned char *end) {
+static const char *take_op(FarWireRound *round, const unsigned char **at,
+                           const unsigned char *end) {
   uint64_t words[5];
   FarOp *op = &round->ops[round->n];
   if (end - *at < WIRE_OP) return "an operation is cut off";
@@ -158,9 +159,9 @@ static const char *take_op(WireRound *round, const unsigned char **at, const uns
   return NULL;
 }
 
-const char *far_wire_take_round(WireRound *round, const unsigned char *body, size_t length) {
+const char *far_wire_take_round(FarWireRound *round, const unsigned char *body, size_t length) {
   const unsigned char *at = body, *end = body + length;
-  const size_t most = length / WIRE_OP;
+  const size_t most = length / WIRE_OP + 1;
   size_t answer = 0;
   round->n = round->nkeys = 0;
   if (!array_extend(round->ops, round->capacity, most) ||
@@ -175,7 +176,7 @@ const char *far_wire_take_round(WireRound *round, const unsigned char *body, siz
   return NULL;
 }
 
-bool far_wire_make_answer(WireRound *round, WireBuffer *answer) {
+bool far_wire_make_answer(FarWireRound *round, FarWireBuffer *answer) {
   size_t size = 0;
   for (size_t i = 0; i < round->n; i++) size += far_wire_answer_size(&round->ops[i]);
   unsigned char *at = far_wire_more(answer, size);
@@ -189,7 +190,7 @@ bool far_wire_make_answer(WireRound *round, WireBuffer *answer) {
   return true;
 }
 
-void far_wire_finish_answer(WireRound *round, WireBuffer *answer) {
+void far_wire_finish_answer(FarWireRound *round, FarWireBuffer *answer) {
   unsigned char *to = answer->bytes + answer->length;
   for (size_t i = 0; i < round->n; i++) {
     const FarOp *op = &round->ops[i];
@@ -212,7 +213,7 @@ void far_wire_finish_answer(WireRound *round, WireBuffer *answer) {
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
-bool far_wire_put_fault(WireBuffer *buffer, const Fault *fault) {
+bool far_wire_put_fault(FarWireBuffer *buffer, const Fault *fault) {
   const uint64_t code = (uint64_t)fault->code;
   return far_wire_add(buffer, &code, sizeof code) &&
          far_wire_add(buffer, fault->text, strlen(fault->text));

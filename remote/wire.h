@@ -26,7 +26,7 @@ enum {
   WIRE_PROOF = 32
 };
 
-typedef enum WireKind {
+typedef enum FarWireKind {
   WIRE_HELLO = 1, /* version (8), nonce */
   WIRE_CHALLENGE, /* nonce */
   WIRE_PROVE,     /* proof */
@@ -39,46 +39,46 @@ typedef enum WireKind {
   WIRE_DOUBTS,  /* DONE: id (8) and mark of each prepared transaction of a dead client */
   WIRE_SETTLE,  /* id (8), mark, FarDecision (8); DONE: was it (8) */
   WIRE_ALIVE    /* nothing: the client lives; no answer */
-} WireKind;
+} FarWireKind;
 
 /* A growing frame. All zero is a valid, empty one. */
-typedef struct WireBuffer {
+typedef struct FarWireBuffer {
   unsigned char *bytes;
   size_t length, capacity;
-} WireBuffer;
+} FarWireBuffer;
 
-void far_wire_free(WireBuffer *buffer);
+void far_wire_free(FarWireBuffer *buffer);
 /* Room for n bytes more, zeroed; NULL: no memory. Padded to 8. */
-unsigned char *far_wire_more(WireBuffer *buffer, size_t n);
-bool far_wire_add(WireBuffer *buffer, const void *bytes, size_t n);
+unsigned char *far_wire_more(FarWireBuffer *buffer, size_t n);
+bool far_wire_add(FarWireBuffer *buffer, const void *bytes, size_t n);
 
 /* Begins a frame, and says how long it has become. */
-bool far_wire_begin(WireBuffer *buffer, WireKind kind);
-void far_wire_end(WireBuffer *buffer, size_t from);
+bool far_wire_begin(FarWireBuffer *buffer, FarWireKind kind);
+void far_wire_end(FarWireBuffer *buffer, size_t from);
 
 /* Bytes that an operation takes in a request, and in its answer at most. */
 size_t far_wire_request_size(const FarOp *op);
 size_t far_wire_answer_size(const FarOp *op);
 
-bool far_wire_put_op(WireBuffer *buffer, const FarOp *op);
+bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op);
 /* The answer to it: false when that is not what such an operation is answered. */
 bool far_wire_take_result(const unsigned char **at, const unsigned char *end, FarOp *op);
 
 /* What a server makes of a request. Local memory of what is written is the request's; what is read
 ** goes where `answer` has it. NULL, or what is wrong with it. */
-typedef struct WireRound {
+typedef struct FarWireRound {
   FarOp *ops;
   FarKey *keys;
   size_t n, capacity, nkeys, keys_capacity;
-} WireRound;
-const char *far_wire_take_round(WireRound *round, const unsigned char *body, size_t length);
+} FarWireRound;
+const char *far_wire_take_round(FarWireRound *round, const unsigned char *body, size_t length);
 /* After far_wire_take_round: makes room in the answer, so that it can be carried out. */
-bool far_wire_make_answer(WireRound *round, WireBuffer *answer);
+bool far_wire_make_answer(FarWireRound *round, FarWireBuffer *answer);
 /* After it was: what was read moves together. */
-void far_wire_finish_answer(WireRound *round, WireBuffer *answer);
-void far_wire_round_free(WireRound *round);
+void far_wire_finish_answer(FarWireRound *round, FarWireBuffer *answer);
+void far_wire_round_free(FarWireRound *round);
 
-bool far_wire_put_fault(WireBuffer *buffer, const Fault *fault);
+bool far_wire_put_fault(FarWireBuffer *buffer, const Fault *fault);
 void far_wire_take_fault(const unsigned char *body, size_t length, Fault *out);
 
 #endif
