@@ -61,7 +61,7 @@ static bool try_without(Filter *filter, const Unit *units, size_t from, size_t t
   SolveStatus status;
   *out_gone = false;
   if (stop_asked(filter->stop)) {
-    return fault_set(filter->fault, FAULT_INTERRUPT, "solver: interrupted");
+    return fault_set(filter->fault, FAULT_INTERRUPT, "interrupted");
   }
   for (size_t i = from; i < to; i++) filter->skip[units[i].tag] = 1;
   if (!test(filter, &status)) return false;

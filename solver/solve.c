@@ -335,7 +335,7 @@ static bool report(Job *job) {
   Answer *answer = job->answer;
   if (!job->have) {
     if (answer->status == SOLVE_UNKNOWN && stop_asked(job->stop)) {
-      return fault_set(job->fault, FAULT_INTERRUPT, "solver: interrupted");
+      return fault_set(job->fault, FAULT_INTERRUPT, "interrupted");
     }
     return true;
   }
