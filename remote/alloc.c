@@ -144,7 +144,8 @@ static bool read_extents(Refill *it, Fault *fault) {
   return far_round(it->memory, &op, 1, NULL, fault);
 }
 
-/* Finds `count` extents in a row that nobody uses. The lock is given back when there are none. */
+/* Finds `count` extents in a row that nobody uses: a single one, which stays what it becomes, from
+** the front, more from behind. The lock is given back when there are none. */
 static bool find_extents(Refill *it, uint64_t count, uint64_t *out, Fault *fault) {
   const FarMemory *memory = it->memory;
   if (it->free_extents >= count) {
@@ -152,13 +153,15 @@ static bool find_extents(Refill *it, uint64_t count, uint64_t *out, Fault *fault
       give_up(it, NULL);
       return false;
     }
-    for (uint64_t i = 0, run = 0; i < it->next_extent; i++) {
+    bool found = false;
+    for (uint64_t i = 0, run = 0; i < it->next_extent && !(found && count == 1); i++) {
       run = it->extents[i].class ? 0 : run + 1;
       if (run < count) continue;
       *out = i + 1 - count;
-      it->free_extents -= count;
-      return true;
+      found = true;
     }
+    if (found) it->free_extents -= count;
+    if (found) return true;
   }
   if (memory->head.nextents - it->next_extent < count) return give_up(it, fault);
   *out = it->next_extent;

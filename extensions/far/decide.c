@@ -17,7 +17,7 @@
 enum { OWN = 16 };
 
 /* Where nothing outlives the process, nothing has to be decided. */
-static bool is_stored(const FarTab *tab) {
+bool far_decided_stored(const FarTab *tab) {
   const char *file = sqlite3_db_filename(tab->base.db, tab->schema);
   return file && *file && sqlite3_stricmp(tab->schema, "temp");
 }
@@ -36,7 +36,7 @@ static int run(FarTab *tab, const char *format, ...) {
 }
 
 int far_decided_create(FarTab *tab) {
-  if (!is_stored(tab)) return SQLITE_OK;
+  if (!far_decided_stored(tab)) return SQLITE_OK;
   return run(tab,
              "CREATE TABLE \"%w\".\"%w_decided\"(mark BLOB PRIMARY KEY) WITHOUT ROWID;"
              "INSERT INTO \"%w\".\"%w_decided\" VALUES (randomblob(%d))",
@@ -44,12 +44,12 @@ int far_decided_create(FarTab *tab) {
 }
 
 int far_decided_drop(FarTab *tab) {
-  if (!is_stored(tab)) return SQLITE_OK;
+  if (!far_decided_stored(tab)) return SQLITE_OK;
   return run(tab, "DROP TABLE IF EXISTS \"%w\".\"%w_decided\"", tab->schema, tab->table);
 }
 
 int far_decided_rename(FarTab *tab, const char *name) {
-  if (!is_stored(tab)) return SQLITE_OK;
+  if (!far_decided_stored(tab)) return SQLITE_OK;
   return run(tab, "ALTER TABLE \"%w\".\"%w_decided\" RENAME TO \"%w_decided\"", tab->schema,
              tab->table, name);
 }
@@ -84,7 +84,7 @@ static int own_mark(FarTab *tab, unsigned char *out, int *out_there) {
 int far_decided_note(FarTab *tab, unsigned char out_mark[FAR_MARK]) {
   int there, ignored;
   memset(out_mark, 0, FAR_MARK);
-  if (!is_stored(tab)) return SQLITE_OK;
+  if (!far_decided_stored(tab)) return SQLITE_OK;
   int rc = own_mark(tab, out_mark, &there);
   if (rc == SQLITE_OK && !there)
     return vt_fail(&tab->base, SQLITE_CORRUPT_VTAB, "its own mark is missing in %s_decided",
@@ -124,7 +124,7 @@ int far_decided_settle(FarTab *tab, int *out_settled) {
   Fault fault = {0};
   int there = 0;
   *out_settled = 0;
-  if (!is_stored(tab)) return SQLITE_OK;
+  if (!far_decided_stored(tab)) return SQLITE_OK;
   const int rc = own_mark(tab, it.own, &there);
   if (rc != SQLITE_OK || !there) return rc;
   const bool ok = far_settle(tab->link->memory, decide, &it, out_settled, &fault);

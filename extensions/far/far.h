@@ -22,6 +22,7 @@ typedef struct FarLink {
   FarMemory *memory;
   FarTxn *txn;         /* from the first write of a transaction on */
   uint64_t client;     /* who we were when the transaction began */
+  bool happened;       /* it is done, whatever is said of it */
   bool synced;         /* it is prepared, or done */
   bool alone;          /* the transaction is one statement: nothing local is written with it */
   struct FarTab *tabs; /* that take part in it */
@@ -44,6 +45,7 @@ void far_links_close(FarState *state);
 /* A transaction that changes far memory and the database happens when the database says so: in the
 ** same transaction a row with its mark goes into the shadow table NAME_decided. */
 int far_decided_create(struct FarTab *tab);
+bool far_decided_stored(const struct FarTab *tab); /* the table lives in a file */
 int far_decided_drop(struct FarTab *tab);
 int far_decided_rename(struct FarTab *tab, const char *name);
 /* *out_mark is all zero when the table lives in memory: then nothing is left to decide about. */
@@ -57,6 +59,7 @@ bool far_link_ready(FarLink *link, Stop *stop, Fault *fault);
 
 /* A transaction, told by each table of it. */
 bool far_link_begin(FarLink *link, struct FarTab *tab, Fault *fault);
+void far_link_leave(FarLink *link, struct FarTab *tab);
 bool far_link_savepoint(FarLink *link, int n, Fault *fault);
 void far_link_release(FarLink *link, int n);
 bool far_link_rollback_to(FarLink *link, int n, Fault *fault);

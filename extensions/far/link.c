@@ -48,7 +48,7 @@ bool far_link_begin(FarLink *link, FarTab *tab, Fault *fault) {
   if (!link->txn) {
     link->alone = sqlite3_get_autocommit(tab->base.db);
     link->nmarks = 0;
-    link->synced = false;
+    link->synced = link->happened = false;
     if (!far_revive(link->memory, NULL, fault)) return false;
     link->client = far_client(link->memory);
     link->txn = far_txn_begin(link->memory, fault);
@@ -57,6 +57,16 @@ bool far_link_begin(FarLink *link, FarTab *tab, Fault *fault) {
   tab->next_tab = link->tabs;
   link->tabs = tab;
   return true;
+}
+
+/* A table that goes in the middle of a transaction, because it could not be made, say. */
+void far_link_leave(FarLink *link, FarTab *tab) {
+  for (FarTab **at = &link->tabs; *at; at = &(*at)->next_tab) {
+    if (*at != tab) continue;
+    far_reads_end(tab, link->happened, far_client(link->memory) == link->client);
+    *at = tab->next_tab;
+    return;
+  }
 }
 
 /* A table that comes later is told of savepoints that others know already. */
@@ -76,9 +86,11 @@ bool far_link_rollback_to(FarLink *link, int n, Fault *fault) {
   return far_txn_back(link->txn, n < 0 ? 0 : link->marks[n], fault);
 }
 
-/* The first table to be told commits, or prepares, for all of them. */
+/* The first table to be told prepares for all of them, or commits: a statement by itself, where no
+** file has to be locked after this, which may be refused. */
 int far_link_sync(FarLink *link, FarTab *tab, Stop *stop) {
   unsigned char mark[FAR_MARK] = {0};
+  const bool at_once = link->alone && !far_decided_stored(tab);
   int rc = SQLITE_OK, settled = 0;
   if (!link->txn || link->synced || !far_txn_count(link->txn)) return SQLITE_OK;
   if (far_client(link->memory) != link->client)
@@ -87,8 +99,9 @@ int far_link_sync(FarLink *link, FarTab *tab, Stop *stop) {
   if (!link->alone) rc = far_decided_note(tab, mark);
   while (rc == SQLITE_OK) {
     Fault fault = {0};
-    link->synced = link->alone ? far_txn_commit(link->txn, stop, &fault)
-                               : far_txn_prepare(link->txn, mark, stop, &fault);
+    link->synced = at_once ? far_txn_commit(link->txn, stop, &fault)
+                           : far_txn_prepare(link->txn, mark, stop, &fault);
+    link->happened = link->synced && at_once;
     if (link->synced) break;
     /* In the way of a transaction whose end stands in our database, perhaps. */
     if (fault.code == FAULT_BUSY) rc = far_decided_settle(tab, &settled);
@@ -100,6 +113,7 @@ int far_link_sync(FarLink *link, FarTab *tab, Stop *stop) {
 void far_link_end(FarLink *link, bool happens) {
   if (!link->txn) return;
   far_txn_finish(link->txn, happens, NULL);
+  happens = happens || link->happened; /* memory was refused after that, say */
   const bool same = far_client(link->memory) == link->client;
   for (; link->tabs; link->tabs = link->tabs->next_tab) far_reads_end(link->tabs, happens, same);
   far_txn_end(link->txn);

@@ -61,6 +61,7 @@ static int map_is_shadow(const char *suffix) { return !sqlite3_stricmp(suffix, "
 
 static void map_disconnect(VtTab *base) {
   FarTab *tab = (FarTab *)base;
+  if (tab->link) far_link_leave(tab->link, tab);
   far_map_close(tab->map);
   map_finish(&tab->read_index);
   arena_finish(&tab->kept);
