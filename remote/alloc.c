@@ -310,26 +310,27 @@ static bool alloc_large(FarMemory *memory, uint64_t size, FarPointer *out, Stop 
   return ok;
 }
 
+/* Some at a time, so that it needs no memory here: what is undone because there was none has to be
+** given back all the same. */
 static bool free_large(FarMemory *memory, FarPointer block, uint64_t size, Stop *stop,
                        Fault *fault) {
+  enum { AT_ONCE = 64 };
   Refill it = {.memory = memory};
+  FarOp ops[AT_ONCE + 2];
   const uint64_t count = (size - 1) / FAR_EXTENT + 1;
   const uint64_t extent = (far_offset(block) - memory->head.data) / FAR_EXTENT;
   static const FarExtent none;
+  size_t n = 0;
   if (!begin(&it, stop, fault)) return false;
-  FarOp *ops = malloc((count + 2) * sizeof *ops);
-  if (!ops) {
-    give_up(&it, NULL);
-    return fault_oom(fault);
-  }
   it.free_extents += count;
-  for (uint64_t i = 0; i < count; i++)
-    ops[i] = write_op(extent_info(memory, extent + i), &none, sizeof none);
-  ops[count] =
-      write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it.free_extents, 8);
-  const bool ok = end(&it, ops, count + 1, fault);
-  free(ops);
-  return ok;
+  for (uint64_t i = 0; i < count; i++) {
+    ops[n++] = write_op(extent_info(memory, extent + i), &none, sizeof none);
+    if (n < AT_ONCE) continue;
+    if (!far_round(memory, ops, n, NULL, fault)) return false;
+    n = 0;
+  }
+  ops[n++] = write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it.free_extents, 8);
+  return end(&it, ops, n, fault);
 }
 
 /* ---- the two that are asked for -------------------------------------------------------------- */

@@ -85,8 +85,13 @@ bool far_reads_end(FarTab *tab, bool happened, bool same) {
   bool ok = true;
   if (tab->has_blocks && tab->link->txn && same) {
     if (happened) ok = find_live(tab, &live, &fault) && free_old(tab, &live, &fault);
-    for (size_t i = 0; ok && i < tab->nstored; i += 2)
-      ok = give_back(tab, tab->stored[i], tab->stored[i + 1], &live, &fault);
+    /* Without what is live nothing can be told to be garbage; else all that can be is given back. */
+    for (size_t i = 0; (ok || !happened) && i < tab->nstored; i += 2) {
+      if (!map_get(&live, &tab->stored[i], sizeof(FarPointer)))
+        ok = far_free(tab->link->memory, tab->stored[i], tab->stored[i + 1], FAR_USE_BYTES, NULL,
+                      &fault) &&
+             ok;
+    }
   }
   map_finish(&live);
   map_finish(&tab->read_index);
