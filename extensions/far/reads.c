@@ -85,7 +85,7 @@ bool far_reads_end(FarTab *tab, bool happened, bool same) {
   bool ok = true;
   if (tab->has_blocks && tab->link->txn && same) {
     if (happened) ok = find_live(tab, &live, &fault) && free_old(tab, &live, &fault);
-    /* Without what is live nothing can be told to be garbage; else all that can be is given back. */
+    /* Without what is live nothing can be told to be garbage; else all that can is given back. */
     for (size_t i = 0; (ok || !happened) && i < tab->nstored; i += 2) {
       if (!map_get(&live, &tab->stored[i], sizeof(FarPointer)))
         ok = far_free(tab->link->memory, tab->stored[i], tab->stored[i + 1], FAR_USE_BYTES, NULL,
