@@ -48,14 +48,6 @@ static FarPointer class_field(const FarMemory *memory, unsigned class, size_t fi
   return far_here(memory, offsetof(FarHeader, classes) + class * sizeof(FarClass) + field);
 }
 
-static FarOp read_op(FarPointer at, void *local, uint32_t length) {
-  return (FarOp){.code = FAR_READ, .at = at, .local = local, .length = length};
-}
-
-static FarOp write_op(FarPointer at, const void *local, uint32_t length) {
-  return (FarOp){.code = FAR_WRITE, .at = at, .local = (void *)local, .length = length};
-}
-
 /* ---- what a client has ----------------------------------------------------------------------- */
 
 static void mark(FarMemory *memory, unsigned class) {
@@ -68,8 +60,8 @@ size_t far_alloc_pending(FarMemory *memory, FarOp *out) {
     for (uint64_t left = memory->dirty[i]; left; left &= left - 1) {
       const size_t class = i * 64 + (size_t)__builtin_ctzll(left);
       const size_t field = offsetof(FarClient, pools) + class * sizeof(FarPool);
-      out[n++] = write_op(far_client_field(memory, field + offsetof(FarPool, mask)),
-                          &memory->pools[class].mask, sizeof(uint64_t));
+      out[n++] = far_write_op(far_client_field(memory, field + offsetof(FarPool, mask)),
+                              &memory->pools[class].mask, sizeof(uint64_t));
     }
   }
   memcpy(out + n, memory->freed, (size_t)memory->nfreed * sizeof *out);
@@ -110,9 +102,10 @@ static uint64_t some_of(unsigned class, uint64_t free) {
 static bool begin(Refill *it, Stop *stop, Fault *fault) {
   FarMemory *memory = it->memory;
   FarOp ops[4];
-  ops[1] = read_op(class_field(memory, it->class % FAR_CLASSES, 0), &it->head, sizeof it->head);
-  ops[2] = read_op(header_field(memory, offsetof(FarHeader, next_extent)), &it->next_extent, 8);
-  ops[3] = read_op(header_field(memory, offsetof(FarHeader, free_extents)), &it->free_extents, 8);
+  ops[1] = far_read_op(class_field(memory, it->class % FAR_CLASSES, 0), &it->head, sizeof it->head);
+  ops[2] = far_read_op(header_field(memory, offsetof(FarHeader, next_extent)), &it->next_extent, 8);
+  ops[3] =
+      far_read_op(header_field(memory, offsetof(FarHeader, free_extents)), &it->free_extents, 8);
   if (!far_lock_round(memory, header_field(memory, offsetof(FarHeader, alloc_lock)), ops, 4, stop,
                       fault))
     return false;
@@ -140,7 +133,8 @@ static bool read_extents(Refill *it, Fault *fault) {
   const size_t n = it->next_extent;
   if (it->extents || !n) return true;
   if (!(it->extents = malloc(n * sizeof *it->extents))) return fault_oom(fault);
-  FarOp op = read_op(extent_info(it->memory, 0), it->extents, (uint32_t)(n * sizeof *it->extents));
+  FarOp op =
+      far_read_op(extent_info(it->memory, 0), it->extents, (uint32_t)(n * sizeof *it->extents));
   return far_round(it->memory, &op, 1, NULL, fault);
 }
 
@@ -179,7 +173,7 @@ static FarOp keep_pool(Refill *it, uint64_t word, uint64_t mask) {
   FarPool *pool = &it->memory->pools[it->class];
   *pool = (FarPool){word, mask};
   const size_t field = offsetof(FarClient, pools) + it->class * sizeof(FarPool);
-  return write_op(far_client_field(it->memory, field), pool, sizeof *pool);
+  return far_write_op(far_client_field(it->memory, field), pool, sizeof *pool);
 }
 
 /* An extent is cut into blocks; the first ones are ours. */
@@ -198,12 +192,14 @@ static bool cut_extent(Refill *it, Fault *fault) {
   const FarExtent info = {it->class + 1, (uint32_t)it->head.head, 0};
   const uint64_t head = rest ? extent + 1 : it->head.head;
   FarOp ops[8];
-  ops[0] = write_op(bitmap_of(memory, extent), words, sizeof words);
+  ops[0] = far_write_op(bitmap_of(memory, extent), words, sizeof words);
   ops[1] = keep_pool(it, far_offset(bitmap_of(memory, extent)), mask);
-  ops[2] = write_op(header_field(memory, offsetof(FarHeader, next_extent)), &it->next_extent, 8);
-  ops[3] = write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it->free_extents, 8);
-  ops[4] = write_op(extent_info(memory, extent), &info, sizeof info);
-  ops[5] = write_op(class_field(memory, it->class, offsetof(FarClass, head)), &head, 8);
+  ops[2] =
+      far_write_op(header_field(memory, offsetof(FarHeader, next_extent)), &it->next_extent, 8);
+  ops[3] =
+      far_write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it->free_extents, 8);
+  ops[4] = far_write_op(extent_info(memory, extent), &info, sizeof info);
+  ops[5] = far_write_op(class_field(memory, it->class, offsetof(FarClass, head)), &head, 8);
   return end(it, ops, 6, fault);
 }
 
@@ -218,8 +214,8 @@ static bool take_word(Refill *it, bool *done, Fault *fault) {
     it->head.head = 0;
     return true;
   }
-  FarOp ops[6] = {read_op(extent_info(memory, extent), &info, sizeof info),
-                  read_op(bitmap_of(memory, extent), words, sizeof words)};
+  FarOp ops[6] = {far_read_op(extent_info(memory, extent), &info, sizeof info),
+                  far_read_op(bitmap_of(memory, extent), words, sizeof words)};
   if (!far_round(memory, ops, 2, NULL, fault)) return false;
   unsigned i = 0, others = 0;
   while (i < FAR_BITMAP / 8 && words[i] == UINT64_MAX) i++;
@@ -233,7 +229,7 @@ static bool take_word(Refill *it, bool *done, Fault *fault) {
   const FarPointer word = bitmap_of(memory, extent) + i * 8;
   ops[0] = keep_pool(it, far_offset(word), mask);
   ops[1] = (FarOp){.code = FAR_ADD, .at = word, .value = mask};
-  ops[2] = write_op(class_field(memory, it->class, offsetof(FarClass, head)), &head, 8);
+  ops[2] = far_write_op(class_field(memory, it->class, offsetof(FarClass, head)), &head, 8);
   *done = true;
   return end(it, ops, 3, fault);
 }
@@ -251,7 +247,7 @@ static bool sweep(Refill *it, Fault *fault) {
   size_t count = 0;
   for (size_t i = 0; ok && i < n; i++) {
     if (it->extents[i].class != it->class + 1) continue;
-    ops[count++] = read_op(bitmap_of(memory, i), words[i], sizeof *words);
+    ops[count++] = far_read_op(bitmap_of(memory, i), words[i], sizeof *words);
   }
   if (!ok) fault_oom(fault);
   ok = ok && (!count || far_round(memory, ops, count, NULL, fault));
@@ -263,11 +259,12 @@ static bool sweep(Refill *it, Fault *fault) {
     for (int j = 0; j < FAR_BITMAP / 8; j++) room = room || words[i][j] != UINT64_MAX;
     if (!room) continue;
     next[i] = (uint32_t)head;
-    ops[count++] = write_op(extent_info(memory, i) + offsetof(FarExtent, next), &next[i], 4);
+    ops[count++] = far_write_op(extent_info(memory, i) + offsetof(FarExtent, next), &next[i], 4);
     head = i + 1;
   }
   it->head = (FarClass){head, 0};
-  if (ok) ops[count++] = write_op(class_field(memory, it->class, 0), &it->head, sizeof it->head);
+  if (ok)
+    ops[count++] = far_write_op(class_field(memory, it->class, 0), &it->head, sizeof it->head);
   ok = ok && far_round(memory, ops, count, NULL, fault);
   free(words);
   free(ops);
@@ -300,10 +297,11 @@ static bool alloc_large(FarMemory *memory, uint64_t size, FarPointer *out, Stop 
   }
   static const FarExtent more = {FAR_LARGE, 0, 0};
   const FarExtent first = {FAR_LARGE, 0, count};
-  ops[0] = write_op(header_field(memory, offsetof(FarHeader, next_extent)), &it.next_extent, 8);
-  ops[1] = write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it.free_extents, 8);
+  ops[0] = far_write_op(header_field(memory, offsetof(FarHeader, next_extent)), &it.next_extent, 8);
+  ops[1] =
+      far_write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it.free_extents, 8);
   for (uint64_t i = 0; i < count; i++)
-    ops[2 + i] = write_op(extent_info(memory, extent + i), i ? &more : &first, sizeof first);
+    ops[2 + i] = far_write_op(extent_info(memory, extent + i), i ? &more : &first, sizeof first);
   const bool ok = end(&it, ops, 2 + count, fault);
   free(ops);
   if (ok) *out = far_here(memory, memory->head.data + extent * FAR_EXTENT);
@@ -324,12 +322,13 @@ static bool free_large(FarMemory *memory, FarPointer block, uint64_t size, Stop 
   if (!begin(&it, stop, fault)) return false;
   it.free_extents += count;
   for (uint64_t i = 0; i < count; i++) {
-    ops[n++] = write_op(extent_info(memory, extent + i), &none, sizeof none);
+    ops[n++] = far_write_op(extent_info(memory, extent + i), &none, sizeof none);
     if (n < AT_ONCE) continue;
     if (!far_round(memory, ops, n, NULL, fault)) return false;
     n = 0;
   }
-  ops[n++] = write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it.free_extents, 8);
+  ops[n++] =
+      far_write_op(header_field(memory, offsetof(FarHeader, free_extents)), &it.free_extents, 8);
   return end(&it, ops, n, fault);
 }
 
@@ -384,7 +383,7 @@ void far_alloc_leave(FarMemory *memory) {
     const FarPool pool = memory->pools[class];
     if (!pool.mask) continue;
     const size_t field = offsetof(FarClient, pools) + class * sizeof(FarPool);
-    ops[n++] = write_op(far_client_field(memory, field), &none, sizeof none);
+    ops[n++] = far_write_op(far_client_field(memory, field), &none, sizeof none);
     ops[n++] = (FarOp){.code = FAR_ADD, .at = far_here(memory, pool.word), .value = 0 - pool.mask};
     ops[n++] = (FarOp){.code = FAR_ADD,
                        .at = class_field(memory, class, offsetof(FarClass, freed)),

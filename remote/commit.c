@@ -20,10 +20,6 @@
 
 #define FIELD(bucket, name) ((bucket) + offsetof(FarBucket, name))
 
-static FarOp write_op(FarPointer at, const void *local, size_t length) {
-  return (FarOp){.code = FAR_WRITE, .at = at, .local = (void *)local, .length = (uint32_t)length};
-}
-
 /* ---- where changes go ------------------------------------------------------------------------ */
 
 static bool gather(FarTxn *txn, Fault *fault) {
@@ -158,16 +154,16 @@ static bool group_ops(FarTxn *txn, Group *group, Text *log, Fault *fault) {
     if (!group->works[i].change->value) continue;
     if (!make_element(txn, group, &group->works[i], &element, &tag, fault)) return false;
     const unsigned slot = group->slots[i];
-    txn->ops[txn->nops++] = write_op(bucket + far_slot_at(shape, slot), element, shape->stride);
+    txn->ops[txn->nops++] = far_write_op(bucket + far_slot_at(shape, slot), element, shape->stride);
     txn->ops[txn->nops++] =
-        write_op(bucket + far_tags_at(shape) + slot, element + shape->stride, 1);
+        far_write_op(bucket + far_tags_at(shape) + slot, element + shape->stride, 1);
     if (!log) continue;
     const uint64_t word = far_log_slot(slot, tag);
     text_addn(log, (const char *)&word, sizeof word);
     text_addn(log, (const char *)element, shape->stride);
   }
-  txn->ops[txn->nops++] = write_op(FIELD(bucket, used), &group->after.used, 8);
-  txn->ops[txn->nops++] = write_op(FIELD(bucket, version), &group->after.version, 8);
+  txn->ops[txn->nops++] = far_write_op(FIELD(bucket, used), &group->after.used, 8);
+  txn->ops[txn->nops++] = far_write_op(FIELD(bucket, version), &group->after.version, 8);
   txn->ops[txn->nops++] = far_unlock_op(FIELD(bucket, lock));
   return true;
 }
@@ -226,13 +222,13 @@ static size_t log_ops(FarMemory *memory, Log *log, const unsigned char *mark, Fa
   if (mark) memcpy(log->head.mark, mark, FAR_MARK);
   if (log->at != memory->log) {
     static const uint64_t none;
-    out[n++] = write_op(log->at, &none, 8);
-    out[n++] = write_op(far_client_field(memory, offsetof(FarClient, log_room)), &log->room, 8);
-    out[n++] = write_op(far_client_field(memory, offsetof(FarClient, log)), &log->at, 8);
+    out[n++] = far_write_op(log->at, &none, 8);
+    out[n++] = far_write_op(far_client_field(memory, offsetof(FarClient, log_room)), &log->room, 8);
+    out[n++] = far_write_op(far_client_field(memory, offsetof(FarClient, log)), &log->at, 8);
   }
-  out[n++] = write_op(log->at + sizeof log->head, log->body.data, log->body.length);
-  out[n++] = write_op(log->at + 8, &log->head.length, sizeof log->head - 8);
-  out[n++] = write_op(log->at, &log->state, 8);
+  out[n++] = far_write_op(log->at + sizeof log->head, log->body.data, log->body.length);
+  out[n++] = far_write_op(log->at + 8, &log->head.length, sizeof log->head - 8);
+  out[n++] = far_write_op(log->at, &log->state, 8);
   return n;
 }
 
@@ -311,8 +307,8 @@ static bool build(FarTxn *txn, Group *groups, size_t n, Log *log, const unsigned
   for (size_t i = count; i < LOG_OPS; i++) /* as many, whatever they are */
     txn->ops[txn->nguards + i] = made[count - 1];
   static const uint64_t none, decided = FAR_LOG_DECIDED;
-  if (mark) txn->ops[txn->first_done] = write_op(log->at, &decided, 8); /* whoever does it */
-  txn->ops[txn->nops++] = write_op(log->at, &none, 8);
+  if (mark) txn->ops[txn->first_done] = far_write_op(log->at, &decided, 8); /* whoever does it */
+  txn->ops[txn->nops++] = far_write_op(log->at, &none, 8);
   return true;
 }
 
@@ -430,7 +426,7 @@ bool far_txn_finish(FarTxn *txn, bool happens, Fault *fault) {
   const size_t locks = txn->nguards / 2;
   FarOp *ops = arena_array(&txn->scratch, locks + 1, sizeof *ops);
   if (!ops) return fault_oom(fault);
-  ops[0] = write_op(txn->memory->log, &none, 8);
+  ops[0] = far_write_op(txn->memory->log, &none, 8);
   for (size_t i = 0; i < locks; i++) ops[1 + i] = far_unlock_op(txn->ops[i].at);
   return far_round(txn->memory, ops, locks + 1, NULL, fault);
 }

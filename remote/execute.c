@@ -1,6 +1,5 @@
 #include "remote/execute.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* A reader that finds a bucket in the middle of a change looks again so many times before it says

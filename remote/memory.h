@@ -73,6 +73,14 @@ static inline FarPointer far_here(const FarMemory *memory, uint64_t offset) {
   return far_pointer((unsigned)memory->head.region, 0, offset);
 }
 
+static inline FarOp far_read_op(FarPointer at, void *local, size_t length) {
+  return (FarOp){.code = FAR_READ, .at = at, .local = local, .length = (uint32_t)length};
+}
+
+static inline FarOp far_write_op(FarPointer at, const void *local, size_t length) {
+  return (FarOp){.code = FAR_WRITE, .at = at, .local = (void *)local, .length = (uint32_t)length};
+}
+
 /* Where a field of our client's record stands. */
 FarPointer far_client_field(const FarMemory *memory, size_t field);
 

@@ -110,10 +110,6 @@ static void divide(Split *it) {
   }
 }
 
-static FarOp write_op(FarPointer at, const void *local, size_t length) {
-  return (FarOp){.code = FAR_WRITE, .at = at, .local = (void *)local, .length = (uint32_t)length};
-}
-
 #define FIELD(bucket, name) ((bucket) + offsetof(FarBucket, name))
 
 /* The new bucket is written, and from then on the split happens. */
@@ -121,9 +117,10 @@ static bool add_right(Split *it, Stop *stop, Fault *fault) {
   FarMemory *memory = it->map->memory;
   const uint32_t size = far_bucket_size(&it->map->shape);
   const FarPointer both[2] = {it->left, it->right};
-  FarOp ops[] = {write_op(it->right, it->added, size),
-                 write_op(far_client_field(memory, offsetof(FarClient, split[1])), &both[1], 8),
-                 write_op(far_client_field(memory, offsetof(FarClient, split[0])), &both[0], 8)};
+  FarOp ops[] = {
+      far_write_op(it->right, it->added, size),
+      far_write_op(far_client_field(memory, offsetof(FarClient, split[1])), &both[1], 8),
+      far_write_op(far_client_field(memory, offsetof(FarClient, split[0])), &both[0], 8)};
   return far_round(memory, ops, countof(ops), stop, fault);
 }
 
@@ -134,15 +131,15 @@ static bool change_left(Split *it, Fault *fault) {
                  flags = it->old->flags & ~(uint64_t)FAR_LAST;
   const FarPointer left = it->left;
   FarOp ops[] = {
-      write_op(FIELD(left, version), &odd, 8),
-      write_op(left + sizeof(FarBucket) + it->map->shape.key, it->low, it->map->shape.key),
-      write_op(FIELD(left, right), &it->right, 8),
-      write_op(FIELD(left, flags), &flags, 8),
-      write_op(FIELD(left, used), &it->stays, 8),
-      write_op(FIELD(left, version), &even, 8),
+      far_write_op(FIELD(left, version), &odd, 8),
+      far_write_op(left + sizeof(FarBucket) + it->map->shape.key, it->low, it->map->shape.key),
+      far_write_op(FIELD(left, right), &it->right, 8),
+      far_write_op(FIELD(left, flags), &flags, 8),
+      far_write_op(FIELD(left, used), &it->stays, 8),
+      far_write_op(FIELD(left, version), &even, 8),
       far_unlock_op(FIELD(it->right, lock)),
       far_unlock_op(FIELD(left, lock)),
-      write_op(far_client_field(memory, offsetof(FarClient, split[0])), &none, 8)};
+      far_write_op(far_client_field(memory, offsetof(FarClient, split[0])), &none, 8)};
   return far_round(memory, ops, countof(ops), NULL, fault);
 }
 
@@ -229,7 +226,7 @@ static bool drop_bucket(FarMap *map, FarPointer bucket, FarPointer *out_right, S
     ops[0] = far_unlock_op(FIELD(bucket, lock));
     return far_round(map->memory, ops, 1, NULL, fault);
   }
-  ops[0] = write_op(FIELD(bucket, owner), &nobody, 8);
+  ops[0] = far_write_op(FIELD(bucket, owner), &nobody, 8);
   ops[1] = (FarOp){.code = FAR_ADD, .at = FIELD(bucket, version), .value = 2};
   ops[2] = far_unlock_op(FIELD(bucket, lock));
   return far_round(map->memory, ops, 3, NULL, fault) &&
