@@ -54,8 +54,8 @@ int far_decided_rename(FarTab *tab, const char *name) {
              tab->table, name);
 }
 
-/* Runs SQL with two parameters, a blob each; the first value of the first row is copied to `out`
-** when it is a blob of so many bytes. *out_rows: 0 or 1. */
+/* Runs SQL with a blob as its parameter (NULL: none); the first value of the first row is copied to
+** `out` when it is a database's mark. *out_rows: 0 or 1. */
 static int ask(FarTab *tab, const char *sql, const void *one, int n, void *out, int *out_rows) {
   char *text = sqlite3_mprintf(sql, tab->schema, tab->table);
   sqlite3_stmt *statement = NULL;

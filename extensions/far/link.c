@@ -112,7 +112,10 @@ int far_link_sync(FarLink *link, FarTab *tab, Stop *stop) {
 
 void far_link_end(FarLink *link, bool happens) {
   if (!link->txn) return;
-  far_txn_finish(link->txn, happens, NULL);
+  /* Who finishes it instead will ask for the mark: it stays. */
+  if (!far_txn_finish(link->txn, happens, NULL)) {
+    for (FarTab *tab = link->tabs; tab; tab = tab->next_tab) memset(tab->noted, 0, FAR_MARK);
+  }
   happens = happens || link->happened; /* memory was refused after that, say */
   const bool same = far_client(link->memory) == link->client;
   for (; link->tabs; link->tabs = link->tabs->next_tab) far_reads_end(link->tabs, happens, same);
