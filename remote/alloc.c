@@ -93,7 +93,7 @@ static uint64_t blocks_of(unsigned class) { return FAR_EXTENT / far_alloc_size_o
 
 /* Of what is free in a word, what a client takes: not all of an extent of large blocks. */
 static uint64_t some_of(unsigned class, uint64_t free) {
-  enum { AT_ONCE = 32768 };
+  enum { AT_ONCE = 65536 };
   uint64_t most = AT_ONCE / far_alloc_size_of(class), out = 0;
   for (most += !most; most > 0 && free; most--, free &= free - 1) out |= free & (0 - free);
   return out;
@@ -138,6 +138,23 @@ static bool read_extents(Refill *it, Fault *fault) {
   return far_round(it->memory, &op, 1, NULL, fault);
 }
 
+/* Extents are backed by memory in groups: whoever takes the first one of a group, or what lies over
+** it, sees to that. */
+static bool reserve(Refill *it, uint64_t extent, uint64_t count, Fault *fault) {
+  enum { GROUP = 16 };
+  const FarMemory *memory = it->memory;
+  const uint64_t from = (extent + GROUP - 1) / GROUP * GROUP;
+  uint64_t to = (extent + count + GROUP - 1) / GROUP * GROUP;
+  if (to > memory->head.nextents) to = memory->head.nextents;
+  Fault refused = {0};
+  if (from >= to || from >= extent + count ||
+      memory->transport->reserve(it->memory, memory->head.data + from * FAR_EXTENT,
+                                 (to - from) * FAR_EXTENT, &refused))
+    return true;
+  give_up(it, NULL);
+  return fault_set(fault, refused.code, "%s", refused.text);
+}
+
 /* Finds `count` extents in a row that nobody uses: a single one, which stays what it becomes, from
 ** the front, more from behind. The lock is given back when there are none. */
 static bool find_extents(Refill *it, uint64_t count, uint64_t *out, Fault *fault) {
@@ -160,13 +177,7 @@ static bool find_extents(Refill *it, uint64_t count, uint64_t *out, Fault *fault
   if (memory->head.nextents - it->next_extent < count) return give_up(it, fault);
   *out = it->next_extent;
   it->next_extent += count;
-  Fault refused = {0};
-  if (!memory->transport->reserve(it->memory, memory->head.data + *out * FAR_EXTENT,
-                                  count * FAR_EXTENT, &refused)) {
-    give_up(it, NULL);
-    return fault_set(fault, refused.code, "%s", refused.text);
-  }
-  return true;
+  return reserve(it, *out, count, fault);
 }
 
 static FarOp keep_pool(Refill *it, uint64_t word, uint64_t mask) {

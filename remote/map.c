@@ -63,12 +63,11 @@ static bool read_tree(FarMap *map, const FarMapRoot *root, Stop *stop, Fault *fa
   return true;
 }
 
-bool far_map_announce(FarMap *map, const void *low, FarPointer bucket, Stop *stop, Fault *fault) {
-  FarOp ops[2] = {{.code = FAR_ADD, .at = map->root + offsetof(FarMapRoot, entries), .value = 1}};
+bool far_map_announce(FarMap *map, uint64_t number, const void *low, FarPointer bucket, Stop *stop,
+                      Fault *fault) {
+  FarOp ops[2];
   FarPointer there = 0;
   uint64_t first;
-  if (!far_round(map->memory, ops, 1, stop, fault)) return false;
-  const uint64_t number = ops[0].old;
   const unsigned chunk = chunk_of(number, &first);
   if (chunk >= FAR_TREE_CHUNKS) return true; /* the bucket is found from its left neighbour */
   const FarPointer slot = map->root + offsetof(FarMapRoot, chunks) + chunk * sizeof(FarPointer);
@@ -218,11 +217,23 @@ bool far_map_owns(const FarMap *map, const FarBucket *head, Fault *fault) {
   return fault_set(fault, FAULT_NOTFOUND, "%s: \"%s\" was dropped", map->memory->at, map->name);
 }
 
-bool far_map_follow(FarMap *map, const FarBucket *head, const void *key, bool *moved,
-                    Fault *fault) {
+/* Each bucket to the right begins later than where the tree sent us, or somebody has damaged it, and
+** we would go in circles. */
+bool far_map_follow(FarMap *map, FarPointer bucket, const FarBucket *head, const void *key,
+                    bool *moved, Fault *fault) {
   const unsigned char *high = far_high_of(&map->shape, head);
+  FarTreePlace place;
   *moved = !(head->flags & FAR_LAST) && far_key_compare(&map->shape, key, high) >= 0;
-  return !*moved || far_tree_add(&map->tree, high, head->right, fault);
+  if (!*moved) return true;
+  if (far_tree_find(&map->tree, key, &place) && far_tree_bucket(&map->tree, place) == bucket &&
+      far_key_compare(&map->shape, high, far_tree_low(&map->tree, place)) <= 0)
+    return far_map_damaged(map, fault);
+  return far_tree_add(&map->tree, high, head->right, fault);
+}
+
+bool far_map_damaged(const FarMap *map, Fault *fault) {
+  return fault_set(fault, FAULT_CORRUPT, "%s: \"%s\" is damaged: its buckets are out of order",
+                   map->memory->at, map->name);
 }
 
 static bool make_room(FarMap *map, size_t n, Fault *fault) {
@@ -301,7 +312,7 @@ bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *
         if (!wait_for(map, &wait, done, stop, fault)) return false;
       } else {
         if (!far_map_owns(map, done->local, fault) ||
-            !far_map_follow(map, done->local, key + i * map->shape.key, &moved, fault))
+            !far_map_follow(map, done->at, done->local, key + i * map->shape.key, &moved, fault))
           return false;
         if (!moved) take(map, done, &out[i]);
       }

@@ -95,14 +95,18 @@ static inline const unsigned char *far_high_of(const FarShape *shape, const FarB
 bool far_map_owns(const FarMap *map, const FarBucket *head, Fault *fault);
 
 /* Does the key belong into this bucket, or right of it? *moved: then the tree has learnt so. */
-bool far_map_follow(FarMap *map, const FarBucket *head, const void *key, bool *moved, Fault *fault);
+bool far_map_follow(FarMap *map, FarPointer bucket, const FarBucket *head, const void *key,
+                    bool *moved, Fault *fault);
+bool far_map_damaged(const FarMap *map, Fault *fault); /* FAULT_CORRUPT */
 
 /* Splits a bucket, and what comes of it, until `keys` (n of them, sorted, all of this bucket) find
 ** room beside what is there. */
 bool far_map_split(FarMap *map, FarPointer bucket, const unsigned char *const *keys, size_t n,
                    Stop *stop, Fault *fault);
 
-/* The entry of a new bucket for the tree: three rounds at most. */
-bool far_map_announce(FarMap *map, const void *low, FarPointer bucket, Stop *stop, Fault *fault);
+/* Writes the entry of a new bucket for the tree, which has this number: a round, two more with the
+** first one of a chunk. */
+bool far_map_announce(FarMap *map, uint64_t number, const void *low, FarPointer bucket, Stop *stop,
+                      Fault *fault);
 
 #endif

@@ -147,7 +147,9 @@ static bool follows(FarScan *scan, size_t i, bool *yes, Fault *fault) {
   if (!last && !far_tree_add(&map->tree, high, bucket->right, fault)) return false;
   if (scan->reverse) {
     const int sign = last ? 1 : scan->at_end ? -1 : order(scan, high, scan->edge);
-    *yes = sign > 0 || (sign == 0 && !scan->inclusive);
+    const int first = scan->at_end ? -1 : order(scan, low, scan->edge);
+    *yes = (sign > 0 || (sign == 0 && !scan->inclusive)) &&
+           (first < 0 || (first == 0 && scan->inclusive));
   } else {
     *yes = order(scan, low, scan->edge) <= 0 && (last || order(scan, high, scan->edge) > 0);
   }
@@ -172,6 +174,7 @@ static void advance(FarScan *scan, size_t i) {
 }
 
 static bool fill(FarScan *scan, Stop *stop, Fault *fault) {
+  FarPointer misfit = 0; /* the bucket that was to come next, and was another one */
   scan->nplaces = scan->place = 0;
   while (!scan->nplaces && !scan->last) {
     if (stop && stop_now(stop)) return fault_set(fault, FAULT_INTERRUPT, "interrupted");
@@ -191,7 +194,11 @@ static bool fill(FarScan *scan, Stop *stop, Fault *fault) {
         break;
       }
       if (!follows(scan, i, &good, fault)) return false;
-      if (!good) break;
+      if (!good) {
+        if (!i && scan->asked[0] == misfit) return far_map_damaged(scan->map, fault);
+        if (!i) misfit = scan->asked[0]; /* the tree has learned why */
+        break;
+      }
       take(scan, i);
       advance(scan, i);
       scan->wait = (FarWait){0};

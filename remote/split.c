@@ -112,35 +112,33 @@ static void divide(Split *it) {
 
 #define FIELD(bucket, name) ((bucket) + offsetof(FarBucket, name))
 
-/* The new bucket is written, and from then on the split happens. */
-static bool add_right(Split *it, Stop *stop, Fault *fault) {
-  FarMemory *memory = it->map->memory;
-  const uint32_t size = far_bucket_size(&it->map->shape);
-  const FarPointer both[2] = {it->left, it->right};
-  FarOp ops[] = {
-      far_write_op(it->right, it->added, size),
-      far_write_op(far_client_field(memory, offsetof(FarClient, split[1])), &both[1], 8),
-      far_write_op(far_client_field(memory, offsetof(FarClient, split[0])), &both[0], 8)};
-  return far_round(memory, ops, countof(ops), stop, fault);
-}
-
-static bool change_left(Split *it, Fault *fault) {
-  FarMemory *memory = it->map->memory;
+/* The new bucket is written; once it stands in our record the split happens, whoever does it. Then
+** the old one is made to agree, and the tree has an entry more, which is written later. */
+static bool divide_there(Split *it, uint64_t *out_entry, Stop *stop, Fault *fault) {
+  FarMap *map = it->map;
+  FarMemory *memory = map->memory;
   static const uint64_t none;
+  const FarPointer left = it->left, both[2] = {left, it->right};
+  const FarPointer split = far_client_field(memory, offsetof(FarClient, split));
   const uint64_t odd = it->old->version | 1, even = odd + 1,
                  flags = it->old->flags & ~(uint64_t)FAR_LAST;
-  const FarPointer left = it->left;
   FarOp ops[] = {
+      far_write_op(it->right, it->added, far_bucket_size(&map->shape)),
+      far_write_op(split + 8, &both[1], 8),
+      far_write_op(split, &both[0], 8),
       far_write_op(FIELD(left, version), &odd, 8),
-      far_write_op(left + sizeof(FarBucket) + it->map->shape.key, it->low, it->map->shape.key),
+      far_write_op(left + sizeof(FarBucket) + map->shape.key, it->low, map->shape.key),
       far_write_op(FIELD(left, right), &it->right, 8),
       far_write_op(FIELD(left, flags), &flags, 8),
       far_write_op(FIELD(left, used), &it->stays, 8),
       far_write_op(FIELD(left, version), &even, 8),
       far_unlock_op(FIELD(it->right, lock)),
       far_unlock_op(FIELD(left, lock)),
-      far_write_op(far_client_field(memory, offsetof(FarClient, split[0])), &none, 8)};
-  return far_round(memory, ops, countof(ops), NULL, fault);
+      far_write_op(split, &none, 8),
+      {.code = FAR_ADD, .at = map->root + offsetof(FarMapRoot, entries), .value = 1}};
+  if (!far_round(memory, ops, countof(ops), stop, fault)) return false;
+  *out_entry = ops[countof(ops) - 1].old;
+  return true;
 }
 
 static bool unlock(Split *it, Fault *fault) {
@@ -150,12 +148,13 @@ static bool unlock(Split *it, Fault *fault) {
 
 /* With the lock held, and given back in any case. *out_done: there was room, or the bucket is not
 ** what it was. */
-static bool split_locked(Split *it, bool *out_done, Stop *stop, Fault *fault) {
+static bool split_locked(Split *it, bool *out_done, uint64_t *out_entry, Stop *stop,
+                         Fault *fault) {
   FarMap *map = it->map;
   bool moved;
   *out_done = true;
   if (!far_map_owns(map, it->old, fault) ||
-      !far_map_follow(map, it->old, it->keys[it->nkeys - 1], &moved, fault)) {
+      !far_map_follow(map, it->left, it->old, it->keys[it->nkeys - 1], &moved, fault)) {
     unlock(it, NULL);
     return false;
   }
@@ -168,18 +167,19 @@ static bool split_locked(Split *it, bool *out_done, Stop *stop, Fault *fault) {
   choose_low(it);
   divide(it);
   *out_done = false;
-  return add_right(it, stop, fault) && change_left(it, fault);
+  return divide_there(it, out_entry, stop, fault);
 }
 
 /* One split; then it->left, stays and right, added say what has become of it. */
 static bool split_once(Split *it, bool *out_done, Stop *stop, Fault *fault) {
   FarMap *map = it->map;
   const uint32_t size = far_bucket_size(&map->shape);
+  uint64_t entry;
   FarOp ops[2] = {{0}, {.code = FAR_READ, .at = it->left, .local = it->old, .length = size}};
   return far_lock_round(map->memory, FIELD(it->left, lock), ops, 2, stop, fault) &&
-         split_locked(it, out_done, stop, fault) &&
+         split_locked(it, out_done, &entry, stop, fault) &&
          (*out_done || (far_tree_add(&map->tree, it->low, it->right, fault) &&
-                        far_map_announce(map, it->low, it->right, stop, fault)));
+                        far_map_announce(map, entry, it->low, it->right, stop, fault)));
 }
 
 static size_t keys_below(const Split *it) {

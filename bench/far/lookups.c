@@ -1,0 +1,327 @@
+/*
+** Reading far memory against what people use instead: Redis and memcached over the same loopback,
+** and a table of this process's own. All take turns; a figure is the median of the rounds' medians,
+** a ratio the median of the rounds' ratios.
+**
+**   lookups [--long]
+*/
+#include "bench/far/stage.h"
+#include "remote/alloc.h"
+
+enum { ROWS = 100000, VALUE = 100, MOST_SAMPLES = 512, LIST = 100, FEW = 16 };
+
+typedef struct World {
+  Stage stage;
+  FarMemory *raw; /* a client of its own, over tcp */
+  FarPointer record, pointer;
+  sqlite3 *db;
+  sqlite3_stmt *tcp_point, *tcp_few, *tcp_list, *tcp_range, *shm_point, *shm_list, *own_point;
+  uint64_t random;
+} World;
+
+static int64_t any_id(World *w) { return (int64_t)random_below(&w->random, ROWS) + 1; }
+
+/* ---- the cases ------------------------------------------------------------------------------- */
+
+static void ask_point(World *w, sqlite3_stmt *stmt) {
+  sqlite3_bind_int64(stmt, 1, any_id(w));
+  if (sql_rows(w->db, stmt) != 1) stage_fail("a row is missing");
+}
+
+static void ask_list(World *w, sqlite3_stmt *stmt) {
+  const int n = sqlite3_bind_parameter_count(stmt);
+  for (int i = 1; i <= n; i++) sqlite3_bind_int64(stmt, i, any_id(w));
+  if (sql_rows(w->db, stmt) < n - 2) stage_fail("rows are missing");
+}
+
+static void raw_read(World *w) {
+  char bytes[VALUE];
+  Fault fault = {0};
+  FarOp op = {.code = FAR_READ, .at = w->record, .local = bytes, .length = sizeof bytes};
+  if (!far_round(w->raw, &op, 1, NULL, &fault)) stage_fail(fault.text);
+}
+
+static void load0(World *w) {
+  char bytes[VALUE];
+  Fault fault = {0};
+  FarOp op = {.code = FAR_LOAD0, .at = w->pointer, .local = bytes, .length = sizeof bytes};
+  if (!far_round(w->raw, &op, 1, NULL, &fault) || op.status != FAR_DONE) stage_fail(fault.text);
+}
+
+static void two_reads(World *w) {
+  char bytes[VALUE];
+  FarPointer at;
+  Fault fault = {0};
+  FarOp first = {.code = FAR_READ, .at = w->pointer, .local = &at, .length = sizeof at};
+  if (!far_round(w->raw, &first, 1, NULL, &fault)) stage_fail(fault.text);
+  FarOp second = {.code = FAR_READ, .at = at, .local = bytes, .length = sizeof bytes};
+  if (!far_round(w->raw, &second, 1, NULL, &fault)) stage_fail(fault.text);
+}
+
+static void redis_get(World *w) {
+  char request[64], key[16];
+  const int digits = snprintf(key, sizeof key, "%lld", (long long)any_id(w));
+  const int length =
+      snprintf(request, sizeof request, "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n", digits, key);
+  stage_ask(w->stage.redis, request, (size_t)length, sizeof "$100\r\n" - 1 + VALUE + 2);
+}
+
+static void redis_mget(World *w) {
+  char request[64 + FEW * 24];
+  int length = snprintf(request, sizeof request, "*%d\r\n$4\r\nMGET\r\n", FEW + 1);
+  for (int i = 0; i < FEW; i++) {
+    char key[16];
+    const int digits = snprintf(key, sizeof key, "%lld", (long long)any_id(w));
+    length += snprintf(request + length, sizeof request - (size_t)length, "$%d\r\n%s\r\n", digits,
+                       key);
+  }
+  stage_ask(w->stage.redis, request, (size_t)length,
+            sizeof "*16\r\n" - 1 + FEW * (sizeof "$100\r\n" - 1 + VALUE + 2));
+}
+
+static void memcached_get(World *w) {
+  char request[64], key[16];
+  const int digits = snprintf(key, sizeof key, "%lld", (long long)any_id(w));
+  const int length = snprintf(request, sizeof request, "get %s\r\n", key);
+  stage_ask(w->stage.memcached, request, (size_t)length,
+            sizeof "VALUE  0 100\r\n" - 1 + (size_t)digits + VALUE + sizeof "\r\nEND\r\n" - 1);
+}
+
+static void tcp_point(World *w) { ask_point(w, w->tcp_point); }
+static void tcp_few(World *w) { ask_list(w, w->tcp_few); }
+static void tcp_list(World *w) { ask_list(w, w->tcp_list); }
+static void shm_point(World *w) { ask_point(w, w->shm_point); }
+static void shm_list(World *w) { ask_list(w, w->shm_list); }
+static void own_point(World *w) { ask_point(w, w->own_point); }
+
+static void tcp_singles(World *w) {
+  for (int i = 0; i < FEW; i++) ask_point(w, w->tcp_point);
+}
+
+static void tcp_range(World *w) {
+  sqlite3_bind_int64(w->tcp_range, 1, 1 + (int64_t)random_below(&w->random, ROWS - 100));
+  if (sql_rows(w->db, w->tcp_range) != 100) stage_fail("rows of a range are missing");
+}
+
+typedef enum CaseId {
+  RAW_READ,
+  TCP_POINT,
+  REDIS_GET,
+  MEMCACHED_GET,
+  TCP_SINGLES,
+  TCP_FEW,
+  TCP_LIST,
+  REDIS_MGET,
+  LOAD0,
+  TWO_READS,
+  TCP_RANGE,
+  SHM_POINT,
+  SHM_LIST,
+  OWN_POINT,
+  NCASES
+} CaseId;
+
+typedef struct Case {
+  const char *name;
+  void (*one)(World *w);
+  int samples, batch;
+} Case;
+
+static const Case cases[NCASES] = {
+    [RAW_READ] = {"a raw READ of 100 bytes, tcp", raw_read, 400, 1},
+    [TCP_POINT] = {"`far_map` by key, tcp", tcp_point, 400, 1},
+    [REDIS_GET] = {"Redis GET, tcp", redis_get, 400, 1},
+    [MEMCACHED_GET] = {"memcached get, tcp", memcached_get, 400, 1},
+    [TCP_SINGLES] = {"16 keys one by one, tcp", tcp_singles, 40, 1},
+    [TCP_FEW] = {"`IN` of 16 keys, tcp", tcp_few, 200, 1},
+    [TCP_LIST] = {"`IN` of 100 keys, tcp", tcp_list, 200, 1},
+    [REDIS_MGET] = {"Redis MGET of 16, tcp", redis_mget, 200, 1},
+    [LOAD0] = {"LOAD0, tcp", load0, 400, 1},
+    [TWO_READS] = {"two READs, the second by the first, tcp", two_reads, 400, 1},
+    [TCP_RANGE] = {"a range of 100 rows, tcp", tcp_range, 200, 1},
+    [SHM_POINT] = {"`far_map` by key, shm", shm_point, 100, 64},
+    [SHM_LIST] = {"`IN` of 100 keys, shm", shm_list, 100, 4},
+    [OWN_POINT] = {"an in-memory table by its key", own_point, 100, 64},
+};
+
+static bool missing(const World *w, CaseId id) {
+  return ((id == REDIS_GET || id == REDIS_MGET) && w->stage.redis < 0) ||
+         (id == MEMCACHED_GET && w->stage.memcached < 0);
+}
+
+/* The median time of one, in microseconds. */
+static double measure(World *w, CaseId id) {
+  static double samples[MOST_SAMPLES];
+  const Case *it = &cases[id];
+  if (missing(w, id)) return NAN;
+  for (int i = 0; i < it->samples; i++) {
+    const int64_t since = now_ns();
+    for (int j = 0; j < it->batch; j++) it->one(w);
+    samples[i] = (double)(now_ns() - since) / it->batch / 1000;
+  }
+  qsort(samples, (size_t)it->samples, sizeof *samples, table_by_value);
+  return samples[it->samples / 2];
+}
+
+/* ---- what they read -------------------------------------------------------------------------- */
+
+static void fill_table(World *w, const char *name) {
+  char text[300];
+  snprintf(text, sizeof text,
+           "INSERT INTO %s SELECT id, id / 7.0, printf('name of %%d', id), "
+           "printf('%%040d', id) FROM ids ORDER BY random()",
+           name);
+  sql_run(w->db, "BEGIN");
+  sql_run(w->db, text);
+  sql_run(w->db, "COMMIT");
+}
+
+static sqlite3_stmt *list_of(World *w, const char *table, int n) {
+  char text[1000];
+  int length = snprintf(text, sizeof text, "SELECT * FROM %s WHERE id IN (?1", table);
+  for (int i = 2; i <= n; i++)
+    length += snprintf(text + length, sizeof text - (size_t)length, ", ?%d", i);
+  snprintf(text + length, sizeof text - (size_t)length, ")");
+  return sql_prepare(w->db, text);
+}
+
+static void make_tables(World *w) {
+  static const char columns[] = "id INTEGER PRIMARY KEY, score REAL, name TEXT%s, body TEXT%s";
+  char shape[200], text[500];
+  snprintf(shape, sizeof shape, columns, "(40)", "(40)");
+  w->db = sql_open();
+  sql_run(w->db, "CREATE TABLE ids(id INTEGER PRIMARY KEY); WITH RECURSIVE n(i) AS (SELECT 1 UNION "
+                 "ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO ids SELECT i FROM n");
+  snprintf(text, sizeof text, "CREATE VIRTUAL TABLE near USING far_map(%s, at='%s', name='rows')",
+           shape, w->stage.memory);
+  sql_run(w->db, text);
+  fill_table(w, "near");
+  snprintf(text, sizeof text, "CREATE VIRTUAL TABLE remote USING far_map(%s, at='%s', name='rows')",
+           shape, w->stage.tcp);
+  sql_run(w->db, text);
+  snprintf(shape, sizeof shape, columns, "", "");
+  snprintf(text, sizeof text, "CREATE TABLE own(%s)", shape);
+  sql_run(w->db, text);
+  fill_table(w, "own");
+  w->tcp_point = sql_prepare(w->db, "SELECT * FROM remote WHERE id = ?1");
+  w->shm_point = sql_prepare(w->db, "SELECT * FROM near WHERE id = ?1");
+  w->own_point = sql_prepare(w->db, "SELECT * FROM own WHERE id = ?1");
+  w->tcp_few = list_of(w, "remote", FEW);
+  w->tcp_list = list_of(w, "remote", LIST);
+  w->shm_list = list_of(w, "near", LIST);
+  w->tcp_range = sql_prepare(w->db, "SELECT * FROM remote WHERE id BETWEEN ?1 AND ?1 + 99");
+}
+
+static void make_raw(World *w) {
+  Fault fault = {0};
+  char bytes[VALUE] = {0};
+  if (!(w->raw = far_open(w->stage.tcp, NULL, &fault)) ||
+      !far_alloc(w->raw, VALUE, FAR_USE_BYTES, &w->record, NULL, &fault) ||
+      !far_alloc(w->raw, 8, FAR_USE_BYTES, &w->pointer, NULL, &fault))
+    stage_fail(fault.text);
+  FarOp ops[] = {
+      {.code = FAR_WRITE, .at = w->record, .local = bytes, .length = sizeof bytes},
+      {.code = FAR_WRITE, .at = w->pointer, .local = &w->record, .length = sizeof w->record}};
+  if (!far_round(w->raw, ops, 2, NULL, &fault)) stage_fail(fault.text);
+}
+
+static void fill_peers(World *w) {
+  char request[300], value[VALUE + 1];
+  memset(value, 'v', VALUE);
+  value[VALUE] = '\0';
+  for (int id = 1; id <= ROWS; id++) {
+    char key[16];
+    const int digits = snprintf(key, sizeof key, "%d", id);
+    if (w->stage.redis >= 0) {
+      const int n = snprintf(request, sizeof request,
+                             "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$100\r\n%s\r\n", digits, key, value);
+      stage_ask(w->stage.redis, request, (size_t)n, sizeof "+OK\r\n" - 1);
+    }
+    if (w->stage.memcached >= 0) {
+      const int n = snprintf(request, sizeof request, "set %s 0 0 100\r\n%s\r\n", key, value);
+      stage_ask(w->stage.memcached, request, (size_t)n, sizeof "STORED\r\n" - 1);
+    }
+  }
+}
+
+/* ---- a slower network ------------------------------------------------------------------------ */
+
+static void inject(World *w, int ns) {
+  char text[100];
+  snprintf(text, sizeof text, "SELECT far_inject('ns', %d, '%s')", ns, w->stage.memory);
+  sql_run(w->db, text);
+}
+
+/* Time that an injected delay adds, over the delay: the rounds that somebody waited for. */
+static void print_injected(World *w, int rounds) {
+  static const int delays[] = {1000, 3000, 10000};
+  static const CaseId which[] = {SHM_POINT, SHM_LIST};
+  table_head(" injected per round | added to a look-up : injected | to an `IN` of 100 ", 1);
+  for (size_t d = 0; d < countof(delays); d++) {
+    printf("| %d us |", delays[d] / 1000);
+    for (size_t c = 0; c < countof(which); c++) {
+      double ratios[MOST_ROUNDS];
+      for (int r = 0; r < rounds; r++) {
+        inject(w, 0);
+        const double without = measure(w, which[c]);
+        inject(w, delays[d]);
+        ratios[r] = (measure(w, which[c]) - without) * 1000 / delays[d];
+      }
+      printf(" %.2f |", median(ratios, rounds));
+    }
+    printf("\n");
+  }
+  inject(w, 0);
+}
+
+/* ---- showing --------------------------------------------------------------------------------- */
+
+typedef struct Ratio {
+  const char *name;
+  CaseId of, to;
+} Ratio;
+
+static const Ratio ratios[] = {
+    {"`far_map` by key : a raw READ, tcp", TCP_POINT, RAW_READ},
+    {"`far_map` by key : Redis GET, tcp", TCP_POINT, REDIS_GET},
+    {"`far_map` by key : memcached get, tcp", TCP_POINT, MEMCACHED_GET},
+    {"16 keys one by one : `IN` of 16", TCP_SINGLES, TCP_FEW},
+    {"`IN` of 16 : Redis MGET of 16", TCP_FEW, REDIS_MGET},
+    {"`IN` of 100 : one key", TCP_LIST, TCP_POINT},
+    {"two dependent READs : LOAD0", TWO_READS, LOAD0},
+    {"a range of 100 rows : one key", TCP_RANGE, TCP_POINT},
+    {"`far_map` by key in shm : an in-memory table", SHM_POINT, OWN_POINT},
+};
+
+int main(int argc, char **argv) {
+  const int rounds = option_given(argc, argv, "--long") ? 31 : 15;
+  static double times[NCASES][MOST_ROUNDS];
+  World w = {.random = 1};
+  table_machine();
+  stage_open(&w.stage);
+  make_tables(&w);
+  make_raw(&w);
+  fill_peers(&w);
+  for (int r = -1; r < rounds; r++) {
+    for (CaseId id = 0; id < NCASES; id++) {
+      const double time = measure(&w, id);
+      if (r >= 0) times[id][r] = time;
+    }
+  }
+  printf("SQLite %s. %d rows of about 100 bytes; %d rounds.\n\n## Looking up\n",
+         sqlite3_libversion(), ROWS, rounds);
+  table_head(" what | us ", 1);
+  for (CaseId id = 0; id < NCASES; id++)
+    printf("| %s | %.2f |\n", cases[id].name, median(times[id], rounds));
+  table_head(" ratio of times | median ", 1);
+  for (size_t i = 0; i < countof(ratios); i++) {
+    double values[MOST_ROUNDS];
+    for (int r = 0; r < rounds; r++) values[r] = times[ratios[i].of][r] / times[ratios[i].to][r];
+    printf("| %s | %.2f |\n", ratios[i].name, median(values, rounds));
+  }
+  printf("\n## A slower network\n");
+  print_injected(&w, rounds);
+  far_close(w.raw);
+  stage_close(&w.stage);
+  return 0;
+}
