@@ -72,8 +72,7 @@ int far_bucket_find(const FarShape *shape, uint64_t used, const void *bucket, co
   const size_t length = key_length(shape, key);
   uint64_t same = 0;
   for (unsigned i = 0; i < FAR_SLOTS; i += 8) same |= tags_equal(tags + i, tag) << i;
-  if (shape->slots < 64) used &= (UINT64_C(1) << shape->slots) - 1;
-  for (used &= same; used; used &= used - 1) {
+  for (used &= same & far_all_slots(shape); used; used &= used - 1) {
     const int slot = __builtin_ctzll(used);
     if (!memcmp(bytes + far_slot_at(shape, slot) + FAR_STAMP, key, length)) return slot;
   }

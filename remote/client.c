@@ -17,11 +17,11 @@ bool far_wait(FarMemory *memory, FarWait *wait, uint64_t holder, uint64_t *out_e
   *out_expected = 0;
   memory->counts.retries++;
   if (!wait->until) wait->until = clock_now() + memory->options.deadline_ns;
-  if (!holder || ++wait->attempts < TRIES) return true;
-  bool alive;
-  if (!memory->transport->bury(memory, holder, &alive, fault)) return false;
-  if (!alive) {
-    *out_expected = holder;
+  if (++wait->attempts < TRIES) return true;
+  bool alive = true;
+  if (holder && !memory->transport->bury(memory, holder, &alive, fault)) return false;
+  if (!alive && wait->dead != holder) {
+    *out_expected = wait->dead = holder;
     return true;
   }
   if (stop && stop_now(stop))
@@ -31,6 +31,7 @@ bool far_wait(FarMemory *memory, FarWait *wait, uint64_t holder, uint64_t *out_e
     return fault_set(fault, FAULT_BUSY, "%s: in use by another client (client %llu)", memory->at,
                      (unsigned long long)holder);
   }
+  if (!alive) *out_expected = holder;
   const int64_t pause = (int64_t)SHORTEST << (wait->attempts < 16 ? wait->attempts - TRIES : 12);
   sleep_ns(pause < LONGEST ? pause : LONGEST);
   return true;

@@ -16,6 +16,7 @@
 typedef struct FarWait {
   int attempts;
   int64_t until; /* clock_now() */
+  uint64_t dead; /* the holder who was */
 } FarWait;
 
 /* A lock was found to be `holder`s. Waits a little, or finds out that he is dead. *out_expected is

@@ -162,6 +162,11 @@ static inline uint32_t far_bucket_size(const FarShape *shape) {
   return far_slot_at(shape, shape->slots);
 }
 
+/* The bits of `used` that stand for slots; the others are not to be believed. */
+static inline uint64_t far_all_slots(const FarShape *shape) {
+  return shape->slots < 64 ? (UINT64_C(1) << shape->slots) - 1 : UINT64_MAX;
+}
+
 bool far_shape_valid(const FarShape *shape);
 uint64_t far_shape_word(const FarShape *shape);
 void far_shape_of_word(uint64_t word, FarShape *out);

@@ -121,9 +121,7 @@ static void take(FarScan *scan, size_t i) {
   const FarShape *shape = &scan->map->shape;
   const FarBucket *bucket = bucket_at(scan, i);
   const size_t first = scan->nplaces;
-  uint64_t used = bucket->used;
-  if (shape->slots < 64) used &= (UINT64_C(1) << shape->slots) - 1;
-  for (; used; used &= used - 1) {
+  for (uint64_t used = bucket->used & far_all_slots(shape); used; used &= used - 1) {
     const int slot = __builtin_ctzll(used);
     const unsigned char *element =
         (const unsigned char *)bucket + far_slot_at(shape, (unsigned)slot);

@@ -153,6 +153,7 @@ static bool split_locked(Split *it, bool *out_done, uint64_t *out_entry, Stop *s
   FarMap *map = it->map;
   bool moved;
   *out_done = true;
+  it->old->used &= far_all_slots(&map->shape);
   if (!far_map_owns(map, it->old, fault) ||
       !far_map_follow(map, it->left, it->old, it->keys[it->nkeys - 1], &moved, fault)) {
     unlock(it, NULL);

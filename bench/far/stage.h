@@ -168,11 +168,25 @@ static inline sqlite3_stmt *sql_prepare(sqlite3 *db, const char *text) {
   return stmt;
 }
 
+/* Reads a cell as what it is. */
+static inline void sql_cell(sqlite3_stmt *stmt, int i) {
+  switch (sqlite3_column_type(stmt, i)) {
+  case SQLITE_INTEGER:
+    sqlite3_column_int64(stmt, i);
+    break;
+  case SQLITE_FLOAT:
+    sqlite3_column_double(stmt, i);
+    break;
+  default:
+    sqlite3_column_blob(stmt, i);
+  }
+}
+
 /* All rows of it; how many. */
 static inline int sql_rows(sqlite3 *db, sqlite3_stmt *stmt) {
   int rows = 0, rc;
   while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-    for (int i = sqlite3_column_count(stmt); i-- > 0;) sqlite3_column_text(stmt, i);
+    for (int i = sqlite3_column_count(stmt); i-- > 0;) sql_cell(stmt, i);
     rows++;
   }
   sql_check(db, rc);

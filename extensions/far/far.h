@@ -86,6 +86,7 @@ typedef struct FarTab {
   unsigned char noted[FAR_MARK];      /* the last mark in NAME_decided that is ours */
   bool has_blocks;                    /* cells may be out of line */
   struct FarTab *next_tab;            /* of the transaction */
+  struct FarRoom *room;               /* map_table.c: for the next cursor */
   /* Since the transaction began here. */
   Map read_index; /* key: index in reads */
   FarRead *reads;

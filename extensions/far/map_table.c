@@ -13,15 +13,23 @@
 
 enum { AT_ONCE = 512 }; /* keys that are looked for in one round */
 
-typedef struct MapCursor {
-  VtCursor base;
-  /* Rows by their keys: those of a list, in order. */
+/* Room for rows by their keys. A cursor lives as long as a statement runs, and a look-up is shorter
+** than what malloc() takes: the room is left to the next cursor of the table. */
+typedef struct FarRoom {
   unsigned char *keys; /* sorted, each once */
-  size_t nkeys, next_key, keys_capacity;
+  size_t keys_capacity;
   unsigned char *elements; /* of the last AT_ONCE keys, each with the key's stride */
   FarSeen *seens;
   bool *there;
-  size_t count, at, room;
+  size_t capacity; /* of the last three */
+} FarRoom;
+
+typedef struct MapCursor {
+  VtCursor base;
+  /* Rows by their keys: those of a list, in order. */
+  FarRoom *room;
+  size_t nkeys, next_key;
+  size_t count, at;
   bool by_key, reverse;
   /* Rows in order. */
   FarScan *scan;
@@ -33,6 +41,15 @@ typedef struct MapCursor {
 static FarTab *tab_of(const MapCursor *cur) { return (FarTab *)cur->base.tab; }
 
 static Stop stop_of(MapCursor *cur) { return (Stop){.asked = vt_asked, .ctx = &cur->base.poll}; }
+
+static void free_room(FarRoom *room) {
+  if (!room) return;
+  free(room->keys);
+  free(room->elements);
+  free(room->seens);
+  free(room->there);
+  free(room);
+}
 
 /* ---- the table's life ------------------------------------------------------------------------ */
 
@@ -65,6 +82,7 @@ static void map_disconnect(VtTab *base) {
   far_map_close(tab->map);
   map_finish(&tab->read_index);
   arena_finish(&tab->kept);
+  free_room(tab->room);
   free(tab->reads);
   free(tab->stored);
 }
@@ -88,18 +106,27 @@ static void map_estimate(VtTab *base, const VtPlan *plan, double *rows, double *
 
 /* ---- rows by their keys ---------------------------------------------------------------------- */
 
+static bool take_room(MapCursor *cur) {
+  FarTab *tab = tab_of(cur);
+  if (cur->room) return true;
+  cur->room = tab->room ? tab->room : calloc(1, sizeof *cur->room);
+  tab->room = NULL;
+  return cur->room != NULL;
+}
+
 static bool add_key(MapCursor *cur, sqlite3_value *value) {
   const FarRecord *record = &tab_of(cur)->record;
   const size_t size = record->shape.key;
+  FarRoom *room = cur->room;
   bool none;
-  if (cur->nkeys + 1 > cur->keys_capacity) {
-    const size_t more = cur->keys_capacity ? 2 * cur->keys_capacity : 16;
-    unsigned char *keys = realloc(cur->keys, more * size);
+  if (cur->nkeys + 1 > room->keys_capacity) {
+    const size_t more = room->keys_capacity ? 2 * room->keys_capacity : 16;
+    unsigned char *keys = realloc(room->keys, more * size);
     if (!keys) return false;
-    cur->keys = keys;
-    cur->keys_capacity = more;
+    room->keys = keys;
+    room->keys_capacity = more;
   }
-  far_key_of_value(record, value, cur->keys + cur->nkeys * size, &none);
+  far_key_of_value(record, value, room->keys + cur->nkeys * size, &none);
   cur->nkeys += !none;
   return true;
 }
@@ -108,40 +135,39 @@ static bool add_key(MapCursor *cur, sqlite3_value *value) {
 static void sort_keys(MapCursor *cur) {
   const FarShape *shape = &tab_of(cur)->record.shape;
   static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
-  unsigned char held[FAR_MOST_KEY];
+  unsigned char held[FAR_MOST_KEY], *keys = cur->room->keys;
   const size_t size = shape->key;
   for (size_t g = 0; g < countof(gaps); g++) {
     for (size_t i = gaps[g]; i < cur->nkeys; i++) {
       size_t at = i;
-      memcpy(held, cur->keys + i * size, size);
+      memcpy(held, keys + i * size, size);
       for (; at >= gaps[g]; at -= gaps[g]) {
-        unsigned char *before = cur->keys + (at - gaps[g]) * size;
+        unsigned char *before = keys + (at - gaps[g]) * size;
         const int sign = far_key_compare(shape, before, held);
         if (cur->reverse ? sign >= 0 : sign <= 0) break;
-        memcpy(cur->keys + at * size, before, size);
+        memcpy(keys + at * size, before, size);
       }
-      memcpy(cur->keys + at * size, held, size);
+      memcpy(keys + at * size, held, size);
     }
   }
   size_t n = 0;
   for (size_t i = 0; i < cur->nkeys; i++) {
-    if (n && !far_key_compare(shape, cur->keys + (n - 1) * size, cur->keys + i * size)) continue;
-    memmove(cur->keys + n++ * size, cur->keys + i * size, size);
+    if (n && !far_key_compare(shape, keys + (n - 1) * size, keys + i * size)) continue;
+    memmove(keys + n++ * size, keys + i * size, size);
   }
   cur->nkeys = n;
 }
 
-static bool make_room(MapCursor *cur, size_t n) {
-  if (n <= cur->room) return true;
-  const FarShape *shape = &tab_of(cur)->record.shape;
-  free(cur->elements);
-  free(cur->seens);
-  free(cur->there);
-  cur->elements = malloc(n * shape->stride);
-  cur->seens = malloc(n * sizeof *cur->seens);
-  cur->there = malloc(n * sizeof *cur->there);
-  cur->room = cur->elements && cur->seens && cur->there ? n : 0;
-  return cur->room > 0;
+static bool make_room(FarRoom *room, const FarShape *shape, size_t n) {
+  if (n <= room->capacity) return true;
+  free(room->elements);
+  free(room->seens);
+  free(room->there);
+  room->elements = malloc(n * shape->stride);
+  room->seens = malloc(n * sizeof *room->seens);
+  room->there = malloc(n * sizeof *room->there);
+  room->capacity = room->elements && room->seens && room->there ? n : 0;
+  return room->capacity > 0;
 }
 
 /* A key as the transaction has it, if it has. */
@@ -160,23 +186,24 @@ static bool overlay(FarTab *tab, const unsigned char *key, unsigned char *elemen
 
 static int read_keys(MapCursor *cur) {
   FarTab *tab = tab_of(cur);
+  FarRoom *room = cur->room;
   const FarShape *shape = &tab->record.shape;
   const size_t left = cur->nkeys - cur->next_key, n = left < AT_ONCE ? left : AT_ONCE;
-  const unsigned char *keys = cur->keys + cur->next_key * shape->key;
-  Fault fault = {0};
+  const unsigned char *keys = room->keys + cur->next_key * shape->key;
   Stop stop = stop_of(cur);
   FarFound one, *found = n == 1 ? &one : malloc(n * sizeof *found);
-  if (!found || !make_room(cur, n)) {
+  Fault fault = {0};
+  if (!found || !make_room(room, shape, n)) {
     if (found != &one) free(found);
     return SQLITE_NOMEM;
   }
   const bool ok = far_map_find(tab->map, keys, n, found, &stop, &fault);
   for (size_t i = 0; ok && i < n; i++) {
-    unsigned char *element = cur->elements + i * shape->stride;
-    cur->there[i] = found[i].element != NULL;
-    cur->seens[i] = far_seen(&found[i]);
+    unsigned char *element = room->elements + i * shape->stride;
+    room->there[i] = found[i].element != NULL;
+    room->seens[i] = far_seen(&found[i]);
     if (found[i].element) memcpy(element, found[i].element, shape->stride);
-    overlay(tab, keys + i * shape->key, element, &cur->seens[i], &cur->there[i]);
+    overlay(tab, keys + i * shape->key, element, &room->seens[i], &room->there[i]);
   }
   if (found != &one) free(found);
   cur->count = n;
@@ -195,9 +222,9 @@ static int next_by_key(MapCursor *cur) {
       continue;
     }
     const size_t i = cur->at++;
-    if (!cur->there[i]) continue;
-    cur->element = cur->elements + i * tab_of(cur)->record.shape.stride;
-    cur->seen = cur->seens[i];
+    if (!cur->room->there[i]) continue;
+    cur->element = cur->room->elements + i * tab_of(cur)->record.shape.stride;
+    cur->seen = cur->room->seens[i];
     return SQLITE_OK;
   }
 }
@@ -206,15 +233,12 @@ static int seek_keys(MapCursor *cur, const VtTerm *term) {
   bool started = false;
   int rc = SQLITE_OK;
   cur->nkeys = cur->next_key = cur->count = cur->at = 0;
-  if (term->op == VT_OP_EQ) {
-    if (!add_key(cur, term->value)) return SQLITE_NOMEM;
-  } else {
-    for (sqlite3_value *value; (value = vt_in_next(term, &started, &rc));)
-      if (!add_key(cur, value)) return SQLITE_NOMEM;
-    if (rc != SQLITE_OK) return rc;
-    sort_keys(cur);
-  }
-  return SQLITE_OK;
+  if (!take_room(cur)) return SQLITE_NOMEM;
+  if (term->op == VT_OP_EQ) return add_key(cur, term->value) ? SQLITE_OK : SQLITE_NOMEM;
+  for (sqlite3_value *value; (value = vt_in_next(term, &started, &rc));)
+    if (!add_key(cur, value)) return SQLITE_NOMEM;
+  if (rc == SQLITE_OK) sort_keys(cur);
+  return rc;
 }
 
 /* ---- rows in order --------------------------------------------------------------------------- */
@@ -296,8 +320,8 @@ static int seek_range(MapCursor *cur, const VtPlan *plan) {
 /* What a statement that writes has read is what it may change. */
 static int keep(MapCursor *cur) {
   FarTab *tab = tab_of(cur);
-  Fault fault = {0};
   if (cur->base.eof || !tab->link->txn || !tab->base.began) return SQLITE_OK;
+  Fault fault = {0};
   if (far_reads_add(tab, cur->element + FAR_STAMP, &cur->seen, cur->element, &fault))
     return SQLITE_OK;
   return vt_fault(&tab->base, &fault);
@@ -381,11 +405,13 @@ static sqlite3_int64 map_rowid(VtCursor *base) {
 
 static void map_close(VtCursor *base) {
   MapCursor *cur = (MapCursor *)base;
+  FarTab *tab = tab_of(cur);
   far_scan_end(cur->scan);
-  free(cur->keys);
-  free(cur->elements);
-  free(cur->seens);
-  free(cur->there);
+  if (tab->room) {
+    free_room(cur->room);
+  } else {
+    tab->room = cur->room;
+  }
 }
 
 const VtTable far_map_table = {

@@ -116,6 +116,17 @@ int far_put_value(FarTab *tab, unsigned char *element, int i, sqlite3_value *val
 
 /* ---- showing --------------------------------------------------------------------------------- */
 
+/* A text that ends with a 0 is told to SQLite without its length: else it has to move it as soon as
+** somebody asks for it as C has texts. */
+static void result_text(sqlite3_context *ctx, const char *bytes, uint64_t length, uint64_t room) {
+  const bool ends = length < room && !bytes[length] && !memchr(bytes, 0, length);
+  if (ends) {
+    sqlite3_result_text(ctx, bytes, -1, SQLITE_TRANSIENT);
+  } else {
+    sqlite3_result_text64(ctx, bytes, length, SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
+}
+
 int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element, int i,
                const void *bytes, sqlite3_context *ctx) {
   const FarColumn *column = &record->columns[i];
@@ -138,7 +149,7 @@ int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element
                      (unsigned long long)length);
     if (!bytes) bytes = inline_bytes;
     if (column->type == FAR_TEXT) {
-      sqlite3_result_text64(ctx, bytes, length, SQLITE_TRANSIENT, SQLITE_UTF8);
+      result_text(ctx, bytes, length, column->room);
     } else {
       sqlite3_result_blob64(ctx, bytes, length, SQLITE_TRANSIENT);
     }

@@ -13,7 +13,7 @@
 #include "remote/names.h"
 #include "remote/scan.h"
 
-enum { SIZE = 4 << 20, ROWS = 400 };
+enum { SIZE = 4 << 20, ROWS = 160, PATIENCE = 300000 /* ns */ };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,7 +53,7 @@ static bool put(FarMap *map, const FarShape *shape, unsigned from, unsigned n, F
 
 static void prepare(void) {
   static const char *const names[] = {"numbers", "texts"};
-  const FarOptions options = {.size = SIZE, .deadline_ns = 2000000};
+  const FarOptions options = {.size = SIZE};
   Fault fault = {0};
   sprintf(at, "shm:fuzz-%d", (int)getpid());
   first = far_open(at, &options, &fault);
@@ -64,6 +64,7 @@ static void prepare(void) {
         put(maps[i], shape_of(i), 0, ROWS, &fault);
     assert(made);
   }
+  first->options.deadline_ns = PATIENCE;
   const FarHeader *header = (FarHeader *)(void *)first->mapped.base;
   used = header->data + (header->next_extent + 1) * FAR_EXTENT;
   whole = malloc(used);
@@ -124,7 +125,7 @@ static void read_all(FarMap *map, const FarShape *shape) {
 
 /* One that comes after, and learns everything from what is there. */
 static void come_and_go(void) {
-  const FarOptions options = {.deadline_ns = 2000000};
+  const FarOptions options = {.deadline_ns = PATIENCE};
   Fault fault = {0};
   FarName *names = NULL;
   size_t n;
