@@ -217,7 +217,7 @@ bool far_map_owns(const FarMap *map, const FarBucket *head, Fault *fault) {
   return fault_set(fault, FAULT_NOTFOUND, "%s: \"%s\" was dropped", map->memory->at, map->name);
 }
 
-/* Each bucket to the right begins later than where the tree sent us, or somebody has damaged it, and
+/* Each bucket to the right begins later than where the tree sent us, or it is damaged, and
 ** we would go in circles. */
 bool far_map_follow(FarMap *map, FarPointer bucket, const FarBucket *head, const void *key,
                     bool *moved, Fault *fault) {

@@ -122,20 +122,19 @@ static bool divide_there(Split *it, uint64_t *out_entry, Stop *stop, Fault *faul
   const FarPointer split = far_client_field(memory, offsetof(FarClient, split));
   const uint64_t odd = it->old->version | 1, even = odd + 1,
                  flags = it->old->flags & ~(uint64_t)FAR_LAST;
-  FarOp ops[] = {
-      far_write_op(it->right, it->added, far_bucket_size(&map->shape)),
-      far_write_op(split + 8, &both[1], 8),
-      far_write_op(split, &both[0], 8),
-      far_write_op(FIELD(left, version), &odd, 8),
-      far_write_op(left + sizeof(FarBucket) + map->shape.key, it->low, map->shape.key),
-      far_write_op(FIELD(left, right), &it->right, 8),
-      far_write_op(FIELD(left, flags), &flags, 8),
-      far_write_op(FIELD(left, used), &it->stays, 8),
-      far_write_op(FIELD(left, version), &even, 8),
-      far_unlock_op(FIELD(it->right, lock)),
-      far_unlock_op(FIELD(left, lock)),
-      far_write_op(split, &none, 8),
-      {.code = FAR_ADD, .at = map->root + offsetof(FarMapRoot, entries), .value = 1}};
+  FarOp ops[] = {far_write_op(it->right, it->added, far_bucket_size(&map->shape)),
+                 far_write_op(split + 8, &both[1], 8),
+                 far_write_op(split, &both[0], 8),
+                 far_write_op(FIELD(left, version), &odd, 8),
+                 far_write_op(left + sizeof(FarBucket) + map->shape.key, it->low, map->shape.key),
+                 far_write_op(FIELD(left, right), &it->right, 8),
+                 far_write_op(FIELD(left, flags), &flags, 8),
+                 far_write_op(FIELD(left, used), &it->stays, 8),
+                 far_write_op(FIELD(left, version), &even, 8),
+                 far_unlock_op(FIELD(it->right, lock)),
+                 far_unlock_op(FIELD(left, lock)),
+                 far_write_op(split, &none, 8),
+                 {.code = FAR_ADD, .at = map->root + offsetof(FarMapRoot, entries), .value = 1}};
   if (!far_round(memory, ops, countof(ops), stop, fault)) return false;
   *out_entry = ops[countof(ops) - 1].old;
   return true;
@@ -148,8 +147,7 @@ static bool unlock(Split *it, Fault *fault) {
 
 /* With the lock held, and given back in any case. *out_done: there was room, or the bucket is not
 ** what it was. */
-static bool split_locked(Split *it, bool *out_done, uint64_t *out_entry, Stop *stop,
-                         Fault *fault) {
+static bool split_locked(Split *it, bool *out_done, uint64_t *out_entry, Stop *stop, Fault *fault) {
   FarMap *map = it->map;
   bool moved;
   *out_done = true;

@@ -72,8 +72,8 @@ static void redis_mget(World *w) {
   for (int i = 0; i < FEW; i++) {
     char key[16];
     const int digits = snprintf(key, sizeof key, "%lld", (long long)any_id(w));
-    length += snprintf(request + length, sizeof request - (size_t)length, "$%d\r\n%s\r\n", digits,
-                       key);
+    length +=
+        snprintf(request + length, sizeof request - (size_t)length, "$%d\r\n%s\r\n", digits, key);
   }
   stage_ask(w->stage.redis, request, (size_t)length,
             sizeof "*16\r\n" - 1 + FEW * (sizeof "$100\r\n" - 1 + VALUE + 2));

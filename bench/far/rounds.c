@@ -90,9 +90,10 @@ static void grow(sqlite3 *db, int counts[MOST_TAKEN]) {
 static void print_growth(const int counts[MOST_TAKEN]) {
   int splits = 0;
   for (int i = 3; i < MOST_TAKEN; i++) splits += counts[i];
-  printf("\n%d rows over tcp, inserted one by one in no order; buckets of 64 are %.0f %% full then. "
-         "An insert takes two rounds; those that split a bucket more:\n",
-         ROWS, 100.0 * ROWS / 64 / (splits + 1));
+  printf(
+      "\n%d rows over tcp, inserted one by one in no order; buckets of 64 are %.0f %% full then. "
+      "An insert takes two rounds; those that split a bucket more:\n",
+      ROWS, 100.0 * ROWS / 64 / (splits + 1));
   table_head(" inserts | rounds ", 0);
   for (int i = 0; i < MOST_TAKEN; i++) {
     if (counts[i]) printf("| %d | %d |\n", counts[i], i);
@@ -108,7 +109,8 @@ int main(void) {
   static const char make[] =
       "CREATE VIRTUAL TABLE t USING far_map(id INTEGER PRIMARY KEY, n INTEGER, at='%s');"
       "CREATE TEMP TABLE ids(id INTEGER PRIMARY KEY); CREATE TEMP TABLE log(id);"
-      "INSERT INTO ids WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
+      "INSERT INTO ids WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
+      "100)"
       " SELECT i FROM n";
   snprintf(text, sizeof text, make, stage.tcp);
   sql_run(db, text);

@@ -105,8 +105,8 @@ static inline void stage_open(Stage *stage) {
   snprintf(stage->memory, sizeof stage->memory, "shm:bench-%d", (int)getpid());
   snprintf(stage->tcp, sizeof stage->tcp, "tcp:127.0.0.1:%d", far_port);
   stage_built("farmemd", farmemd);
-  stage->servers[0] = stage_start((char *[]){farmemd, "--quiet", "--memory", stage->memory,
-                                             "--listen", stage->tcp, NULL});
+  stage->servers[0] = stage_start(
+      (char *[]){farmemd, "--quiet", "--memory", stage->memory, "--listen", stage->tcp, NULL});
   const int fd = stage_connect(far_port);
   if (fd < 0) stage_fail("farmemd does not come up");
   close(fd);

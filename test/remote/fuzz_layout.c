@@ -59,9 +59,8 @@ static void prepare(void) {
   first = far_open(at, &options, &fault);
   assert(first);
   for (int i = 0; i < 2; i++) {
-    const bool made =
-        far_map_open(first, names[i], shape_of(i), 1, true, &maps[i], NULL, &fault) &&
-        put(maps[i], shape_of(i), 0, ROWS, &fault);
+    const bool made = far_map_open(first, names[i], shape_of(i), 1, true, &maps[i], NULL, &fault) &&
+                      put(maps[i], shape_of(i), 0, ROWS, &fault);
     assert(made);
   }
   first->options.deadline_ns = PATIENCE;
@@ -115,8 +114,8 @@ static void read_all(FarMap *map, const FarShape *shape) {
     const unsigned char *element = keys;
     FarScan *scan = far_scan_begin(map, &fault);
     assert(scan);
-    bool ok = far_scan_seek(scan, NULL, NULL, NULL, reverse, reverse ? 10 : UINT64_MAX, NULL,
-                            &fault);
+    bool ok =
+        far_scan_seek(scan, NULL, NULL, NULL, reverse, reverse ? 10 : UINT64_MAX, NULL, &fault);
     for (int i = 0; ok && element && i < 4 * ROWS; i++)
       ok = far_scan_next(scan, &element, NULL, NULL, &fault);
     far_scan_end(scan);
