@@ -266,7 +266,8 @@ static bool pin(Player *player, Fault *fault) {
   }
   cpu_set_t others = *before;
   CPU_CLR(player->cpu, &others);
-  if (CPU_COUNT(&others) > 0) trace_ahead(player->cursor, &others);
+  const bool is_alone = !player->options.elsewhere && !player->options.beside;
+  if (is_alone && CPU_COUNT(&others) > 0) trace_ahead(player->cursor, &others);
   return true;
 }
 

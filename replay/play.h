@@ -34,6 +34,7 @@ typedef struct PlayOptions {
   Stop *stop;            /* borrowed; NULL: nobody stops us. Seen within 20 ms */
   bool every_stop;       /* no calls are answered in the process itself: slower, and the same */
   bool elsewhere;        /* not on that processor where it was recorded */
+  bool beside;           /* another one plays at the same time, and wants the other processor */
 } PlayOptions;
 
 /* The recording is borrowed. Plays up to the first instruction of the first program. */

@@ -33,6 +33,7 @@ void answer_question(Wire *wire, const Ask *ask) {
   wire_put_u64(wire, ask->first);
   wire_put_u64(wire, ask->last);
   wire_put_u64(wire, ask->near);
+  wire_put_u32(wire, ask->beside);
   wire_put_u32(wire, (uint32_t)ask->ntests);
   for (int i = 0; i < ask->ntests; i++) {
     wire_put_u32(wire, ask->tests[i].column);
@@ -195,6 +196,7 @@ static bool ask_halves(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const As
   Ask *half = second->ask;
   *half = *ask;
   half->last = ((OmniState *)vt_state(conn))->half;
+  half->beside = true;
   return ask_one(answer, conn, poll, half, fd, fault) &&
          hear_answer(second->answer, second->helper, poll, fault) &&
          open_rows(second->answer, ask, second->fd, fault) &&

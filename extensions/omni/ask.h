@@ -4,8 +4,8 @@
 ** WIRE_CALLS, with a descriptor of an empty file that becomes one of packed rows (packed.h): text
 ** dir, u32 number of names and for each u32 is it a pattern and the text; text module ("": any; a
 ** GLOB pattern), u64 columns (1 << RowColumn), u32 returns, u64 limit, u64 first and u64 last
-** event between which it is played with probes, u64 near, u32 number of tests and for each u32
-** column, u64 lowest, u64 highest value.
+** event between which it is played with probes, u64 near, u32 does another one play the rest, u32
+** number of tests and for each u32 column, u64 lowest, u64 highest value.
 ** `first` is 0 for the beginning. ASK_MIDDLE: no question, but the wish that the state behind half
 ** of the work be kept: WIRE_NEWS tells the event as u64 (0: halves are not worth it), WIRE_DONE
 ** that it is done. Whoever plays from the beginning tells in WIRE_DONE where half of the time was
@@ -44,6 +44,7 @@ typedef struct Ask {
   uint64_t columns;
   bool returns;
   uint64_t limit, first, last, near;
+  bool beside;
   int ntests;
   AskTest tests[ASK_TESTS];
 } Ask;

@@ -33,6 +33,7 @@ static bool read_ask(Wire *wire, Ask *ask, Fault *fault) {
   ask->first = wire_get_u64(wire);
   ask->last = wire_get_u64(wire);
   ask->near = wire_get_u64(wire);
+  ask->beside = wire_get_u32(wire) != 0;
   const uint32_t ntests = wire_get_u32(wire);
   for (uint32_t i = 0; i < ntests && i < ASK_TESTS; i++) {
     ask->tests[i].column = (RowColumn)wire_get_u32(wire);
@@ -156,7 +157,7 @@ static bool probe_all(Player *player, const Ask *ask, const Sites *sites, RowPac
 /* All of it, by a player that comes and goes. */
 static bool play(Service *service, const Ask *ask, const Sites *sites, RowPacker *packer,
                  Outcome *out, Fault *fault) {
-  const PlayOptions options = {.hashes = true, .stop = &service->stop};
+  const PlayOptions options = {.hashes = true, .stop = &service->stop, .beside = ask->beside};
   Player *player = NULL;
   played_stop(&service->played);
   const int64_t before = clock_now() - out->begun;

@@ -33,6 +33,7 @@ static inline void postgres_become(const Postgres *pg, const char *program, char
                                    const char *output) {
   char path[300];
   snprintf(path, sizeof path, "%s/%s", pg->bin, program);
+  words[0] = path; /* where they look for one another */
   int out = open(output, O_WRONLY | O_CREAT | O_TRUNC, 0600), in = open("/dev/null", O_RDONLY);
   if (out < 0 || in < 0) _exit(126);
   dup2(in, 0);
