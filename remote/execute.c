@@ -113,6 +113,28 @@ static bool compare(const FarMapped *memory, FarOp *op, Fault *fault) {
   return true;
 }
 
+/* What the element's cells point to, behind it. `from`: bytes that are there already. */
+static uint64_t follow(const FarMapped *memory, const FarOp *op, const unsigned char *element,
+                       uint64_t from) {
+  unsigned char *out = op->local;
+  for (uint32_t i = 0; i < op->key->nfollow && op->length - from >= 8; i++) {
+    const FarFollow *cell = &op->key->follow[i];
+    uint64_t words[2], came = FAR_NONE;
+    if (cell->at > op->key->shape.stride - sizeof words) continue;
+    memcpy(words, element + cell->at, sizeof words);
+    const uint64_t padded = (words[0] + 7) & ~UINT64_C(7);
+    if (words[0] > cell->room && words[0] <= op->length && padded <= op->length - from - 8 &&
+        inside(memory, words[1], words[0])) {
+      came = words[0];
+      memset(out + from + padded, 0, 8); /* the padding, of which some is overwritten */
+      memcpy(out + from + 8, memory->base + far_offset(words[1]), came);
+    }
+    memcpy(out + from, &came, 8);
+    from += 8 + (came == FAR_NONE ? 0 : padded);
+  }
+  return from;
+}
+
 /* The head and the slot as they were at one time: see layout.h about versions. */
 static bool find(const FarMapped *memory, FarOp *op, Fault *fault) {
   const FarShape *shape = op->key ? &op->key->shape : NULL;
@@ -128,8 +150,11 @@ static bool find(const FarMapped *memory, FarOp *op, Fault *fault) {
     if (version & 1) continue;
     memcpy(op->local, bucket, head);
     const int slot = far_bucket_find(shape, ((FarBucket *)op->local)->used, bucket, op->key->bytes);
+    op->index = head;
     if (slot >= 0) {
-      memcpy((char *)op->local + head, bucket + far_slot_at(shape, slot), shape->stride);
+      unsigned char *element = (unsigned char *)op->local + head;
+      memcpy(element, bucket + far_slot_at(shape, slot), shape->stride);
+      op->index = follow(memory, op, element, head + shape->stride);
     }
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(far_word(memory, at), memory_order_relaxed) != version) continue;

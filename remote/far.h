@@ -69,8 +69,9 @@ typedef enum FarCode {
   FAR_FAAI, /* p = *at; *at += value; local = [p, length) */
   FAR_SAAI, /* p = *at; *at += value; [p, length) = local */
 
-  /* The bucket at `at` (layout.h): its head, and the element under a key if it is there. Not in
-  ** the paper; a memory without processors reads the whole bucket for it. */
+  /* The bucket at `at` (layout.h): its head, the element under a key if it is there, and what its
+  ** cells point to where the key says so (the paper's LOAD0). Not in the paper; a memory without
+  ** processors reads the whole bucket for it. */
   FAR_FIND,
   FAR_NCODES
 } FarCode;
@@ -93,7 +94,7 @@ typedef struct FarOp {
   FarCode code;
   bool guard; /* CAS, EXPECT: unless it holds, the rest of the round is skipped */
   FarPointer at;
-  uint64_t index;
+  uint64_t index; /* FIND, out: bytes in local */
   uint64_t value, expected;
   void *local;            /* WRITE and its like only read it */
   uint32_t length;        /* of local; FIND: room there */

@@ -143,9 +143,22 @@ typedef struct FarShape {
   uint32_t slots;  /* at most FAR_SLOTS */
 } FarShape;
 
-/* A key that FAR_FIND looks for. */
+enum { FAR_FOLLOWED = 4 };
+
+/* A cell that may point to a block (record.h): a word says how long it is, and if that is more than
+** `room` the word behind it is a pointer. */
+typedef struct FarFollow {
+  uint32_t at; /* from the beginning of the element */
+  uint32_t room;
+} FarFollow;
+
+/* A key that FAR_FIND looks for. What the cells point to comes behind the element, in their order:
+** a word with the length, or FAR_NONE when nothing came (it is in the cell, there is no more room
+** in op->length, it is outside of the memory), and the bytes, padded to 8. */
 typedef struct FarKey {
   FarShape shape;
+  uint32_t nfollow;
+  FarFollow follow[FAR_FOLLOWED];
   unsigned char bytes[FAR_MOST_KEY]; /* shape.key of them; what a text does not fill is 0 */
 } FarKey;
 

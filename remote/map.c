@@ -236,30 +236,45 @@ bool far_map_damaged(const FarMap *map, Fault *fault) {
                    map->memory->at, map->name);
 }
 
+void far_map_bring(FarMap *map, const FarFollow *cells, uint32_t n, uint32_t most) {
+  map->nfollow = n < FAR_FOLLOWED ? n : FAR_FOLLOWED;
+  map->most_brought = n ? most / 8 * 8 : 0;
+  if (n) memcpy(map->follow, cells, map->nfollow * sizeof *cells);
+}
+
+/* The bytes of an answer. */
+static size_t answer_size(const FarMap *map) {
+  return far_head_size(&map->shape) + map->shape.stride + map->most_brought;
+}
+
 static bool make_room(FarMap *map, size_t n, Fault *fault) {
-  if (n <= map->capacity) return true;
-  const size_t each = far_head_size(&map->shape) + map->shape.stride;
-  free(map->ops);
-  free(map->keys);
-  free(map->room);
-  free(map->asked);
-  map->ops = calloc(n, sizeof *map->ops);
-  map->keys = calloc(n, sizeof *map->keys);
-  map->room = calloc(n, each);
-  map->asked = calloc(n, sizeof *map->asked);
-  const bool ok = map->ops && map->keys && map->room && map->asked;
-  map->capacity = ok ? n : 0;
-  return ok || fault_oom(fault);
+  if (n > map->capacity) {
+    free(map->ops);
+    free(map->keys);
+    free(map->asked);
+    map->ops = calloc(n, sizeof *map->ops);
+    map->keys = calloc(n, sizeof *map->keys);
+    map->asked = calloc(n, sizeof *map->asked);
+    map->capacity = map->ops && map->keys && map->asked ? n : 0;
+  }
+  if (n * answer_size(map) > map->room_capacity) {
+    free(map->room);
+    map->room = malloc(n * answer_size(map));
+    map->room_capacity = map->room ? n * answer_size(map) : 0;
+  }
+  return (map->capacity >= n && map->room) || fault_oom(fault);
 }
 
 static bool ask(FarMap *map, size_t op, size_t i, const void *key, FarFound *out, Fault *fault) {
-  const size_t each = far_head_size(&map->shape) + map->shape.stride;
+  const size_t each = answer_size(map);
   FarTreePlace place;
   if (!far_tree_find(&map->tree, key, &place))
     return fault_set(fault, FAULT_CORRUPT, "%s: \"%s\" has no first bucket", map->memory->at,
                      map->name);
   out->bucket = far_tree_bucket(&map->tree, place);
   map->keys[i].shape = map->shape;
+  map->keys[i].nfollow = map->nfollow;
+  if (map->nfollow) memcpy(map->keys[i].follow, map->follow, sizeof map->follow);
   memcpy(map->keys[i].bytes, key, map->shape.key);
   map->asked[op] = i;
   map->ops[op] = (FarOp){.code = FAR_FIND,
@@ -273,10 +288,13 @@ static bool ask(FarMap *map, size_t op, size_t i, const void *key, FarFound *out
 static void take(const FarMap *map, const FarOp *op, FarFound *out) {
   out->head = op->local;
   out->slot = op->old == FAR_NONE ? -1 : (int)op->old;
-  out->element = NULL;
+  out->element = out->brought = NULL;
+  out->nbrought = 0;
   out->stamp = 0;
   if (out->slot < 0) return;
   out->element = (unsigned char *)op->local + far_head_size(&map->shape);
+  out->brought = out->element + map->shape.stride;
+  out->nbrought = (uint32_t)(op->index - far_head_size(&map->shape) - map->shape.stride);
   memcpy(&out->stamp, out->element, sizeof out->stamp);
 }
 

@@ -28,6 +28,8 @@ typedef struct FarFound {
   const unsigned char *element; /* stamp, key, value; NULL: there is none */
   int slot;                     /* -1: there is none */
   uint64_t stamp;               /* 0: there is none. Changes whenever the element does */
+  const unsigned char *brought; /* what its cells point to, as FarKey says: far_map_bring() */
+  uint32_t nbrought;            /* bytes */
 } FarFound;
 
 /* Opens the map of this name, or makes it when `create` says so. Shape and schema have to be what
@@ -43,6 +45,10 @@ bool far_map_drop(FarMap *map, Stop *stop, Fault *fault);
 /* n keys (shape.key bytes each, one behind the other) in one round, and another one for those whose
 ** bucket was split since. */
 bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *stop, Fault *fault);
+
+/* From now on far_map_find() brings along what these cells point to, `most` bytes in all for each
+** element: 0 cells, nothing. */
+void far_map_bring(FarMap *map, const FarFollow *cells, uint32_t n, uint32_t most);
 
 FarMemory *far_map_memory(const FarMap *map);
 const FarShape *far_map_shape(const FarMap *map);
@@ -81,7 +87,9 @@ struct FarMap {
   FarKey *keys;
   unsigned char *room;
   size_t *asked; /* which key an operation is for */
-  size_t capacity;
+  size_t capacity, room_capacity;
+  FarFollow follow[FAR_FOLLOWED];
+  uint32_t nfollow, most_brought;
 };
 
 static inline const unsigned char *far_low_of(const FarBucket *head) {

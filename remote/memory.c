@@ -101,8 +101,7 @@ static void count(FarMemory *memory, const FarSegment *segment) {
       break;
     case FAR_FIND:
       memory->counts.bytes_out += op->key->shape.key;
-      memory->counts.bytes_in +=
-          far_head_size(&op->key->shape) + (op->old == FAR_NONE ? 0 : op->key->shape.stride);
+      memory->counts.bytes_in += op->index;
       break;
     default:
       memory->counts.bytes_out += 16;

@@ -51,33 +51,40 @@ static bool reads(FarCode code) {
          code == FAR_FAAI;
 }
 
+/* Of a FIND's answer, without what cells point to. */
 static size_t find_size(const FarOp *op, bool found) {
   return far_head_size(&op->key->shape) + (found ? op->key->shape.stride : 0);
 }
 
+static size_t key_size(const FarKey *key) {
+  return key->shape.key + key->nfollow * sizeof *key->follow;
+}
+
 size_t far_wire_request_size(const FarOp *op) {
-  return WIRE_OP + (op->code == FAR_FIND ? op->key->shape.key
+  return WIRE_OP + (op->code == FAR_FIND ? key_size(op->key)
                     : writes(op->code)   ? pad(op->length)
                                          : 0);
 }
 
 size_t far_wire_answer_size(const FarOp *op) {
-  return WIRE_RESULT + (op->code == FAR_FIND ? find_size(op, true)
-                        : reads(op->code)    ? pad(op->length)
-                                             : 0);
+  return WIRE_RESULT + (op->code == FAR_FIND || reads(op->code) ? pad(op->length) : 0);
 }
 
 bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op) {
   unsigned char *at = far_wire_more(buffer, WIRE_OP);
   if (!at) return false;
-  const uint64_t words[] = {op->at, op->index, op->value, op->expected,
-                            op->code == FAR_FIND ? far_shape_word(&op->key->shape) : 0};
+  const FarKey *key = op->code == FAR_FIND ? op->key : NULL;
+  const uint64_t words[] = {op->at, key ? key->nfollow : op->index, op->value, op->expected,
+                            key ? far_shape_word(&key->shape) : 0};
   at[0] = (unsigned char)op->code;
   at[1] = op->guard;
   at[2] = at[3] = 0;
   memcpy(at + 4, &op->length, 4);
   memcpy(at + 8, words, sizeof words);
-  if (op->code == FAR_FIND) return far_wire_add(buffer, op->key->bytes, op->key->shape.key);
+  if (key) {
+    return far_wire_add(buffer, key->bytes, key->shape.key) &&
+           far_wire_add(buffer, key->follow, key->nfollow * sizeof *key->follow);
+  }
   if (!writes(op->code)) return true;
   unsigned char *to = far_wire_more(buffer, op->length);
   if (!to) return false;
@@ -104,8 +111,10 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
   op->status = (FarStatus)status;
   const bool done = status == FAR_DONE;
   if (done && op->code == FAR_FIND) {
-    if (length != find_size(op, op->old != FAR_NONE)) return false;
+    const size_t least = find_size(op, op->old != FAR_NONE);
+    if (length < least || length > (op->old == FAR_NONE ? least : op->length)) return false;
     memcpy(op->local, *at, length);
+    op->index = length;
   } else if (done && reads(op->code)) {
     if (length != op->length) return false;
     scatter(op, *at);
@@ -144,11 +153,14 @@ static const char *take_op(FarWireRound *round, const unsigned char **at,
     FarKey *key = &round->keys[round->nkeys++];
     far_shape_of_word(words[4], &key->shape);
     if (!far_shape_valid(&key->shape)) return "a key of no shape";
-    more = key->shape.key;
+    if (words[1] > FAR_FOLLOWED) return "a key of too many cells";
+    key->nfollow = (uint32_t)words[1];
+    more = key_size(key);
     if ((size_t)(end - *at) < more) return "a key is cut off";
-    memcpy(key->bytes, *at, more);
+    memcpy(key->bytes, *at, key->shape.key);
+    memcpy(key->follow, *at + key->shape.key, more - key->shape.key);
     op->key = key;
-    op->length = far_head_size(&key->shape) + key->shape.stride;
+    if (op->length < find_size(op, true)) return "a key without room for an answer";
   } else if (writes(op->code)) {
     more = pad(op->length);
     if ((size_t)(end - *at) < more) return "what is written is cut off";
@@ -196,10 +208,9 @@ void far_wire_finish_answer(FarWireRound *round, FarWireBuffer *answer) {
     const FarOp *op = &round->ops[i];
     const uint32_t status = (uint32_t)op->status;
     const bool done = status == FAR_DONE;
-    const uint32_t length = done && op->code == FAR_FIND
-                                ? (uint32_t)find_size(op, op->old != FAR_NONE)
-                            : done && reads(op->code) ? op->length
-                                                      : 0;
+    const uint32_t length = done && op->code == FAR_FIND ? (uint32_t)op->index
+                            : done && reads(op->code)    ? op->length
+                                                         : 0;
     if (length) memmove(to + WIRE_RESULT, op->local, length);
     memcpy(to, &op->old, 8);
     memcpy(to + 8, &status, 4);

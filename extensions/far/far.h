@@ -85,6 +85,7 @@ typedef struct FarTab {
   const char *schema, *table;         /* where it was made */
   unsigned char noted[FAR_MARK];      /* the last mark in NAME_decided that is ours */
   bool has_blocks;                    /* cells may be out of line */
+  uint32_t bring;                     /* bytes of them that a look-up has room for, 0: as usual */
   struct FarTab *next_tab;            /* of the transaction */
   struct FarRoom *room;               /* map_table.c: for the next cursor */
   /* Since the transaction began here. */
@@ -113,6 +114,24 @@ int far_put_value(FarTab *tab, unsigned char *element, int column, sqlite3_value
 /* A cell as the result of a column. `bytes`: what is out of line, when it is not NULL. */
 int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element, int column,
                const void *bytes, sqlite3_context *ctx);
+
+/* What is out of line of rows that are looked for by their keys comes with them (brought.c), as far
+** as there is room for it. All zero is a valid, empty one. */
+typedef struct FarBrought {
+  struct FarTab *tab;
+  unsigned char *bytes;
+  uint32_t *lengths;
+  size_t capacity, bytes_capacity;
+  uint32_t each;                /* bytes for a row */
+  int columns[FAR_FOLLOWED], n; /* whose cells were asked for */
+} FarBrought;
+
+/* Before far_map_find() of n keys: `used` are the columns that will be read. */
+bool far_brought_begin(FarBrought *it, struct FarTab *tab, uint64_t used, size_t n);
+void far_brought_take(FarBrought *it, size_t row, const FarFound *found);
+/* The bytes of a cell that is out of line and so long; NULL: they did not come. */
+const void *far_brought(FarBrought *it, size_t row, int column, uint64_t length);
+void far_brought_free(FarBrought *it);
 
 /* Reads what column says is out of line: malloc'ed. *changed: the row is not what it was. */
 bool far_read_block(FarTab *tab, FarPointer bucket, uint64_t version, FarPointer block,

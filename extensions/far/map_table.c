@@ -22,6 +22,7 @@ typedef struct FarRoom {
   FarSeen *seens;
   bool *there;
   size_t capacity; /* of the last three */
+  FarBrought brought;
 } FarRoom;
 
 typedef struct MapCursor {
@@ -31,6 +32,7 @@ typedef struct MapCursor {
   size_t nkeys, next_key;
   size_t count, at;
   bool by_key, reverse;
+  uint64_t used; /* columns */
   /* Rows in order. */
   FarScan *scan;
   const unsigned char *element; /* the row */
@@ -48,6 +50,7 @@ static void free_room(FarRoom *room) {
   free(room->elements);
   free(room->seens);
   free(room->there);
+  far_brought_free(&room->brought);
   free(room);
 }
 
@@ -197,19 +200,22 @@ static int read_keys(MapCursor *cur) {
     if (found != &one) free(found);
     return SQLITE_NOMEM;
   }
-  const bool ok = far_map_find(tab->map, keys, n, found, &stop, &fault);
+  const bool ok = far_brought_begin(&room->brought, tab, cur->used, n) &&
+                  far_map_find(tab->map, keys, n, found, &stop, &fault);
+  far_map_bring(tab->map, NULL, 0, 0);
   for (size_t i = 0; ok && i < n; i++) {
     unsigned char *element = room->elements + i * shape->stride;
     room->there[i] = found[i].element != NULL;
     room->seens[i] = far_seen(&found[i]);
     if (found[i].element) memcpy(element, found[i].element, shape->stride);
-    overlay(tab, keys + i * shape->key, element, &room->seens[i], &room->there[i]);
+    if (!overlay(tab, keys + i * shape->key, element, &room->seens[i], &room->there[i]))
+      far_brought_take(&room->brought, i, &found[i]);
   }
   if (found != &one) free(found);
   cur->count = n;
   cur->at = 0;
   cur->next_key += n;
-  return ok ? SQLITE_OK : vt_fault(&tab->base, &fault);
+  return ok ? SQLITE_OK : fault.code ? vt_fault(&tab->base, &fault) : SQLITE_NOMEM;
 }
 
 static int next_by_key(MapCursor *cur) {
@@ -334,6 +340,7 @@ static int map_seek(VtCursor *base, const VtPlan *plan) {
   if (!term) term = vt_term(plan, key, VT_OP_IN);
   cur->by_key = term != NULL;
   cur->reverse = plan->reverse;
+  cur->used = plan->used;
   cur->element = NULL;
   Stop stop = stop_of(cur);
   Fault fault = {0};
@@ -354,6 +361,9 @@ static int map_step(VtCursor *base) {
 static int far_column(MapCursor *cur, sqlite3_context *ctx, int col, FarPointer block,
                       uint64_t length) {
   FarTab *tab = tab_of(cur);
+  const void *here =
+      cur->by_key ? far_brought(&cur->room->brought, cur->at - 1, col, length) : NULL;
+  if (here) return far_result(&tab->base, &tab->record, cur->element, col, here, ctx);
   Fault fault = {0};
   Stop stop = stop_of(cur);
   void *bytes;
@@ -423,6 +433,7 @@ const VtTable far_map_table = {
     .rows = 1000,
     .reversible = true,
     .wants_limit = true,
+    .wants_used = true,
     .table_size = sizeof(FarTab),
     .cursor_size = sizeof(MapCursor),
     .created = true,
