@@ -7,6 +7,8 @@
 */
 #include "bench/far/stage.h"
 #include "remote/alloc.h"
+#include "remote/names.h"
+#include "remote/scan.h"
 
 enum { ROWS = 100000, VALUE = 100, MOST_SAMPLES = 512, LIST = 100, FEW = 16 };
 
@@ -14,8 +16,11 @@ typedef struct World {
   Stage stage;
   FarMemory *raw; /* a client of its own, over tcp */
   FarPointer record, pointer;
+  FarMap *map;
+  FarScan *scan;
   sqlite3 *db;
-  sqlite3_stmt *tcp_point, *tcp_few, *tcp_list, *tcp_range, *shm_point, *shm_list, *own_point;
+  sqlite3_stmt *tcp_point, *tcp_few, *tcp_list, *tcp_range, *shm_point, *shm_list, *own_point,
+      *own_list, *own_range;
   uint64_t random;
 } World;
 
@@ -31,7 +36,7 @@ static void ask_point(World *w, sqlite3_stmt *stmt) {
 static void ask_list(World *w, sqlite3_stmt *stmt) {
   const int n = sqlite3_bind_parameter_count(stmt);
   for (int i = 1; i <= n; i++) sqlite3_bind_int64(stmt, i, any_id(w));
-  if (sql_rows(w->db, stmt) < n - 2) stage_fail("rows are missing");
+  if (sql_rows(w->db, stmt) < n - 9) stage_fail("rows are missing");
 }
 
 static void raw_read(World *w) {
@@ -87,6 +92,36 @@ static void memcached_get(World *w) {
             sizeof "VALUE  0 100\r\n" - 1 + (size_t)digits + VALUE + sizeof "\r\nEND\r\n" - 1);
 }
 
+static void find(World *w, size_t n) {
+  int64_t keys[LIST];
+  FarFound found[LIST];
+  Fault fault = {0};
+  for (size_t i = 0; i < n; i++) keys[i] = any_id(w);
+  if (!far_map_find(w->map, keys, n, found, NULL, &fault)) stage_fail(fault.text);
+  for (size_t i = 0; i < n; i++)
+    if (!found[i].element) stage_fail("an element is missing");
+}
+
+static void map_point(World *w) { find(w, 1); }
+static void map_list(World *w) { find(w, LIST); }
+
+static void map_range(World *w) {
+  const int64_t low = 1 + (int64_t)random_below(&w->random, ROWS - LIST), high = low + LIST - 1;
+  const unsigned char *element = NULL;
+  Fault fault = {0};
+  int n = 0;
+  bool ok = far_scan_seek(w->scan, NULL, &low, &high, false, UINT64_MAX, NULL, &fault);
+  while (ok && (ok = far_scan_next(w->scan, &element, NULL, NULL, &fault)) && element) n++;
+  if (!ok || n != LIST) stage_fail(ok ? "elements of a range are missing" : fault.text);
+}
+
+static void own_list(World *w) { ask_list(w, w->own_list); }
+
+static void own_range(World *w) {
+  sqlite3_bind_int64(w->own_range, 1, 1 + (int64_t)random_below(&w->random, ROWS - LIST));
+  if (sql_rows(w->db, w->own_range) != LIST) stage_fail("rows of a range are missing");
+}
+
 static void tcp_point(World *w) { ask_point(w, w->tcp_point); }
 static void tcp_few(World *w) { ask_list(w, w->tcp_few); }
 static void tcp_list(World *w) { ask_list(w, w->tcp_list); }
@@ -114,10 +149,15 @@ typedef enum CaseId {
   REDIS_MGET,
   LOAD0,
   TWO_READS,
+  MAP_POINT,
+  MAP_LIST,
+  MAP_RANGE,
   TCP_RANGE,
   SHM_POINT,
   SHM_LIST,
   OWN_POINT,
+  OWN_LIST,
+  OWN_RANGE,
   NCASES
 } CaseId;
 
@@ -138,10 +178,15 @@ static const Case cases[NCASES] = {
     [REDIS_MGET] = {"Redis MGET of 16, tcp", redis_mget, 200, 1},
     [LOAD0] = {"LOAD0, tcp", load0, 400, 1},
     [TWO_READS] = {"two READs, the second by the first, tcp", two_reads, 400, 1},
+    [MAP_POINT] = {"C: `far_map_find()` of a key, tcp", map_point, 400, 1},
+    [MAP_LIST] = {"C: `far_map_find()` of 100 keys, tcp", map_list, 200, 1},
+    [MAP_RANGE] = {"C: `far_scan_seek()` and 100 elements, tcp", map_range, 200, 1},
     [TCP_RANGE] = {"a range of 100 rows, tcp", tcp_range, 200, 1},
     [SHM_POINT] = {"`far_map` by key, shm", shm_point, 100, 64},
     [SHM_LIST] = {"`IN` of 100 keys, shm", shm_list, 100, 4},
     [OWN_POINT] = {"an in-memory table by its key", own_point, 100, 64},
+    [OWN_LIST] = {"`IN` of 100 keys, an in-memory table", own_list, 100, 4},
+    [OWN_RANGE] = {"a range of 100 rows, an in-memory table", own_range, 100, 4},
 };
 
 static bool missing(const World *w, CaseId id) {
@@ -209,7 +254,24 @@ static void make_tables(World *w) {
   w->tcp_few = list_of(w, "remote", FEW);
   w->tcp_list = list_of(w, "remote", LIST);
   w->shm_list = list_of(w, "near", LIST);
+  w->own_list = list_of(w, "own", LIST);
+  w->own_range = sql_prepare(w->db, "SELECT * FROM own WHERE id BETWEEN ?1 AND ?1 + 99");
   w->tcp_range = sql_prepare(w->db, "SELECT * FROM remote WHERE id BETWEEN ?1 AND ?1 + 99");
+}
+
+static void open_map(World *w) {
+  Fault fault = {0};
+  FarName name;
+  FarMapRoot root;
+  FarShape shape;
+  bool found;
+  if (!far_name_find(w->raw, "rows", &name, &found, NULL, &fault)) stage_fail(fault.text);
+  FarOp op = {.code = FAR_READ, .at = name.root, .local = &root, .length = sizeof root};
+  if (!far_round(w->raw, &op, 1, NULL, &fault)) stage_fail(fault.text);
+  far_shape_of_word(root.shape, &shape);
+  if (!far_map_open(w->raw, "rows", &shape, root.schema, false, &w->map, NULL, &fault) ||
+      !(w->scan = far_scan_begin(w->map, &fault)))
+    stage_fail(fault.text);
 }
 
 static void make_raw(World *w) {
@@ -223,6 +285,7 @@ static void make_raw(World *w) {
       {.code = FAR_WRITE, .at = w->record, .local = bytes, .length = sizeof bytes},
       {.code = FAR_WRITE, .at = w->pointer, .local = &w->record, .length = sizeof w->record}};
   if (!far_round(w->raw, ops, 2, NULL, &fault)) stage_fail(fault.text);
+  open_map(w);
 }
 
 static void fill_peers(World *w) {
@@ -288,8 +351,10 @@ static const Ratio ratios[] = {
     {"16 keys one by one : `IN` of 16", TCP_SINGLES, TCP_FEW},
     {"`IN` of 16 : Redis MGET of 16", TCP_FEW, REDIS_MGET},
     {"`IN` of 100 : one key", TCP_LIST, TCP_POINT},
+    {"C: 100 keys : one key", MAP_LIST, MAP_POINT},
     {"two dependent READs : LOAD0", TWO_READS, LOAD0},
     {"a range of 100 rows : one key", TCP_RANGE, TCP_POINT},
+    {"C: a range of 100 elements : one key", MAP_RANGE, MAP_POINT},
     {"`far_map` by key in shm : an in-memory table", SHM_POINT, OWN_POINT},
 };
 
@@ -321,6 +386,8 @@ int main(int argc, char **argv) {
   }
   printf("\n## A slower network\n");
   print_injected(&w, rounds);
+  far_scan_end(w.scan);
+  far_map_close(w.map);
   far_close(w.raw);
   stage_close(&w.stage);
   return 0;
