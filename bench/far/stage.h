@@ -118,7 +118,7 @@ static inline void stage_open(Stage *stage) {
   const int memcached_port = stage_port();
   snprintf(port, sizeof port, "%d", memcached_port);
   stage->servers[2] = stage_start((char *[]){"memcached", "-l", "127.0.0.1", "-p", port, "-U", "0",
-                                             "-t", "1", "-u", "nobody", NULL});
+                                             "-t", "1", "-u", "root", NULL});
   stage->memcached = stage_connect(memcached_port);
 }
 
