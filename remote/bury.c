@@ -23,35 +23,29 @@ static bool inside(const FarMapped *memory, FarPointer at, uint64_t length) {
 
 /* ---- transactions ---------------------------------------------------------------------------- */
 
-/* One bucket of a log; *at moves behind it. */
-static bool finish_bucket(const FarMapped *memory, uint64_t client, const unsigned char **at,
-                          const unsigned char *end, Fault *fault) {
-  FarLogBucket it;
-  FarShape shape;
+/* What is written under one lock; *at moves behind it. */
+static bool finish_block(const FarMapped *memory, uint64_t client, const unsigned char **at,
+                         const unsigned char *end, Fault *fault) {
+  FarLogBlock it;
   if ((size_t)(end - *at) < sizeof it) return damaged(fault, "a log ends early");
   memcpy(&it, *at, sizeof it);
   *at += sizeof it;
-  far_shape_of_word(it.shape, &shape);
-  if (!far_shape_valid(&shape) || it.nslots > shape.slots ||
-      !inside(memory, it.bucket, far_bucket_size(&shape)) ||
-      (size_t)(end - *at) < it.nslots * (8 + (size_t)shape.stride)) {
-    return damaged(fault, "a log names what is no bucket");
+  if (!inside(memory, it.lock, 8)) return damaged(fault, "a log names no lock");
+  _Atomic uint64_t *lock = far_word(memory, far_offset(it.lock));
+  bool skip = atomic_load(lock) != client;
+  for (uint64_t i = 0; i < it.nwrites; i++) {
+    FarLogWrite write;
+    if ((size_t)(end - *at) < sizeof write) return damaged(fault, "a log ends early");
+    memcpy(&write, *at, sizeof write);
+    *at += sizeof write;
+    if (write.length > (size_t)(end - *at) || far_log_room(write.length) > (size_t)(end - *at))
+      return damaged(fault, "a log ends early");
+    FarOp op = {
+        .code = FAR_WRITE, .at = write.at, .local = (void *)*at, .length = (uint32_t)write.length};
+    if (!far_execute(memory, &op, 1, &skip, fault)) return false;
+    *at += far_log_room(write.length);
   }
-  unsigned char *bucket = memory->base + far_offset(it.bucket);
-  FarBucket *head = (FarBucket *)(void *)bucket;
-  const bool ours = atomic_load((_Atomic uint64_t *)&head->lock) == client;
-  for (uint64_t i = 0; i < it.nslots; i++, *at += 8 + shape.stride) {
-    uint64_t word;
-    memcpy(&word, *at, 8);
-    if ((word & 0xff) >= shape.slots) return damaged(fault, "a log names no slot");
-    if (!ours) continue;
-    memcpy(bucket + far_slot_at(&shape, word & 0xff), *at + 8, shape.stride);
-    bucket[far_tags_at(&shape) + (word & 0xff)] = (unsigned char)(word >> 8);
-  }
-  if (!ours) return true;
-  atomic_store((_Atomic uint64_t *)&head->used, it.used);
-  atomic_store((_Atomic uint64_t *)&head->version, it.version);
-  atomic_store((_Atomic uint64_t *)&head->lock, 0);
+  if (!skip) atomic_store(lock, it.after);
   return true;
 }
 
@@ -77,7 +71,7 @@ bool far_log_finish(const FarMapped *memory, uint64_t client, FarPointer log, bo
   const unsigned char *at = (const unsigned char *)(there + 1), *end = at + head.length;
   if (hash_bytes(at, head.length, 0) != head.check) return damaged(fault, "its log is not whole");
   while (at < end) {
-    if (!finish_bucket(memory, client, &at, end, fault)) return false;
+    if (!finish_block(memory, client, &at, end, fault)) return false;
   }
   atomic_store((_Atomic uint64_t *)&there->state, FAR_LOG_NONE);
   return true;

@@ -1,10 +1,10 @@
 /*
 ** A transaction is committed in one round:
 **
-**   for each bucket    its lock is taken, and it is as it was read: guards
-**   the log            when there is more than one bucket, or another phase
-**   for each bucket    elements and tags, `used`, the version, the lock
-**   the log            is done with
+**   for each lock    it is taken, and what it guards is as it was read: guards
+**   the log          when there is more than one lock, or another phase
+**   for each lock    what is written under it (group.c), and it is given back
+**   the log          is done with
 **
 ** When a guard does not hold, what was locked is unlocked, everything is read again, and compared
 ** with what the transaction has seen.
@@ -12,13 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "remote/alloc.h"
 #include "remote/changes.h"
 #include "remote/client.h"
 #include "remote/memory.h"
-
-#define FIELD(bucket, name) ((bucket) + offsetof(FarBucket, name))
+#include "remote/vector.h"
 
 /* ---- where changes go ------------------------------------------------------------------------ */
 
@@ -27,8 +25,11 @@ static bool gather(FarTxn *txn, Fault *fault) {
   if (!array_grow(txn->works, txn->works_capacity, txn->count)) return fault_oom(fault);
   for (size_t i = 0; i < txn->count; i++) {
     const FarChange *change = &txn->changes[i];
-    if (far_txn_latest(txn, change->map, change->key) != change) continue;
-    txn->works[txn->nworks++] = (FarWork){change, change->seen, change->seen.bucket != 0};
+    if (!far_change_counts(txn, change)) continue;
+    FarWork *work = &txn->works[txn->nworks++];
+    *work = (FarWork){change, change->seen, change->seen.bucket != 0};
+    if (change->map && change->map->vector && change->seen.stamp == FAR_ANY)
+      work->known = far_vector_known(change->map, far_vector_index(change->key), &work->at);
   }
   return true;
 }
@@ -56,7 +57,9 @@ static bool look_in(FarTxn *txn, FarMap *map, Stop *stop, Fault *fault) {
     if (work->change->map == map && !work->known)
       memcpy(keys + n++ * map->shape.key, work->change->key, map->shape.key);
   }
+  const bool fresh = !map->vector || far_vector_ask(map, true);
   ok = ok && far_map_find(map, keys, n, found, stop, fault);
+  if (map->vector) far_vector_ask(map, fresh);
   n = 0;
   for (size_t i = 0; ok && i < txn->nworks; i++) {
     FarWork *work = &txn->works[i];
@@ -71,101 +74,35 @@ static bool look_in(FarTxn *txn, FarMap *map, Stop *stop, Fault *fault) {
   return ok;
 }
 
+/* Tickets for all that goes into one queue. Those that it had go back: in their order, or not at
+** all. */
+static bool line_up(FarTxn *txn, FarQueue *queue, Stop *stop, Fault *fault) {
+  uint64_t n = 0, ticket;
+  for (size_t i = 0; i < txn->nworks; i++) n += txn->works[i].change->queue == queue;
+  if (!far_queue_tickets(queue, n, &ticket, stop, fault)) return false;
+  for (size_t i = 0; i < txn->nworks; i++) {
+    FarWork *work = &txn->works[i];
+    if (work->change->queue != queue) continue;
+    work->at = (FarSeen){.bucket = far_queue_slot(queue, ticket), .version = ticket};
+    work->known = true;
+    ticket++;
+  }
+  return true;
+}
+
 static bool look(FarTxn *txn, Stop *stop, Fault *fault) {
   for (size_t i = 0; i < txn->nworks; i++) {
-    if (!txn->works[i].known && !look_in(txn, txn->works[i].change->map, stop, fault)) return false;
+    const FarChange *change = txn->works[i].change;
+    if (txn->works[i].known) continue;
+    if (!(change->queue ? line_up(txn, change->queue, stop, fault)
+                        : look_in(txn, change->map, stop, fault)))
+      return false;
   }
   return true;
 }
 
-static int by_bucket(const void *a, const void *b) {
-  const FarPointer left = ((const FarWork *)a)->at.bucket, right = ((const FarWork *)b)->at.bucket;
-  return (left > right) - (left < right);
-}
-
-/* ---- one bucket ------------------------------------------------------------------------------ */
-
-typedef struct Group { /* the changes of one bucket */
-  FarWork *works;
-  size_t n;
-  FarLogBucket after;
-  unsigned slots[FAR_SLOTS]; /* where each change puts its element */
-} Group;
-
-static void forget(Group *group) {
+static void forget(FarGroup *group) {
   for (size_t i = 0; i < group->n; i++) group->works[i].known = false;
-}
-
-/* All of it was read at one version; if not, what was read first has to be read again. */
-static bool agrees(const Group *group) {
-  for (size_t i = 1; i < group->n; i++)
-    if (group->works[i].at.version != group->works->at.version) return false;
-  return true;
-}
-
-/* Finds places for what is put. A slot that is in use now is not used again: a reader may be in the
-** middle of it. False: there are not enough. */
-static bool plan(Group *group) {
-  const FarMap *map = group->works->change->map;
-  const unsigned slots = map->shape.slots;
-  const uint64_t all = slots == 64 ? UINT64_MAX : (UINT64_C(1) << slots) - 1;
-  const uint64_t version = group->works->at.version, before = group->works->at.used;
-  uint64_t after = before, free = ~before & all;
-  group->after.nslots = 0;
-  for (size_t i = 0; i < group->n; i++) {
-    const FarWork *work = &group->works[i];
-    if (work->at.slot >= 0) after &= ~(UINT64_C(1) << work->at.slot);
-    if (!work->change->value) continue;
-    if (!free) return false;
-    const unsigned slot = (unsigned)__builtin_ctzll(free);
-    free &= free - 1;
-    after |= UINT64_C(1) << slot;
-    group->slots[i] = slot;
-    group->after.nslots++;
-  }
-  group->after.bucket = group->works->at.bucket;
-  group->after.shape = far_shape_word(&map->shape);
-  group->after.version = version + 2;
-  group->after.used = after;
-  return true;
-}
-
-/* Elements as they will be: stamp, key, value. */
-static bool make_element(FarTxn *txn, const Group *group, const FarWork *work, unsigned char **out,
-                         uint8_t *out_tag, Fault *fault) {
-  const FarShape *shape = &work->change->map->shape;
-  if (!(*out = arena_alloc(&txn->scratch, shape->stride + 1))) return fault_oom(fault);
-  memcpy(*out, &group->after.version, FAR_STAMP);
-  memcpy(*out + FAR_STAMP, work->change->key, shape->key);
-  memcpy(*out + FAR_STAMP + shape->key, work->change->value,
-         shape->stride - FAR_STAMP - shape->key);
-  *out_tag = far_key_tag(far_key_hash(shape, work->change->key));
-  (*out)[shape->stride] = *out_tag; /* behind the element, for the operation to point to */
-  return true;
-}
-
-static bool group_ops(FarTxn *txn, Group *group, Text *log, Fault *fault) {
-  const FarPointer bucket = group->after.bucket;
-  const FarShape *shape = &group->works->change->map->shape;
-  if (log) text_addn(log, (const char *)&group->after, sizeof group->after);
-  for (size_t i = 0; i < group->n; i++) {
-    unsigned char *element;
-    uint8_t tag = 0;
-    if (!group->works[i].change->value) continue;
-    if (!make_element(txn, group, &group->works[i], &element, &tag, fault)) return false;
-    const unsigned slot = group->slots[i];
-    txn->ops[txn->nops++] = far_write_op(bucket + far_slot_at(shape, slot), element, shape->stride);
-    txn->ops[txn->nops++] =
-        far_write_op(bucket + far_tags_at(shape) + slot, element + shape->stride, 1);
-    if (!log) continue;
-    const uint64_t word = far_log_slot(slot, tag);
-    text_addn(log, (const char *)&word, sizeof word);
-    text_addn(log, (const char *)element, shape->stride);
-  }
-  txn->ops[txn->nops++] = far_write_op(FIELD(bucket, used), &group->after.used, 8);
-  txn->ops[txn->nops++] = far_write_op(FIELD(bucket, version), &group->after.version, 8);
-  txn->ops[txn->nops++] = far_unlock_op(FIELD(bucket, lock));
-  return true;
 }
 
 /* ---- the log --------------------------------------------------------------------------------- */
@@ -236,29 +173,39 @@ static size_t log_ops(FarMemory *memory, Log *log, const unsigned char *mark, Fa
 
 enum { LOG_OPS = 6 };
 
-/* The groups of the sorted works. */
-static size_t make_groups(FarTxn *txn, Group *groups) {
-  size_t n = 0;
+/* What has to be there still: vectors and queues, whose places may be something else by now. A
+** queue tells where its end is, too. */
+static void front_ops(FarTxn *txn) {
   for (size_t i = 0; i < txn->nworks; i++) {
-    if (!i || txn->works[i].at.bucket != txn->works[i - 1].at.bucket)
-      groups[n++] = (Group){.works = &txn->works[i]};
-    groups[n - 1].n++;
+    const FarChange *change = txn->works[i].change;
+    bool again = !change->queue && !change->map->vector;
+    for (size_t j = 0; !again && j < i; j++)
+      again =
+          txn->works[j].change->map == change->map && txn->works[j].change->queue == change->queue;
+    if (again) continue;
+    if (change->queue) txn->ops[txn->nops++] = far_queue_tail_op(change->queue);
+    txn->ops[txn->nops++] =
+        change->queue ? far_queue_there_op(change->queue) : far_vector_there_op(change->map);
   }
-  return n;
+  txn->nfront = txn->nops;
 }
 
-static void guard_ops(FarTxn *txn, const Group *groups, size_t n) {
-  for (size_t i = 0; i < n; i++) {
+static void guard_ops(FarTxn *txn) {
+  front_ops(txn);
+  for (size_t i = 0; i < txn->ngroups; i++) {
     txn->ops[txn->nops++] = (FarOp){.code = FAR_CAS,
                                     .guard = true,
-                                    .at = FIELD(groups[i].after.bucket, lock),
+                                    .at = txn->groups[i].lock,
+                                    .expected = txn->groups[i].free,
                                     .value = txn->memory->client};
   }
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    const FarGroup *group = &txn->groups[i];
+    if (!group->version) continue;
     txn->ops[txn->nops++] = (FarOp){.code = FAR_EXPECT,
                                     .guard = true,
-                                    .at = FIELD(groups[i].after.bucket, version),
-                                    .expected = groups[i].after.version - 2};
+                                    .at = group->works->at.bucket + offsetof(FarBucket, version),
+                                    .expected = group->version};
   }
   txn->nguards = txn->nops;
 }
@@ -268,6 +215,7 @@ static void rows_ops(FarTxn *txn) {
   for (size_t i = 0; i < txn->nworks; i++) {
     FarMap *map = txn->works[i].change->map;
     uint64_t more = 0;
+    if (!map || map->vector) continue;
     for (size_t j = 0; j < txn->nworks; j++) {
       const FarWork *work = &txn->works[j];
       if (work->change->map != map) continue;
@@ -284,20 +232,48 @@ static void rows_ops(FarTxn *txn) {
   }
 }
 
-static bool build(FarTxn *txn, Group *groups, size_t n, Log *log, const unsigned char *mark,
-                  Stop *stop, Fault *fault) {
-  Text *body = n > 1 || mark ? &log->body : NULL;
-  const size_t room = 5 * n + 3 * txn->nworks + LOG_OPS + 2;
+/* The last group of the queue whose first one this is. */
+static size_t last_of(const FarTxn *txn, size_t i) {
+  const FarQueue *queue = txn->groups[i].works->change->queue;
+  while (i + 1 < txn->ngroups && txn->groups[i + 1].works->change->queue == queue) i++;
+  return i;
+}
+
+/* Where queues end now: a hint, which others may have moved on. */
+static void tail_ops(FarTxn *txn) {
+  txn->first_tail = txn->nops;
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    FarQueue *queue = txn->groups[i].works->change->queue;
+    if (!queue) continue;
+    i = last_of(txn, i);
+    txn->ops[txn->nops++] = far_queue_move_op(queue, txn->groups[i].works->at.version + 1);
+  }
+}
+
+/* It is done: what we keep of vectors and queues. */
+static void happened(FarTxn *txn) {
+  const FarOp *tail = txn->ops + txn->first_tail;
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    FarQueue *queue = txn->groups[i].works->change->queue;
+    far_group_happened(&txn->groups[i]);
+    if (queue && last_of(txn, i) == i) far_queue_moved(queue, tail++);
+  }
+}
+
+static bool build(FarTxn *txn, Log *log, const unsigned char *mark, Stop *stop, Fault *fault) {
+  Text *body = txn->ngroups > 1 || mark || far_group_logged(txn->groups) ? &log->body : NULL;
+  const size_t room = 9 * txn->ngroups + 4 * txn->nworks + LOG_OPS + 2;
   if (!(txn->ops = arena_array(&txn->scratch, room, sizeof *txn->ops))) return fault_oom(fault);
   txn->nops = 0;
-  guard_ops(txn, groups, n);
+  guard_ops(txn);
   if (body) txn->nops += LOG_OPS; /* filled in below, when its length is known */
   txn->first_done = txn->nops;
   if (mark) txn->nops++; /* likewise */
-  for (size_t i = 0; i < n; i++) {
-    if (!group_ops(txn, &groups[i], body, fault)) return false;
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    if (!far_group_ops(txn, &txn->groups[i], body, fault)) return false;
   }
   rows_ops(txn);
+  tail_ops(txn);
   if (!body) return true;
   if (body->oom) return fault_oom(fault);
   if (!log_room(txn->memory, log, stop, fault)) return false;
@@ -312,35 +288,47 @@ static bool build(FarTxn *txn, Group *groups, size_t n, Log *log, const unsigned
   return true;
 }
 
+/* A lock was left behind by a dead client. Readers who saw the bucket before must see that it is
+** another. */
+static bool take_over(FarTxn *txn, const FarOp *refused, uint64_t holder, Fault *fault) {
+  FarOp ops[3] = {{.code = FAR_CAS,
+                   .guard = true,
+                   .at = refused->at,
+                   .expected = holder,
+                   .value = txn->memory->client},
+                  {.code = FAR_ADD, .value = 2},
+                  far_unlock_op(refused->at)};
+  ops[1].at = refused->at - offsetof(FarBucket, lock) + offsetof(FarBucket, version);
+  return far_round(txn->memory, ops, 3, NULL, fault);
+}
+
 /* A guard did not hold. What was locked is unlocked; whose lock it was is waited for. */
 static bool step_back(FarTxn *txn, FarWait *wait, Stop *stop, Fault *fault) {
-  const size_t locks = txn->nguards / 2;
-  FarOp *ops = arena_array(&txn->scratch, locks + 3, sizeof *ops);
-  uint64_t expected = 0;
+  FarOp *ops = arena_array(&txn->scratch, txn->ngroups + 1, sizeof *ops);
+  const FarGroup *refused = NULL;
+  const FarOp *locks = txn->ops + txn->nfront;
+  uint64_t holder = 0;
   size_t n = 0;
   if (!ops) return fault_oom(fault);
-  const FarOp *refused = NULL;
-  for (size_t i = 0; i < locks; i++) {
-    if (txn->ops[i].status == FAR_DONE) ops[n++] = far_unlock_op(txn->ops[i].at);
-    if (txn->ops[i].status == FAR_DIFFERS) refused = &txn->ops[i];
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    if (locks[i].status == FAR_DONE)
+      ops[n++] = far_write_op(locks[i].at, &txn->groups[i].undone, 8);
+    if (locks[i].status == FAR_DIFFERS) refused = &txn->groups[i];
+  }
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    FarQueue *queue = txn->groups[i].works->change->queue;
+    if (!queue) continue;
+    far_queue_behind(queue, txn->groups[i].works->at.version, locks[i].status, locks[i].old);
+    if (!refused) far_queue_forget(queue); /* it may be gone */
   }
   if (n && !far_round(txn->memory, ops, n, NULL, fault)) return false;
-  if (!refused) {
+  if (!refused || refused->works->change->queue) {
     txn->memory->counts.retries++;
     return true;
   }
-  if (!far_wait(txn->memory, wait, refused->old, &expected, stop, fault)) return false;
-  if (!expected) return true;
-  /* Left behind by a dead client. Readers who saw the bucket before must see that it is another. */
-  ops[0] = (FarOp){.code = FAR_CAS,
-                   .guard = true,
-                   .at = refused->at,
-                   .expected = expected,
-                   .value = txn->memory->client};
-  ops[1] = (FarOp){.code = FAR_ADD, .value = 2};
-  ops[1].at = refused->at - offsetof(FarBucket, lock) + offsetof(FarBucket, version);
-  ops[2] = far_unlock_op(refused->at);
-  return far_round(txn->memory, ops, 3, NULL, fault);
+  const FarOp *lock = &locks[refused - txn->groups];
+  if (!far_wait(txn->memory, wait, lock->old, &holder, stop, fault)) return false;
+  return !holder || take_over(txn, lock, holder, fault);
 }
 
 static int by_change_key(const void *a, const void *b) {
@@ -349,7 +337,7 @@ static int by_change_key(const void *a, const void *b) {
 }
 
 /* Splits the bucket of a group until what is put finds room. */
-static bool make_room(FarTxn *txn, Group *group, Stop *stop, Fault *fault) {
+static bool make_room(FarTxn *txn, FarGroup *group, Stop *stop, Fault *fault) {
   const unsigned char **keys = arena_array(&txn->scratch, group->n, sizeof *keys);
   size_t n = 0;
   if (!keys) return fault_oom(fault);
@@ -365,29 +353,28 @@ static bool attempt(FarTxn *txn, const unsigned char *mark, FarWait *wait, bool 
   Log log = {0};
   arena_reset(&txn->scratch);
   *done = false;
-  if (!look(txn, stop, fault)) return false;
-  qsort(txn->works, txn->nworks, sizeof *txn->works, by_bucket);
-  Group *groups = arena_array(&txn->scratch, txn->nworks, sizeof *groups);
-  if (!groups) return fault_oom(fault);
-  const size_t n = make_groups(txn, groups);
+  if (!look(txn, stop, fault) || !far_groups_make(txn, fault)) return false;
   bool ready = true;
-  for (size_t i = 0; i < n; i++) {
-    const bool same = agrees(&groups[i]);
-    if (same && plan(&groups[i])) continue;
-    if (same && !make_room(txn, &groups[i], stop, fault)) return false;
-    forget(&groups[i]);
+  for (size_t i = 0; i < txn->ngroups; i++) {
+    FarGroup *group = &txn->groups[i];
+    bool room;
+    const bool same = far_group_plan(group, &room);
+    if (same && room) continue;
+    if (same && !make_room(txn, group, stop, fault)) return false;
+    forget(group);
     ready = false;
   }
   if (!ready) return true;
-  bool ok = build(txn, groups, n, &log, mark, stop, fault);
+  bool ok = build(txn, &log, mark, stop, fault);
   const size_t last = mark ? txn->first_done : txn->nops;
   ok = ok && far_round(txn->memory, txn->ops, last, stop, fault);
   text_finish(&log.body);
   if (!ok) return false;
   *done = txn->ops[txn->nguards - 1].status == FAR_DONE;
   if (!log_kept(txn->memory, &log, *done, fault)) return false;
+  if (*done && !mark) happened(txn);
   if (*done) return true;
-  for (size_t i = 0; i < n; i++) forget(&groups[i]);
+  for (size_t i = 0; i < txn->ngroups; i++) forget(&txn->groups[i]);
   return step_back(txn, wait, stop, fault);
 }
 
@@ -419,14 +406,17 @@ bool far_txn_finish(FarTxn *txn, bool happens, Fault *fault) {
   static const uint64_t none;
   if (!txn->prepared) return true;
   txn->prepared = false;
-  if (happens)
-    return far_round(txn->memory, txn->ops + txn->first_done, txn->nops - txn->first_done, NULL,
-                     fault);
+  if (happens) {
+    const bool ok = far_round(txn->memory, txn->ops + txn->first_done, txn->nops - txn->first_done,
+                              NULL, fault);
+    if (ok) happened(txn);
+    return ok;
+  }
   /* The log first: without it nobody finishes what is undone here. */
-  const size_t locks = txn->nguards / 2;
-  FarOp *ops = arena_array(&txn->scratch, locks + 1, sizeof *ops);
+  FarOp *ops = arena_array(&txn->scratch, txn->ngroups + 1, sizeof *ops);
   if (!ops) return fault_oom(fault);
   ops[0] = far_write_op(txn->memory->log, &none, 8);
-  for (size_t i = 0; i < locks; i++) ops[1 + i] = far_unlock_op(txn->ops[i].at);
-  return far_round(txn->memory, ops, locks + 1, NULL, fault);
+  for (size_t i = 0; i < txn->ngroups; i++)
+    ops[1 + i] = far_write_op(txn->groups[i].lock, &txn->groups[i].undone, 8);
+  return far_round(txn->memory, ops, txn->ngroups + 1, NULL, fault);
 }

@@ -72,7 +72,15 @@ static inline unsigned far_client_slot(uint64_t id) { return (unsigned)(id & 0xf
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-typedef enum FarKind { FAR_KIND_NONE, FAR_KIND_REMOVED, FAR_KIND_MAP, FAR_KIND_WORD } FarKind;
+typedef enum FarKind {
+  FAR_KIND_NONE,
+  FAR_KIND_REMOVED,
+  FAR_KIND_MAP,
+  FAR_KIND_WORD,
+  FAR_KIND_VECTOR,
+  FAR_KIND_QUEUE,
+  FAR_KIND_HISTOGRAM
+} FarKind;
 
 typedef struct FarName {
   uint64_t kind; /* FarKind; 0: free */

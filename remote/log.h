@@ -1,11 +1,12 @@
 /*
-** The log of a client: what a transaction does to buckets, written before it is done, so that
-** whoever buries the client can do it to the end. One transaction at a time.
+** The log of a client: what a transaction does, written before it is done, so that whoever buries
+** the client can do it to the end. One transaction at a time.
 **
-**   FarLogHead, then for each bucket: FarLogBucket, and for each slot that is written: the number
-**   of the slot and its tag in a word, and the element (the bucket's stride).
+**   FarLogHead, then for each lock that the client holds: FarLogBlock, and what is written under
+** it:
+**   FarLogWrite and the bytes, padded to 8
 **
-** What is logged is done bucket by bucket, the lock last: a bucket that the client does not hold
+** What is logged is done block by block, the lock last: a block whose lock the client does not hold
 ** any more has got all of it.
 */
 #ifndef TENFOLD_REMOTE_LOG_H
@@ -29,13 +30,18 @@ typedef struct FarLogHead {
   unsigned char mark[FAR_MARK];
 } FarLogHead;
 
-typedef struct FarLogBucket {
-  FarPointer bucket;
-  uint64_t shape, version, used; /* afterwards */
-  uint64_t nslots;
-} FarLogBucket;
+typedef struct FarLogBlock {
+  FarPointer lock; /* a word that holds the client's id */
+  uint64_t after;  /* what it holds when all is written */
+  uint64_t nwrites;
+} FarLogBlock;
 
-static inline uint64_t far_log_slot(unsigned slot, uint8_t tag) { return slot | tag << 8; }
+typedef struct FarLogWrite {
+  FarPointer at;
+  uint64_t length; /* of the bytes that follow */
+} FarLogWrite;
+
+static inline uint64_t far_log_room(uint64_t length) { return (length + 7) / 8 * 8; }
 
 /* Does what a dead client's log says, if that is decided; `forced` says that it is. */
 bool far_log_finish(const FarMapped *memory, uint64_t client, FarPointer log, bool forced,

@@ -8,6 +8,7 @@
 #include "remote/client.h"
 #include "remote/memory.h"
 #include "remote/names.h"
+#include "remote/vector.h"
 
 FarMemory *far_map_memory(const FarMap *map) { return map->memory; }
 const FarShape *far_map_shape(const FarMap *map) { return &map->shape; }
@@ -201,6 +202,7 @@ bool far_map_open(FarMemory *memory, const char *name, const FarShape *shape, ui
 
 void far_map_close(FarMap *map) {
   if (!map) return;
+  far_vector_close(map->vector);
   far_tree_clear(&map->tree);
   free(map->ops);
   free(map->keys);
@@ -315,6 +317,7 @@ bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *
   size_t left = n;
   FarWait wait = {0};
   if (!make_room(map, n, fault)) return false;
+  if (map->vector) return far_vector_find(map, keys, n, out, stop, fault);
   for (size_t i = 0; i < n; i++) {
     if (!ask(map, i, i, key + i * map->shape.key, &out[i], fault)) return false;
   }

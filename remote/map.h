@@ -82,6 +82,7 @@ struct FarMap {
   uint64_t known; /* entries of the tree that were read */
   uint64_t rows;
   FarTree tree;
+  struct FarVector *vector; /* NULL, or keys are places (vector.h) */
   /* Of the last far_map_find(). */
   struct FarOp *ops;
   FarKey *keys;

@@ -33,7 +33,10 @@ static bool lay_key(FarRecord *record, Fault *fault) {
 }
 
 static bool lay_cells(FarRecord *record, Fault *fault) {
-  uint32_t at = record->nulls_at + 8;
+  uint32_t at = FAR_STAMP + record->shape.key;
+  for (int i = 0; i < record->ncolumns && !record->nulls_at; i++)
+    if (!record->columns[i].not_null) record->nulls_at = at;
+  if (record->nulls_at) at += 8;
   for (int i = 0; i < record->ncolumns; i++) {
     FarColumn *column = &record->columns[i];
     if (i == record->key) continue;
@@ -70,7 +73,7 @@ bool far_record_layout(FarRecord *record, unsigned slots, Fault *fault) {
                      FAR_COLUMNS);
   }
   if (!lay_key(record, fault)) return false;
-  record->nulls_at = FAR_STAMP + record->shape.key;
+  record->nulls_at = 0;
   if (!lay_cells(record, fault)) return false;
   const uint32_t head = far_head_size(&record->shape) + FAR_SLOTS;
   const uint32_t most = (FAR_EXTENT - head) / record->shape.stride; /* a bucket is one block */
@@ -84,10 +87,11 @@ bool far_record_layout(FarRecord *record, unsigned slots, Fault *fault) {
 }
 
 bool far_cell_null(const FarRecord *record, const unsigned char *element, int column) {
-  return element[record->nulls_at + column / 8] >> column % 8 & 1;
+  return record->nulls_at && element[record->nulls_at + column / 8] >> column % 8 & 1;
 }
 
 void far_cell_set_null(const FarRecord *record, unsigned char *element, int column, bool null) {
+  if (!record->nulls_at) return;
   unsigned char *byte = &element[record->nulls_at + column / 8];
   const unsigned char bit = (unsigned char)(1 << column % 8);
   *byte = (unsigned char)(null ? *byte | bit : *byte & ~bit);

@@ -1,7 +1,7 @@
 /*
 ** Elements with columns: where each of them stands, so that programs agree on it.
 **
-**   stamp (8) | key | NULLs (a bit for each column, 8) | cells
+**   stamp (8) | key | NULLs (a bit for each column, 8; none when all are NOT NULL) | cells
 **
 ** An INTEGER or REAL takes 8 bytes. A TEXT or BLOB has its length (8 bytes) and `room` bytes; what
 ** is longer stands in a block of its own, and the first 8 bytes of the room point to it. The key is
@@ -31,8 +31,8 @@ typedef struct FarRecord {
   int key; /* a column: INTEGER or TEXT */
   /* Filled in: */
   FarShape shape;
-  uint32_t nulls_at;
-  uint64_t schema; /* hash of names, types, rooms and the key */
+  uint32_t nulls_at; /* 0: no column may be NULL */
+  uint64_t schema;   /* hash of names, types, rooms and the key */
 } FarRecord;
 
 /* `slots`: elements of a bucket, 0: as many as are good. False: FAULT_LIMIT, FAULT_INVALID. */

@@ -7,6 +7,7 @@
 #include "remote/changes.h"
 #include "remote/client.h"
 #include "remote/memory.h"
+#include "remote/vector.h"
 
 enum { MOST = 16 }; /* buckets in a round */
 
@@ -27,7 +28,8 @@ struct FarScan {
   bool at_end;                      /* reverse: there is no edge yet, */
   bool inclusive;                   /* or what comes is <= edge */
   size_t next_batch;
-  unsigned char *buckets; /* MOST of them */
+  unsigned char *buckets; /* MOST of them; of a vector: elements */
+  FarBucket *heads;       /* of a vector's groups */
   uint64_t before[MOST], after[MOST];
   FarPointer asked[MOST];
   Place places[MOST * FAR_SLOTS];
@@ -39,14 +41,18 @@ struct FarScan {
   FarWait wait;
 };
 
+/* Of a vector, in a round. Groups there are no more than elements. */
+static uint64_t most_elements(const FarScan *scan) { return MOST * scan->map->shape.slots; }
+
 FarScan *far_scan_begin(FarMap *map, Fault *fault) {
   FarScan *scan = calloc(1, sizeof *scan);
   if (scan) {
     scan->map = map;
     scan->buckets = malloc((size_t)MOST * far_bucket_size(&map->shape));
     scan->own_element = calloc(1, map->shape.stride);
+    if (map->vector) scan->heads = malloc(most_elements(scan) * sizeof *scan->heads);
   }
-  if (scan && scan->buckets && scan->own_element) return scan;
+  if (scan && scan->buckets && scan->own_element && (scan->heads || !map->vector)) return scan;
   far_scan_end(scan);
   fault_oom(fault);
   return NULL;
@@ -55,6 +61,7 @@ FarScan *far_scan_begin(FarMap *map, Fault *fault) {
 void far_scan_end(FarScan *scan) {
   if (!scan) return;
   free(scan->buckets);
+  free(scan->heads);
   free(scan->own_element);
   free(scan->own);
   free(scan);
@@ -206,6 +213,81 @@ static bool fill(FarScan *scan, Stop *stop, Fault *fault) {
   return true;
 }
 
+/* ---- elements of a vector -------------------------------------------------------------------- */
+
+/* What is read next: [*from, *to]. The edge is the next index, or the one that it comes before. */
+static bool choose_elements(const FarScan *scan, uint64_t *from, uint64_t *to) {
+  const uint64_t length = far_vector_length(scan->map);
+  const int64_t edge = (int64_t)far_vector_index(scan->edge);
+  const int64_t low = scan->has_low ? (int64_t)far_vector_index(scan->low) : 0;
+  const int64_t high = scan->has_high ? (int64_t)far_vector_index(scan->high) : INT64_MAX;
+  int64_t first = low > 0 ? low : 0, last = high < (int64_t)length ? high : (int64_t)length - 1;
+  if (scan->reverse && !scan->at_end && edge - !scan->inclusive < last)
+    last = edge - !scan->inclusive;
+  if (!scan->reverse && edge > first) first = edge;
+  if (first > last) return false;
+  *from = (uint64_t)first;
+  *to = (uint64_t)last;
+  if (*to - *from < scan->next_batch) return true;
+  if (scan->reverse) {
+    *from = *to + 1 - scan->next_batch;
+  } else {
+    *to = *from + scan->next_batch - 1;
+  }
+  return true;
+}
+
+static void take_elements(FarScan *scan, const FarSpan *span) {
+  FarMap *map = scan->map;
+  const uint32_t group = far_vector_group(map);
+  for (uint64_t i = 0; i < span->n; i++) {
+    const uint64_t at = scan->reverse ? span->n - 1 - i : i, index = span->first + at;
+    scan->places[scan->nplaces++] = (Place){span->elements + at * map->shape.stride,
+                                            &span->heads[index / group - span->first / group],
+                                            far_vector_head(map, index), (int)(index % group)};
+  }
+}
+
+static bool fill_elements(FarScan *scan, Stop *stop, Fault *fault) {
+  FarSpan span = {.elements = scan->buckets, .heads = scan->heads};
+  uint64_t last;
+  scan->nplaces = scan->place = 0;
+  scan->last = !choose_elements(scan, &span.first, &last);
+  if (scan->last) return true;
+  if (stop && stop_now(stop)) return fault_set(fault, FAULT_INTERRUPT, "interrupted");
+  span.n = last - span.first + 1;
+  if (!far_vector_read(scan->map, &span, 1, stop, fault)) return false;
+  take_elements(scan, &span);
+  const uint64_t edge = scan->reverse ? span.first : last + 1;
+  memcpy(scan->edge, &edge, sizeof edge);
+  scan->at_end = scan->inclusive = false;
+  scan->next_batch = most_elements(scan);
+  uint64_t ignored;
+  scan->last = !choose_elements(scan, &span.first, &ignored);
+  return true;
+}
+
+/* A vector may have grown since it was last looked at: then it begins again. */
+static bool seek_elements(FarScan *scan, uint64_t expected, Stop *stop, Fault *fault) {
+  const uint64_t most = most_elements(scan);
+  for (bool grown = true; grown;) {
+    memset(scan->edge, 0, sizeof(uint64_t));
+    scan->at_end = scan->reverse && !scan->has_high;
+    scan->inclusive = scan->reverse && scan->has_high;
+    if (scan->inclusive) memcpy(scan->edge, scan->high, sizeof(uint64_t));
+    scan->next_batch = expected < most ? expected + (expected == 0) : most;
+    if (!fill_elements(scan, stop, fault) ||
+        (!scan->nplaces && !far_vector_read(scan->map, NULL, 0, stop, fault)) ||
+        !far_vector_follow(scan->map, &grown, stop, fault))
+      return false;
+  }
+  return true;
+}
+
+static bool more(FarScan *scan, Stop *stop, Fault *fault) {
+  return scan->map->vector ? fill_elements(scan, stop, fault) : fill(scan, stop, fault);
+}
+
 /* ---- what the transaction changed ------------------------------------------------------------ */
 
 static int own_order(const FarScan *scan, const FarChange *a, const FarChange *b) {
@@ -268,12 +350,14 @@ bool far_scan_seek(FarScan *scan, const FarTxn *txn, const void *low, const void
   scan->inclusive = reverse && high;
   if (reverse && high) {
     memcpy(scan->edge, high, key);
-  } else if (!reverse) {
+  } else if (!reverse && !scan->map->vector) {
     memcpy(scan->edge, low ? low : far_tree_low(&scan->map->tree, (FarTreePlace){0, 0}), key);
   }
+  if (!gather_own(scan, fault)) return false;
+  if (scan->map->vector) return seek_elements(scan, expected, stop, fault);
   const uint64_t half = (scan->map->shape.slots + 1) / 2;
   scan->next_batch = low && high ? MOST : expected / half < MOST ? expected / half + 1 : MOST;
-  return gather_own(scan, fault) && fill(scan, stop, fault);
+  return fill(scan, stop, fault);
 }
 
 static bool theirs(FarScan *scan, const unsigned char **out, FarSeen *out_seen) {
@@ -293,7 +377,7 @@ bool far_scan_next(FarScan *scan, const unsigned char **out, FarSeen *out_seen, 
                    Fault *fault) {
   const FarShape *shape = &scan->map->shape;
   for (;;) {
-    if (scan->place == scan->nplaces && !scan->last && !fill(scan, stop, fault)) return false;
+    if (scan->place == scan->nplaces && !scan->last && !more(scan, stop, fault)) return false;
     const bool more = scan->place < scan->nplaces;
     const FarChange *own = scan->own_at < scan->nown ? scan->own[scan->own_at] : NULL;
     *out = NULL;

@@ -61,6 +61,8 @@ bool far_txn_put(FarTxn *txn, FarMap *map, const void *key, const void *value, c
   if (!change.key || (value && !change.value) ||
       !array_grow(txn->changes, txn->capacity, txn->count + 1))
     return fault_oom(fault);
+  if (map->vector && !value)
+    return fault_set(fault, FAULT_INVALID, "an element of a vector cannot be removed");
   int64_t *at = map_put(&txn->latest, name, length, -1, NULL);
   if (!at) return fault_oom(fault);
   memcpy(change.key, key, map->shape.key);
@@ -68,6 +70,17 @@ bool far_txn_put(FarTxn *txn, FarMap *map, const void *key, const void *value, c
   change.previous = *at;
   change.seen = *at >= 0 ? txn->changes[*at].seen : *seen;
   *at = (int64_t)txn->count;
+  txn->changes[txn->count++] = change;
+  return true;
+}
+
+bool far_txn_push(FarTxn *txn, FarQueue *queue, const void *cells, Fault *fault) {
+  const FarShape *shape = far_queue_shape(queue);
+  const size_t room = shape->stride - FAR_STAMP - shape->key;
+  FarChange change = {.queue = queue, .previous = -1, .value = arena_alloc(&txn->arena, room)};
+  if (!change.value || !array_grow(txn->changes, txn->capacity, txn->count + 1))
+    return fault_oom(fault);
+  memcpy(change.value, cells, room);
   txn->changes[txn->count++] = change;
   return true;
 }
@@ -102,6 +115,10 @@ bool far_txn_back(FarTxn *txn, size_t mark, Fault *fault) {
   while (txn->count > mark) {
     const FarChange *change = &txn->changes[txn->count - 1];
     unsigned char name[sizeof change->map + FAR_MOST_KEY];
+    if (change->queue) {
+      txn->count--;
+      continue;
+    }
     int64_t *at = map_get(&txn->latest, name, name_of(change->map, change->key, name));
     if (!at) return fault_set(fault, FAULT_INTERNAL, "a change that is not known");
     *at = change->previous;

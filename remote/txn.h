@@ -1,5 +1,5 @@
 /*
-** Changes of maps, all or none: any number of them, in any maps of one far memory.
+** Changes of maps, vectors and queues, all or none: any number of them, in one far memory.
 **
 **   FarTxn *txn = far_txn_begin(memory, fault);
 **   far_txn_put(txn, map, &key, value, &seen, fault);    as it was read; value NULL: removes it
@@ -9,7 +9,7 @@
 ** Elements may have been changed by others since they were read: then nothing is done, and the
 ** fault is FAULT_CONFLICT. Buckets are locked, looked at and changed in one round; a change of more
 ** than one bucket is written to the client's log first, in the same round, so that whoever buries
-** the client can do it to the end.
+** the client can do it to the end. Groups of vectors and slots of queues count as buckets here.
 **
 ** In two phases, when something else has to be decided with it: far_txn_prepare() locks and logs,
 ** and can fail; far_txn_finish() does it or undoes it.
@@ -19,6 +19,7 @@
 
 #include "remote/log.h"
 #include "remote/map.h"
+#include "remote/queue.h"
 
 typedef struct FarTxn FarTxn;
 
@@ -42,6 +43,10 @@ void far_txn_end(FarTxn *txn); /* what was not committed is forgotten */
 ** copied. The last change of a key counts, and what the first one had seen. */
 bool far_txn_put(FarTxn *txn, FarMap *map, const void *key, const void *value, const FarSeen *seen,
                  Fault *fault);
+
+/* Goes into a queue (queue.h) with the rest, or not at all: `cells` are copied. Nobody sees it
+** before. */
+bool far_txn_push(FarTxn *txn, FarQueue *queue, const void *cells, Fault *fault);
 
 /* What the transaction makes of this key: false, nothing; else *out_value is NULL when removed. */
 bool far_txn_look(const FarTxn *txn, const FarMap *map, const void *key,

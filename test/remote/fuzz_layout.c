@@ -1,6 +1,7 @@
 /*
-** A far memory in which some words are anything: what a client makes of names, maps, logs and
-** free blocks that somebody has damaged. It says so, or goes on; it neither crashes nor hangs.
+** A far memory in which some words are anything: what a client makes of names, maps, vectors,
+** queues, histograms, logs and free blocks that somebody has damaged. It says so, or goes on; it
+** neither crashes nor hangs.
 */
 #include <assert.h>
 #include <stdio.h>
@@ -9,9 +10,11 @@
 #include <unistd.h>
 
 #include "remote/alloc.h"
+#include "remote/histogram.h"
 #include "remote/memory.h"
 #include "remote/names.h"
 #include "remote/scan.h"
+#include "remote/vector.h"
 
 enum { SIZE = 4 << 20, ROWS = 160, PATIENCE = 300000 /* ns */ };
 
@@ -21,6 +24,13 @@ static const FarShape numbers = {FAR_KEY_INTEGER, 8, 32, 16}, texts = {FAR_KEY_T
 static char at[64];
 static FarMemory *first; /* a client from before, which knows the maps */
 static FarMap *maps[2];
+typedef struct Others {
+  FarMap *vector;
+  FarQueue *queue;
+  FarHistogram *histogram;
+} Others;
+
+static Others others;
 static unsigned char *whole; /* as it was */
 static size_t used;
 
@@ -51,6 +61,67 @@ static bool put(FarMap *map, const FarShape *shape, unsigned from, unsigned n, F
   return ok;
 }
 
+/* ---- vectors, queues, histograms ------------------------------------------------------------- */
+
+static bool open_others(FarMemory *memory, Others *out, Fault *fault) {
+  static const unsigned char cells[16];
+  const FarVectorOptions options = {.length = 100, .group = 8, .initial = cells};
+  const FarHistogramPlan plan = {.low = 0, .high = 10, .buckets = 5, .windows = 3};
+  *out = (Others){0};
+  return far_vector_open(memory, "vector", &numbers, 1, &options, &out->vector, NULL, fault) &&
+         far_queue_open(memory, "queue", &numbers, 1, 20, &out->queue, NULL, fault) &&
+         far_histogram_open(memory, "histogram", &plan, &out->histogram, NULL, fault);
+}
+
+static void close_others(Others *it) {
+  far_map_close(it->vector);
+  far_queue_close(it->queue);
+  far_histogram_close(it->histogram);
+}
+
+static void use_vector(FarMap *vector) {
+  static const unsigned char cells[16] = {3};
+  const unsigned char *element = cells;
+  Fault fault = {0};
+  uint64_t keys[20], changed;
+  FarFound found[20];
+  int64_t sum;
+  for (uint64_t i = 0; i < 20; i++) keys[i] = i * 7;
+  far_map_find(vector, keys, 20, found, NULL, &fault);
+  far_vector_set(vector, 11, cells, NULL, &fault);
+  far_vector_add(vector, 30, FAR_STAMP + 8, 1, &sum, NULL, &fault);
+  FarScan *scan = far_scan_begin(vector, &fault);
+  assert(scan);
+  bool ok = far_scan_seek(scan, NULL, NULL, NULL, true, UINT64_MAX, NULL, &fault);
+  for (int i = 0; ok && element && i < 200; i++)
+    ok = far_scan_next(scan, &element, NULL, NULL, &fault);
+  far_scan_end(scan);
+  far_vector_keep(vector, FAR_UNTIL_TOLD);
+  far_vector_refresh(vector, &changed, NULL, &fault);
+  far_map_find(vector, keys, 20, found, NULL, &fault);
+  far_vector_keep(vector, -1);
+}
+
+static void use_others(const Others *it) {
+  static const unsigned char cells[3 * 16] = {5};
+  unsigned char out[20 * 32];
+  uint64_t n, next, counts[3 * 7], window;
+  Fault fault = {0};
+  if (it->vector) use_vector(it->vector);
+  if (it->queue) {
+    far_queue_peek(it->queue, 0, 20, out, &n, &next, NULL, &fault);
+    far_queue_push(it->queue, cells, 3, NULL, &fault);
+    far_queue_pop(it->queue, 2, out, &n, NULL, &fault);
+  }
+  if (it->histogram) {
+    far_histogram_observe(it->histogram, 3, 1, NULL, &fault);
+    far_histogram_turn(it->histogram, &window, NULL, &fault);
+    far_histogram_read(it->histogram, counts, &window, NULL, &fault);
+  }
+}
+
+/* ---- the memory ------------------------------------------------------------------------------ */
+
 static void prepare(void) {
   static const char *const names[] = {"numbers", "texts"};
   const FarOptions options = {.size = SIZE};
@@ -63,6 +134,9 @@ static void prepare(void) {
                       put(maps[i], shape_of(i), 0, ROWS, &fault);
     assert(made);
   }
+  const bool opened = open_others(first, &others, &fault);
+  assert(opened);
+  use_others(&others);
   first->options.deadline_ns = PATIENCE;
   const FarHeader *header = (FarHeader *)(void *)first->mapped.base;
   used = header->data + (header->next_extent + 1) * FAR_EXTENT;
@@ -141,6 +215,13 @@ static void come_and_go(void) {
     if (i) far_map_drop(map, NULL, &fault);
     far_map_close(map);
   }
+  Others mine;
+  open_others(memory, &mine, &fault);
+  use_others(&mine);
+  close_others(&mine);
+  far_vector_drop(memory, "vector", NULL, &fault);
+  far_queue_drop(memory, "queue", NULL, &fault);
+  far_histogram_drop(memory, "histogram", NULL, &fault);
   far_close(memory);
 }
 
@@ -152,6 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     read_all(maps[i], shape_of(i));
     put(maps[i], shape_of(i), 17, 20, &fault);
   }
+  use_others(&others);
   come_and_go();
   memcpy(first->mapped.base, whole, used);
   return 0;
