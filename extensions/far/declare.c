@@ -12,6 +12,7 @@
 
 #include "base/array.h"
 #include "extensions/far/far.h"
+#include "remote/root.h"
 
 typedef struct Option {
   char name[16];
@@ -82,9 +83,10 @@ static int read_room(FarTab *tab, const char *column, const char **at, uint32_t 
   return SQLITE_OK;
 }
 
+/* `i`: the column; -1: it cannot be a key. */
 static int read_constraints(FarTab *tab, FarColumn *column, int i, const char *at) {
   while (*(at = skip_space(at))) {
-    if (is_word(&at, "primary") && is_word(&at, "key")) {
+    if (i >= 0 && is_word(&at, "primary") && is_word(&at, "key")) {
       if (tab->record.key >= 0)
         return vt_fail(&tab->base, SQLITE_ERROR, "there are two primary keys");
       tab->record.key = i;
@@ -92,8 +94,8 @@ static int read_constraints(FarTab *tab, FarColumn *column, int i, const char *a
       column->not_null = true;
     } else {
       return vt_fail(&tab->base, SQLITE_ERROR,
-                     "column \"%s\": %.40s: a column has a type, PRIMARY KEY and NOT NULL",
-                     column->name, at);
+                     "column \"%s\": %.40s: a column has a type%s and NOT NULL", column->name, at,
+                     i >= 0 ? ", PRIMARY KEY" : "");
     }
   }
   return SQLITE_OK;
@@ -102,6 +104,7 @@ static int read_constraints(FarTab *tab, FarColumn *column, int i, const char *a
 static int add_column(FarTab *tab, const char *text) {
   const int i = tab->record.ncolumns;
   char name[200], type[64];
+  const bool told = tab->kind == FAR_KIND_MAP || i == 0; /* the others have their key */
   const char *at = word(text, name, sizeof name);
   if (!at || !*name) return vt_fail(&tab->base, SQLITE_ERROR, "a column has a name: %.60s", text);
   if (i == FAR_COLUMNS)
@@ -124,7 +127,7 @@ static int add_column(FarTab *tab, const char *text) {
   uint32_t room = 0;
   const int rc = read_room(tab, name, &after, &room);
   if (column->type == FAR_TEXT || column->type == FAR_BLOB) column->room = room;
-  return rc == SQLITE_OK ? read_constraints(tab, column, i, after) : rc;
+  return rc == SQLITE_OK ? read_constraints(tab, column, told ? i : -1, after) : rc;
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -155,30 +158,73 @@ static int read_secret(FarTab *tab, const char *path) {
   return tab->secret ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-static int take_option(FarTab *tab, const Option *option, FarOptions *options, unsigned *leaf) {
+static int take_text(FarTab *tab, const char *value, const char **out) {
+  *out = arena_strdup(&tab->base.arena, value);
+  return *out ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* False: no such value. */
+static bool take_number(FarTab *tab, const Option *option, FarOptions *options) {
   uint64_t number = 0;
   const bool known = read_size(option->value, &number);
-  char **text = !strcmp(option->name, "at")     ? (char **)&tab->at
-                : !strcmp(option->name, "name") ? (char **)&tab->far_name
-                                                : NULL;
-  if (text) {
-    *text = arena_strdup(&tab->base.arena, option->value);
-    return *text ? SQLITE_OK : SQLITE_NOMEM;
+  char *end;
+  const double real = text_read_real(option->value, &end);
+  FarDeclared *it = &tab->declared;
+  if (!strcmp(option->name, "low")) return it->plan.low = real, end != option->value && !*end;
+  if (!strcmp(option->name, "high")) return it->plan.high = real, end != option->value && !*end;
+  if (!strcmp(option->name, "refresh")) {
+    it->refresh_ns = (int64_t)number * 1000000;
+    if (sqlite3_stricmp(option->value, "manual")) return known && number <= 1000000000;
+    it->refresh_ns = FAR_UNTIL_TOLD;
+    return true;
   }
+  if (!known) return false;
+  if (!strcmp(option->name, "size")) return options->size = number, true;
+  if (!strcmp(option->name, "length")) return it->length = number, number > 0;
+  if (!strcmp(option->name, "buckets")) return it->plan.buckets = number, number > 0;
+  if (!strcmp(option->name, "windows")) return it->plan.windows = number, number > 0;
+  if (!strcmp(option->name, "leaf")) return it->leaf = (unsigned)number, number <= FAR_SLOTS;
+  options->deadline_ns = (int64_t)(number % 1000000) * 1000000; /* what is left */
+  return number && number < 1000000;
+}
+
+static const struct {
+  const char *name, *says;
+  unsigned kinds; /* 1 << FarKind */
+} known_options[] = {
+    {"at", "at", ~0u},
+    {"name", "name", ~0u},
+    {"secret_file", "secret_file", ~0u},
+    {"leaf", "leaf (2 to 64)", 1 << FAR_KIND_MAP},
+    {"length", "length", 1 << FAR_KIND_VECTOR | 1 << FAR_KIND_QUEUE},
+    {"refresh", "refresh (ms, or manual)", 1 << FAR_KIND_VECTOR},
+    {"buckets", "buckets", 1 << FAR_KIND_HISTOGRAM},
+    {"low", "low", 1 << FAR_KIND_HISTOGRAM},
+    {"high", "high", 1 << FAR_KIND_HISTOGRAM},
+    {"windows", "windows", 1 << FAR_KIND_HISTOGRAM},
+    {"size", "size", ~0u},
+    {"deadline", "deadline (ms)", ~0u},
+};
+
+static int refuse_option(FarTab *tab, const Option *option) {
+  char list[300] = "";
+  for (size_t i = 0; i < countof(known_options); i++) {
+    if (!(known_options[i].kinds >> tab->kind & 1)) continue;
+    strcat(strcat(list, *list ? ", " : ""), known_options[i].says);
+  }
+  return vt_fail(&tab->base, SQLITE_ERROR, "%s=%.40s: options are %s", option->name, option->value,
+                 list);
+}
+
+static int take_option(FarTab *tab, const Option *option, FarOptions *options) {
+  size_t i = 0;
+  while (i < countof(known_options) && strcmp(known_options[i].name, option->name)) i++;
+  if (i == countof(known_options) || !(known_options[i].kinds >> tab->kind & 1))
+    return refuse_option(tab, option);
+  if (!strcmp(option->name, "at")) return take_text(tab, option->value, &tab->at);
+  if (!strcmp(option->name, "name")) return take_text(tab, option->value, &tab->far_name);
   if (!strcmp(option->name, "secret_file")) return read_secret(tab, option->value);
-  if (!strcmp(option->name, "leaf") && known && number <= FAR_SLOTS) {
-    *leaf = (unsigned)number;
-  } else if (!strcmp(option->name, "size") && known) {
-    options->size = number;
-  } else if (!strcmp(option->name, "deadline") && known && number && number < 1000000) {
-    options->deadline_ns = (int64_t)number * 1000000;
-  } else {
-    return vt_fail(
-        &tab->base, SQLITE_ERROR,
-        "%s=%.40s: options are at, name, secret_file, leaf (2 to %d), size, deadline (ms)",
-        option->name, option->value, FAR_SLOTS);
-  }
-  return SQLITE_OK;
+  return take_number(tab, option, options) ? SQLITE_OK : refuse_option(tab, option);
 }
 
 /* name=value; anything else is a column. */
@@ -201,6 +247,7 @@ static bool is_option(const char *text, Option *out) {
 static int make_columns(FarTab *tab) {
   static const char *const types[] = {"", "INTEGER", "REAL", "TEXT", "BLOB"};
   const FarRecord *record = &tab->record;
+  const bool queue = tab->kind == FAR_KIND_QUEUE;
   tab->columns = arena_array(&tab->base.arena, (size_t)record->ncolumns, sizeof *tab->columns);
   if (!tab->columns) return SQLITE_NOMEM;
   for (int i = 0; i < record->ncolumns; i++) {
@@ -209,7 +256,11 @@ static int make_columns(FarTab *tab) {
     *out = (VtColumn){.name = column->name, .type = types[column->type], .doc = "as declared"};
     if (column->not_null) out->flags |= VT_NOTNULL;
     if (i != record->key) {
-      tab->has_blocks = tab->has_blocks || column->type == FAR_TEXT || column->type == FAR_BLOB;
+      if (column->type == FAR_TEXT || column->type == FAR_BLOB) tab->has_blocks = !queue;
+      continue;
+    }
+    if (queue) { /* read from the front, whatever is asked of it */
+      out->flags |= VT_HIDDEN | VT_ROWID;
       continue;
     }
     out->flags |= VT_EQ | VT_RANGE | VT_IN | VT_UNIQUE;
@@ -224,9 +275,36 @@ static int make_columns(FarTab *tab) {
   return SQLITE_OK;
 }
 
-int far_tab_declare(FarTab *tab, const VtCreate *create, FarOptions *options) {
-  unsigned leaf = 0;
-  int rc = SQLITE_OK;
+/* The key that such tables have without being told. */
+static int add_key(FarTab *tab) {
+  const char *text = tab->kind == FAR_KIND_VECTOR  ? "i INTEGER PRIMARY KEY"
+                     : tab->kind == FAR_KIND_QUEUE ? "seq INTEGER PRIMARY KEY"
+                                                   : NULL;
+  return text ? add_column(tab, text) : SQLITE_OK;
+}
+
+static int check_columns(FarTab *tab) {
+  if (tab->kind == FAR_KIND_HISTOGRAM) {
+    return tab->record.ncolumns
+               ? vt_fail(&tab->base, SQLITE_ERROR, "\"%s\": a histogram is told no columns",
+                         tab->record.columns[0].name)
+               : SQLITE_OK;
+  }
+  if (tab->record.key < 0)
+    return vt_fail(&tab->base, SQLITE_ERROR,
+                   "one column has to be the PRIMARY KEY, of type INTEGER or TEXT");
+  if (tab->kind != FAR_KIND_MAP && tab->record.ncolumns == 1)
+    return vt_fail(&tab->base, SQLITE_ERROR, "a %s has a column at least",
+                   far_kind_name(tab->kind));
+  Fault fault = {0};
+  if (!far_record_layout(&tab->record, tab->declared.leaf, &fault))
+    return vt_fault(&tab->base, &fault);
+  return make_columns(tab);
+}
+
+int far_tab_declare(FarTab *tab, FarKind kind, const VtCreate *create, FarOptions *options) {
+  tab->kind = kind;
+  tab->declared = (FarDeclared){.refresh_ns = -1, .plan.windows = 1};
   tab->record.key = -1;
   tab->record.columns = arena_array(&tab->base.arena, FAR_COLUMNS, sizeof *tab->record.columns);
   tab->base.name = arena_strdup(&tab->base.arena, create->name);
@@ -235,18 +313,12 @@ int far_tab_declare(FarTab *tab, const VtCreate *create, FarOptions *options) {
   tab->schema = arena_strdup(&tab->base.arena, create->schema);
   if (!tab->schema) return SQLITE_NOMEM;
   tab->at = "shm:default";
+  int rc = add_key(tab);
   for (int i = 0; i < create->nargs && rc == SQLITE_OK; i++) {
     Option option;
-    rc = is_option(create->args[i], &option) ? take_option(tab, &option, options, &leaf)
+    rc = is_option(create->args[i], &option) ? take_option(tab, &option, options)
                                              : add_column(tab, create->args[i]);
   }
-  if (rc != SQLITE_OK) return rc;
   options->secret = tab->secret;
-  if (tab->record.key < 0) {
-    return vt_fail(&tab->base, SQLITE_ERROR,
-                   "one column has to be the PRIMARY KEY, of type INTEGER or TEXT");
-  }
-  Fault fault = {0};
-  if (!far_record_layout(&tab->record, leaf, &fault)) return vt_fault(&tab->base, &fault);
-  return make_columns(tab);
+  return rc == SQLITE_OK ? check_columns(tab) : rc;
 }

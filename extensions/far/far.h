@@ -8,10 +8,12 @@
 
 #include "base/array.h"
 #include "remote/alloc.h"
-#include "remote/map.h"
+#include "remote/histogram.h"
+#include "remote/queue.h"
 #include "remote/record.h"
 #include "remote/scan.h"
 #include "remote/txn.h"
+#include "remote/vector.h"
 
 /* ---- links (link.c) -------------------------------------------------------------------------- */
 
@@ -34,6 +36,7 @@ typedef struct FarLink {
 
 typedef struct FarState {
   FarLink *links;
+  struct FarTab *tabs; /* all that are connected */
 } FarState;
 
 /* The link to the memory at `at`; `options` count when it is opened here for the first time. */
@@ -66,7 +69,20 @@ bool far_link_rollback_to(FarLink *link, int n, Fault *fault);
 int far_link_sync(FarLink *link, struct FarTab *tab, Stop *stop);
 void far_link_end(FarLink *link, bool happens);
 
-/* ---- map tables ------------------------------------------------------------------------------ */
+/* The callbacks of their writers. */
+int far_tab_begin(VtTab *base);
+int far_tab_sync(VtTab *base);
+void far_tab_commit(VtTab *base);
+void far_tab_rollback(VtTab *base);
+int far_tab_savepoint(VtTab *base, int n);
+int far_tab_release(VtTab *base, int n);
+int far_tab_rollback_to(VtTab *base, int n);
+#define FAR_TAB_TRANSACTION                                                                        \
+  .begin = far_tab_begin, .sync = far_tab_sync, .commit = far_tab_commit,                          \
+  .rollback = far_tab_rollback, .savepoint = far_tab_savepoint, .release = far_tab_release,        \
+  .rollback_to = far_tab_rollback_to
+
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* A row as a statement that writes has read it: what is changed is what was read. */
 typedef struct FarRead {
@@ -74,10 +90,23 @@ typedef struct FarRead {
   unsigned char *element; /* NULL, unless the table has cells out of line */
 } FarRead;
 
+/* What was said when the table was made, beside its columns. */
+typedef struct FarDeclared {
+  unsigned leaf;
+  uint64_t length;
+  int64_t refresh_ns; /* -1: nothing is kept */
+  FarHistogramPlan plan;
+} FarDeclared;
+
 typedef struct FarTab {
   VtTab base;
+  struct FarTab *next_known; /* of the connection */
+  FarKind kind;
   FarLink *link;
-  FarMap *map;
+  FarMap *map; /* of maps and vectors; the others have one of these: */
+  FarQueue *queue;
+  FarHistogram *histogram;
+  FarDeclared declared;
   FarRecord record;
   VtColumn *columns;
   VtOrder order;
@@ -98,7 +127,19 @@ typedef struct FarTab {
 } FarTab;
 
 /* The arguments of CREATE VIRTUAL TABLE (declare.c). */
-int far_tab_declare(FarTab *tab, const VtCreate *create, FarOptions *options);
+int far_tab_declare(FarTab *tab, FarKind kind, const VtCreate *create, FarOptions *options);
+
+/* The life of a table (tab.c): declares it, and opens the thing in far memory that it shows. */
+int far_tab_connect(FarTab *tab, FarKind kind, const VtCreate *create);
+void far_tab_disconnect(VtTab *base);
+int far_tab_destroy(VtTab *base);
+int far_tab_rename(VtTab *base, const char *name);
+int far_tab_is_shadow(const char *suffix);
+
+/* The table of this name and kind; connected when it was not yet. NULL: FAULT_NOTFOUND. */
+FarTab *far_tab_named(VtConn *conn, const char *name, FarKind kind, Fault *fault);
+/* The same for functions: NULL after func_fail(). */
+FarTab *far_tab_find(sqlite3_context *ctx, sqlite3_value *name, FarKind kind);
 
 /* ---- values (values.c) ----------------------------------------------------------------------- */
 
@@ -147,9 +188,22 @@ const FarRead *far_reads_get(const FarTab *tab, const unsigned char *key);
 ** that took them. */
 bool far_reads_end(FarTab *tab, bool happened, bool same);
 
-extern const VtTable far_map_table, far_stats_table;
-enum { FAR_NFUNCTIONS = 6 };
+extern const VtTable far_histogram_table, far_map_table, far_queue_table, far_stats_table,
+    far_take_table, far_vector_table;
+enum { FAR_NFUNCTIONS = 11 };
 extern const VtFunction far_functions[FAR_NFUNCTIONS];
 extern const VtWriter far_map_writer;
+
+/* Functions on tables (tab_functions.c); functions.c describes them. */
+void far_add_at(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_observe(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_pop(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_refresh(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_turn(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+extern const VtArgument far_add_at_arguments[], far_observe_arguments[], far_pop_arguments[],
+    far_refresh_arguments[], far_turn_arguments[];
+
+/* An element of a queue as a result: the value of its only column, or a JSON object of all. */
+int far_element_result(FarTab *tab, const unsigned char *element, sqlite3_context *ctx);
 
 #endif

@@ -103,23 +103,13 @@ static void far_unlock(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   end(&it, ok);
 }
 
-/* A map's rows go with it; what other connections do with it fails from then on. */
-static bool drop(Call *it, Stop *stop) {
+/* What other connections do with it fails from then on. */
+static bool drop_map(Call *it, const FarName *name, Stop *stop) {
   FarMemory *memory = it->link->memory;
-  FarName name;
-  FarMap *map = NULL;
-  bool found;
-  if (!far_name_find(memory, it->name, &name, &found, stop, &it->fault)) return false;
-  if (!found)
-    return fault_set(&it->fault, FAULT_NOTFOUND, "%s: there is no \"%s\"", far_at(memory),
-                     it->name);
-  if (name.kind != FAR_KIND_MAP) {
-    map_finish(&it->link->words);
-    return far_name_remove(memory, it->name, name.root, stop, &it->fault);
-  }
   FarMapRoot root;
   FarShape shape;
-  FarOp op = {.code = FAR_READ, .at = name.root, .local = &root, .length = sizeof root};
+  FarMap *map = NULL;
+  FarOp op = {.code = FAR_READ, .at = name->root, .local = &root, .length = sizeof root};
   if (!far_round(memory, &op, 1, stop, &it->fault)) return false;
   far_shape_of_word(root.shape, &shape);
   const bool ok =
@@ -127,6 +117,29 @@ static bool drop(Call *it, Stop *stop) {
       far_map_drop(map, stop, &it->fault);
   far_map_close(map);
   return ok;
+}
+
+static bool drop(Call *it, Stop *stop) {
+  FarMemory *memory = it->link->memory;
+  FarName name;
+  bool found;
+  if (!far_name_find(memory, it->name, &name, &found, stop, &it->fault)) return false;
+  if (!found)
+    return fault_set(&it->fault, FAULT_NOTFOUND, "%s: there is no \"%s\"", far_at(memory),
+                     it->name);
+  switch (name.kind) {
+  case FAR_KIND_MAP:
+    return drop_map(it, &name, stop);
+  case FAR_KIND_VECTOR:
+    return far_vector_drop(memory, it->name, stop, &it->fault);
+  case FAR_KIND_QUEUE:
+    return far_queue_drop(memory, it->name, stop, &it->fault);
+  case FAR_KIND_HISTOGRAM:
+    return far_histogram_drop(memory, it->name, stop, &it->fault);
+  default:
+    map_finish(&it->link->words);
+    return far_name_remove(memory, it->name, name.root, stop, &it->fault);
+  }
 }
 
 static void far_drop(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
@@ -229,7 +242,8 @@ const VtFunction far_functions[FAR_NFUNCTIONS] = {
      .optional = 1,
      .flags = VT_EFFECT,
      .returns = "INTEGER",
-     .doc = "Removes a map with all its rows, or a counter or mutex, for all clients.",
+     .doc = "Removes a map, vector, queue or histogram with all it holds, or a counter or mutex, "
+            "for all clients.",
      .arguments = name_arguments,
      .scalar = far_drop},
     {.name = "far_inject",
@@ -251,4 +265,56 @@ const VtFunction far_functions[FAR_NFUNCTIONS] = {
             "was none.",
      .arguments = at_arguments,
      .scalar = far_forget},
+    {.name = "far_add_at",
+     .args = "vector, i, n [, column]",
+     .nargs = 3,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Adds to an element of a vector, and tells what it is then. One round; not part of the "
+            "transaction.",
+     .arguments = far_add_at_arguments,
+     .scalar = far_add_at},
+    {.name = "far_refresh",
+     .args = "vector",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Brings the copy of a vector with refresh= up to date, and tells how many groups of it "
+            "had changed: one round when none had, else two.",
+     .arguments = far_refresh_arguments,
+     .scalar = far_refresh},
+    {.name = "far_pop",
+     .args = "queue [, n]",
+     .nargs = 1,
+     .optional = 1,
+     .flags = VT_EFFECT | VT_JSON,
+     .doc =
+         "Takes what waits at the front of a queue: its value, or a JSON object if it has several "
+         "columns (blobs as hex() shows them); NULL when nothing waits. One round; taken at once, "
+         "also when the transaction is rolled back.",
+     .returns = "ANY",
+     .arguments = far_pop_arguments,
+     .scalar = far_pop},
+    {.name = "far_observe",
+     .args = "histogram, value [, n]",
+     .nargs = 2,
+     .optional = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc =
+         "Counts a value in the newest window, and tells in which bucket. One round; not part of "
+         "the transaction.",
+     .arguments = far_observe_arguments,
+     .scalar = far_observe},
+    {.name = "far_turn",
+     .args = "histogram",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc =
+         "Begins the next window of a histogram, for all clients, and tells its number; the oldest "
+         "one makes room.",
+     .arguments = far_turn_arguments,
+     .scalar = far_turn},
 };

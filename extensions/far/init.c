@@ -10,7 +10,8 @@
 
 static void state_close(void *state) { far_links_close(state); }
 
-static const VtTable *const tables[] = {&far_map_table, &far_stats_table};
+static const VtTable *const tables[] = {&far_map_table,       &far_vector_table, &far_queue_table,
+                                        &far_histogram_table, &far_take_table,   &far_stats_table};
 
 static const VtExtension far_extension = {
     .name = "far",

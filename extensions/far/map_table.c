@@ -1,9 +1,11 @@
 /*
-** far_map: a map in far memory as a table.
+** far_map and far_vector: maps and vectors in far memory as tables.
 **
 **   CREATE VIRTUAL TABLE users USING far_map(id INTEGER PRIMARY KEY, score REAL, name TEXT(40),
 **                                            at='shm:demo');
 **   SELECT name FROM users WHERE id IN (SELECT uid FROM recent);     -- one round, not one per row
+**   CREATE VIRTUAL TABLE hist USING far_vector(n INTEGER, at='shm:demo', length=1000);
+**   UPDATE hist SET n = 5 WHERE i = 7;
 */
 #include <stdlib.h>
 #include <string.h>
@@ -57,37 +59,16 @@ static void free_room(FarRoom *room) {
 /* ---- the table's life ------------------------------------------------------------------------ */
 
 static int map_connect(VtTab *base, const VtCreate *create) {
-  FarTab *tab = (FarTab *)base;
-  FarOptions options = {0};
-  Fault fault = {0};
-  int rc = far_tab_declare(tab, create, &options);
-  if (rc != SQLITE_OK) return rc;
-  VtPoll poll = vt_poll_begin(base->conn);
-  Stop stop = {.asked = vt_asked, .ctx = &poll};
-  tab->link = far_link(vt_state(base->conn), tab->at, &options, &fault);
-  const bool ok = tab->link && far_map_open(tab->link->memory, tab->far_name, &tab->record.shape,
-                                            tab->record.schema, true, &tab->map, &stop, &fault);
-  vt_poll_end(&poll);
-  if (!ok) return vt_fault(base, &fault);
-  int settled;
-  return create->create ? far_decided_create(tab) : far_decided_settle(tab, &settled);
+  return far_tab_connect((FarTab *)base, FAR_KIND_MAP, create);
 }
 
-static int map_destroy(VtTab *base) { return far_decided_drop((FarTab *)base); }
-static int map_rename(VtTab *base, const char *name) {
-  return far_decided_rename((FarTab *)base, name);
+static int vector_connect(VtTab *base, const VtCreate *create) {
+  return far_tab_connect((FarTab *)base, FAR_KIND_VECTOR, create);
 }
-static int map_is_shadow(const char *suffix) { return !sqlite3_stricmp(suffix, "decided"); }
 
 static void map_disconnect(VtTab *base) {
-  FarTab *tab = (FarTab *)base;
-  if (tab->link) far_link_leave(tab->link, tab);
-  far_map_close(tab->map);
-  map_finish(&tab->read_index);
-  arena_finish(&tab->kept);
-  free_room(tab->room);
-  free(tab->reads);
-  free(tab->stored);
+  free_room(((FarTab *)base)->room);
+  far_tab_disconnect(base);
 }
 
 /* One round finds what one round finds: a key or a list of them, or some buckets of a range. */
@@ -342,6 +323,9 @@ static int map_seek(VtCursor *base, const VtPlan *plan) {
   cur->reverse = plan->reverse;
   cur->used = plan->used;
   cur->element = NULL;
+  FarMap *map = tab_of(cur)->map;
+  /* What a transaction is about to change is not taken from what is kept. */
+  if (map->vector) far_vector_ask(map, tab_of(cur)->link->txn && base->tab->began);
   Stop stop = stop_of(cur);
   Fault fault = {0};
   if (!far_link_ready(tab_of(cur)->link, &stop, &fault)) return vt_fault(base->tab, &fault);
@@ -424,29 +408,27 @@ static void map_close(VtCursor *base) {
   }
 }
 
+#define ROWS                                                                                       \
+  .needs = "remote", .risk = SQLITE_VTAB_DIRECTONLY, .rows = 1000, .reversible = true,             \
+  .wants_limit = true, .wants_used = true, .table_size = sizeof(FarTab),                           \
+  .cursor_size = sizeof(MapCursor), .created = true, .disconnect = map_disconnect,                 \
+  .destroy = far_tab_destroy, .rename = far_tab_rename, .is_shadow = far_tab_is_shadow,            \
+  .estimate = map_estimate, .seek = map_seek, .step = map_step, .column = map_column,              \
+  .rowid = map_rowid, .close = map_close, .writer = &far_map_writer
+
 const VtTable far_map_table = {
     .name = "far_map",
     .doc = "Rows in far memory, under an INTEGER or TEXT key: looked up in one round, read in the "
            "order of the key, changed by transactions.",
-    .needs = "remote",
-    .risk = SQLITE_VTAB_DIRECTONLY,
-    .rows = 1000,
-    .reversible = true,
-    .wants_limit = true,
-    .wants_used = true,
-    .table_size = sizeof(FarTab),
-    .cursor_size = sizeof(MapCursor),
-    .created = true,
     .connect = map_connect,
-    .disconnect = map_disconnect,
-    .destroy = map_destroy,
-    .rename = map_rename,
-    .is_shadow = map_is_shadow,
-    .estimate = map_estimate,
-    .seek = map_seek,
-    .step = map_step,
-    .column = map_column,
-    .rowid = map_rowid,
-    .close = map_close,
-    .writer = &far_map_writer,
+    ROWS,
+};
+
+const VtTable far_vector_table = {
+    .name = "far_vector",
+    .doc =
+        "Rows 0 to length - 1 in far memory, all of them there: column i is the index. Looked up "
+        "in one round, changed by transactions; with refresh= a copy is kept, which costs none.",
+    .connect = vector_connect,
+    ROWS,
 };

@@ -1,6 +1,6 @@
 /*
-** Changes of far_map tables. They wait in the connection's far transaction, are seen by its own
-** queries, and are committed with it.
+** Changes of far_map and far_vector tables. They wait in the connection's far transaction, are seen
+** by its own queries, and are committed with it.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,14 @@ static void begin(Write *it, VtTab *base) {
   it->tab = (FarTab *)base;
   it->poll = vt_poll_begin(base->conn);
   it->stop = (Stop){.asked = vt_asked, .ctx = &it->poll};
+  if (it->tab->map->vector) far_vector_ask(it->tab->map, true);
+}
+
+/* The rows of a vector are what they are. */
+static int refuse(VtTab *base) {
+  return vt_fail(base, SQLITE_READONLY,
+                 "a vector has rows 0 to %llu: they can be changed, not added, removed or moved",
+                 (unsigned long long)far_vector_length(((FarTab *)base)->map) - 1);
 }
 
 static int end(Write *it, int rc) {
@@ -132,6 +140,7 @@ static int map_insert(VtTab *base, sqlite3_value *key, sqlite3_value **columns,
   Write it;
   FarSeen seen;
   bool there = false;
+  if (((FarTab *)base)->map->vector) return refuse(base);
   begin(&it, base);
   int rc = key_of_row(&it, key, columns);
   if (rc == SQLITE_OK && it.fault.code == FAULT_NONE && look(&it, it.key, &seen, &there)) {
@@ -147,6 +156,7 @@ static int map_remove(VtTab *base, sqlite3_value *key) {
   Write it;
   FarSeen seen;
   bool there, none;
+  if (((FarTab *)base)->map->vector) return refuse(base);
   begin(&it, base);
   far_key_of_value(&it.tab->record, key, it.key, &none);
   if (!none && look(&it, it.key, &seen, &there) && there)
@@ -182,6 +192,7 @@ static int map_update(VtTab *base, sqlite3_value *old_key, sqlite3_value *new_ke
   const unsigned char *old = old_row(&it, before);
   if (!far_key_compare(&tab->record.shape, before, it.key))
     return end(&it, put_row(&it, columns, &seen, old));
+  if (tab->map->vector) return end(&it, refuse(base));
   if (!look(&it, it.key, &other, &over)) return end(&it, rc);
   if (over && sqlite3_vtab_on_conflict(base->db) != SQLITE_REPLACE) return end(&it, taken(&it));
   rc = put_row(&it, columns, &other, old);
@@ -190,51 +201,10 @@ static int map_update(VtTab *base, sqlite3_value *old_key, sqlite3_value *new_ke
   return end(&it, rc);
 }
 
-/* ---- transactions ---------------------------------------------------------------------------- */
-
-static int map_begin(VtTab *base) {
-  Fault fault = {0};
-  return far_link_begin(((FarTab *)base)->link, (FarTab *)base, &fault) ? SQLITE_OK
-                                                                        : vt_fault(base, &fault);
-}
-
-static int map_sync(VtTab *base) {
-  Write it;
-  begin(&it, base);
-  return end(&it, far_link_sync(it.tab->link, it.tab, &it.stop));
-}
-
-static void map_commit(VtTab *base) { far_link_end(((FarTab *)base)->link, true); }
-
-static void map_rollback(VtTab *base) { far_link_end(((FarTab *)base)->link, false); }
-
-static int map_savepoint(VtTab *base, int n) {
-  Fault fault = {0};
-  FarLink *link = ((FarTab *)base)->link;
-  return !link->txn || far_link_savepoint(link, n, &fault) ? SQLITE_OK : vt_fault(base, &fault);
-}
-
-static int map_release(VtTab *base, int n) {
-  far_link_release(((FarTab *)base)->link, n);
-  return SQLITE_OK;
-}
-
-static int map_rollback_to(VtTab *base, int n) {
-  Fault fault = {0};
-  FarLink *link = ((FarTab *)base)->link;
-  return !link->txn || far_link_rollback_to(link, n, &fault) ? SQLITE_OK : vt_fault(base, &fault);
-}
-
 const VtWriter far_map_writer = {
     .insert = map_insert,
     .update = map_update,
     .remove = map_remove,
-    .begin = map_begin,
-    .sync = map_sync,
-    .commit = map_commit,
-    .rollback = map_rollback,
-    .savepoint = map_savepoint,
-    .release = map_release,
-    .rollback_to = map_rollback_to,
+    FAR_TAB_TRANSACTION,
     .constraints = true,
 };

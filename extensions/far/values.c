@@ -74,9 +74,10 @@ static int put_bytes(FarTab *tab, unsigned char *element, int i, sqlite3_value *
   if (length > FAR_MOST_LENGTH)
     return vt_fail(&tab->base, SQLITE_TOOBIG, "column \"%s\": %llu bytes, the limit is %llu",
                    column->name, (unsigned long long)length, (unsigned long long)FAR_MOST_LENGTH);
-  if (i == tab->record.key && length > column->room) {
-    return vt_fail(&tab->base, SQLITE_TOOBIG, "column \"%s\": a key of %llu bytes, declared are %u",
-                   column->name, (unsigned long long)length, (unsigned)column->room);
+  if ((i == tab->record.key || tab->kind == FAR_KIND_QUEUE) && length > column->room) {
+    return vt_fail(&tab->base, SQLITE_TOOBIG, "column \"%s\": a %s of %llu bytes, declared are %u",
+                   column->name, i == tab->record.key ? "key" : "value", (unsigned long long)length,
+                   (unsigned)column->room);
   }
   if (!far_cell_fits(&tab->record, i, length)) {
     const int rc = store_block(tab, bytes, length, &block, stop);

@@ -84,7 +84,9 @@ static bool crash_at(int operation) {
              memory.path);
     run(db, inject);
     run(db, "BEGIN; UPDATE users SET n = n + 1 WHERE id IN (1, 20, 40); INSERT INTO log VALUES (1);"
-            "INSERT INTO users VALUES (100, 1, zeroblob(200)); DELETE FROM others; COMMIT");
+            "INSERT INTO users VALUES (100, 1, zeroblob(200)); DELETE FROM others;"
+            "INSERT INTO jobs VALUES ('a'), ('b'); UPDATE hist SET n = 1 WHERE i IN (3, 40);"
+            "COMMIT");
     _exit(0);
   }
   int status;
@@ -124,6 +126,12 @@ int main(void) {
            "CREATE VIRTUAL TABLE others USING far_map(k TEXT(8) PRIMARY KEY, at='file:%s')",
            memory.path);
   run(db, create);
+  snprintf(
+      create, sizeof create,
+      "CREATE VIRTUAL TABLE jobs USING far_queue(x TEXT(10), at='file:%s', length=5);"
+      "CREATE VIRTUAL TABLE hist USING far_vector(n INTEGER NOT NULL, at='file:%s', length=50)",
+      memory.path, memory.path);
+  run(db, create);
   run(db, "CREATE TABLE log(x); INSERT INTO others VALUES ('a'), ('b')");
   run(db, "WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c WHERE x < 50) "
           "INSERT INTO users SELECT x, 0, zeroblob(x * 2) FROM c");
@@ -140,14 +148,22 @@ int main(void) {
     const int64_t log = number(db, "SELECT count(*) FROM log");
     const int64_t users = number(db, "SELECT sum(n) FROM users");
     const int64_t others = number(db, "SELECT count(*) FROM others");
-    if (!(log == 1 && users == 4 && others == 0) && !(log == 0 && users == 0 && others == 2)) {
-      printf("not ok 1 - killed before operation %d: log %lld, users %lld, others %lld\n",
-             operation, (long long)log, (long long)users, (long long)others);
+    const int64_t jobs = number(db, "SELECT count(*) FROM jobs");
+    const int64_t hist = number(db, "SELECT sum(n) FROM hist");
+    if (!(log == 1 && users == 4 && others == 0 && jobs == 2 && hist == 2) &&
+        !(log == 0 && users == 0 && others == 2 && jobs == 0 && hist == 0)) {
+      printf("not ok 1 - killed before operation %d: log %lld, users %lld, others %lld, jobs %lld, "
+             "hist %lld\n",
+             operation, (long long)log, (long long)users, (long long)others, (long long)jobs,
+             (long long)hist);
       return 1;
     }
     happened += log == 1;
     assert(!alive || log == 1);
-    run(db, "UPDATE users SET n = 7; DELETE FROM users WHERE id = 100; DELETE FROM others");
+    run(db, "UPDATE users SET n = 7; DELETE FROM users WHERE id = 100; DELETE FROM others;"
+            "UPDATE hist SET n = 5; SELECT far_pop('jobs', 5);"
+            "INSERT INTO jobs VALUES (1), (2), (3), (4), (5)");
+    assert(number(db, "SELECT count(*) FROM jobs") == 5);
     assert(number(db, "SELECT sum(n) FROM users") == 350);
     assert(ask_stranger() == 350);
     assert(sqlite3_close(db) == SQLITE_OK);
