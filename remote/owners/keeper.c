@@ -1,0 +1,286 @@
+/*
+** The keeper: a node's thread that watches the coordinator. It claims slices that nobody owns,
+** gives away what another node should have, and sends what is not in the database yet there.
+*/
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/array.h"
+#include "remote/owners/assign.h"
+#include "remote/owners/inside.h"
+
+enum { TICK = 10000000, FLUSH = 50000000, MOVES_AT_ONCE = 8 };
+
+/* ---- what is asked for ----------------------------------------------------------------------- */
+
+static void do_move(OwnKeeper *it, OwnMove *move) {
+  OwnNode *node = it->node;
+  int to = OWN_NOBODY;
+  pthread_mutex_lock(&node->lock);
+  for (int i = 0; i < node->nmembers; i++)
+    if (node->members[i].alive && !strcmp(node->members[i].address, move->address)) to = i;
+  pthread_mutex_unlock(&node->lock);
+  const OwnPlace place = own_node_place(move->table, move->slice);
+  if (to == OWN_NOBODY) {
+    fault_set(&move->fault, FAULT_NOTFOUND, "there is no node at %s", move->address);
+  } else if (!place.here) {
+    fault_set(&move->fault, FAULT_NOTFOUND, "slice %d is not here", move->slice);
+  } else {
+    move->ok = to == OWN_SELF || own_hand_over(it, move->table, move->slice, to, &move->fault);
+  }
+}
+
+static void do_moves(OwnKeeper *it) {
+  OwnNode *node = it->node;
+  pthread_mutex_lock(&node->lock);
+  while (node->moves) {
+    OwnMove *move = node->moves;
+    node->moves = move->next;
+    pthread_mutex_unlock(&node->lock);
+    do_move(it, move);
+    pthread_mutex_lock(&node->lock);
+    move->done = true;
+    pthread_cond_broadcast(&node->news);
+  }
+  pthread_mutex_unlock(&node->lock);
+}
+
+bool own_node_move(OwnTable *table, int slice, const char *address, Stop *stop, Fault *fault) {
+  OwnNode *node = table->node;
+  OwnMove move = {.table = table, .slice = slice};
+  if (node->private || node->inherited)
+    return fault_set(fault, FAULT_UNSUPPORTED, "%s: there are no other nodes", table->name);
+  snprintf(move.address, sizeof move.address, "%s", address);
+  pthread_mutex_lock(&node->lock);
+  move.next = node->moves;
+  node->moves = &move;
+  node->coord->wake(node->coord);
+  while (!move.done) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += TICK;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&node->news, &node->lock, &until);
+    OwnMove **at = &node->moves;
+    while (*at && *at != &move) at = &(*at)->next;
+    if (*at && ((stop && stop_now(stop)) || atomic_load(&node->stopping))) { /* not begun */
+      *at = move.next;
+      fault_set(&move.fault, FAULT_INTERRUPT, "interrupted");
+      break;
+    }
+  }
+  pthread_mutex_unlock(&node->lock);
+  return move.ok || fault_set(fault, move.fault.code, "%s", move.fault.text);
+}
+
+/* ---- tables that go -------------------------------------------------------------------------- */
+
+static void leave_table(OwnKeeper *it, OwnTable *table) {
+  int owners[OWN_MOST_SLICES], targets[OWN_MOST_SLICES];
+  Fault fault = {0};
+  uint64_t flushed = 0;
+  const int others = own_assign_table(it, table, true, owners, targets);
+  for (int i = 0; others && i < table->nslices; i++) {
+    if (owners[i] == OWN_SELF && targets[i] >= 0 &&
+        !own_hand_over(it, table, i, targets[i], &fault))
+      break; /* they go, too, perhaps: whoever stays takes them up */
+  }
+  fault_clear(&fault);
+  OwnUse *use = own_use(&it->uses, own_table_keep(table), &fault);
+  if (use) own_use_flush(use, &flushed, &fault);
+  for (int i = 0; i < table->nslices; i++) own_slice_end(table, i, OWN_ELSEWHERE);
+}
+
+static OwnTable *table_that_goes(OwnNode *node) {
+  pthread_mutex_lock(&node->lock);
+  OwnTable *table = node->tables;
+  while (table && (table->users || table->left)) table = table->next;
+  pthread_mutex_unlock(&node->lock);
+  return table;
+}
+
+static void drop_use(OwnKeeper *it, const OwnTable *table) {
+  for (OwnUse **at = &it->uses; *at; at = &(*at)->next) {
+    OwnUse *use = *at;
+    if (use->table != table) continue;
+    *at = use->next;
+    use->next = NULL;
+    own_uses_end(&use);
+    return;
+  }
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+/* Says which tables we have open. */
+static bool announce(OwnKeeper *it, Fault *fault) {
+  OwnNode *node = it->node;
+  char key[COORD_KEY], value[COORD_VALUE] = " ";
+  size_t length = 1;
+  bool fits = true;
+  pthread_mutex_lock(&node->lock);
+  const bool wanted = node->tables_changed;
+  node->tables_changed = false;
+  for (const OwnTable *table = node->tables; table; table = table->next) {
+    const size_t n = strlen(table->name);
+    if (table->left) continue;
+    fits = fits && length + n + 2 < sizeof value;
+    if (fits) length += (size_t)snprintf(value + length, sizeof value - length, "%s ", table->name);
+  }
+  pthread_mutex_unlock(&node->lock);
+  snprintf(key, sizeof key, "node/%s", node->name);
+  if (!wanted) return true;
+  if (!fits) fault_set(fault, FAULT_LIMIT, "%s: too many tables", node->address);
+  if (node->coord->join(node->coord, key, value, fault)) return true;
+  pthread_mutex_lock(&node->lock);
+  node->tables_changed = true;
+  pthread_mutex_unlock(&node->lock);
+  return false;
+}
+
+/* References to all tables that are open. */
+static size_t open_tables(OwnNode *node, OwnTable ***out) {
+  size_t n = 0, capacity = 0;
+  OwnTable **tables = NULL;
+  pthread_mutex_lock(&node->lock);
+  for (OwnTable *table = node->tables; table; table = table->next) {
+    if (table->left || !array_grow(tables, capacity, n + 1)) continue;
+    table->refs++;
+    tables[n++] = table;
+  }
+  pthread_mutex_unlock(&node->lock);
+  *out = tables;
+  return n;
+}
+
+static void balance(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets) {
+  int moved = 0;
+  Fault fault = {0};
+  for (int i = 0; i < table->nslices && moved < MOVES_AT_ONCE; i++) {
+    if (owners[i] != OWN_SELF || targets[i] == OWN_SELF || targets[i] < 0) continue;
+    if (atomic_load(&it->node->stopping)) return;
+    moved++;
+    if (!own_hand_over(it, table, i, targets[i], &fault)) return;
+  }
+  if (moved) atomic_store(&it->node->hurry, true); /* is there more? */
+}
+
+/* Slices whose sender is gone: what the map says from now on is what has become of them. */
+static void settle_arrivals(OwnTable *table) {
+  for (int i = 0; i < table->nslices; i++) {
+    OwnSlice *slice = &table->slices[i];
+    pthread_mutex_lock(&slice->lock);
+    if (slice->from == &own_gone) slice->from = NULL;
+    pthread_mutex_unlock(&slice->lock);
+  }
+}
+
+static bool look(OwnKeeper *it, Fault *fault) {
+  OwnNode *node = it->node;
+  OwnTable **tables;
+  bool ok = true;
+  const size_t n = open_tables(node, &tables);
+  for (size_t i = 0; i < n; i++) settle_arrivals(tables[i]);
+  free(it->items);
+  it->items = NULL;
+  it->nitems = 0;
+  ok = node->coord->get(node->coord, "", &it->items, &it->nitems, fault);
+  if (ok) own_read_members(it);
+  const bool known = ok;
+  for (size_t i = 0; i < n; i++) {
+    int owners[OWN_MOST_SLICES], targets[OWN_MOST_SLICES];
+    if (!known) {
+      own_table_release(tables[i]);
+      continue;
+    }
+    ok = own_apply_map(it, tables[i], fault) && ok;
+    own_assign_table(it, tables[i], false, owners, targets);
+    if (*node->address) ok = own_claim(it, tables[i], owners, targets, fault) && ok;
+    if (ok) balance(it, tables[i], owners, targets);
+    own_table_release(tables[i]);
+  }
+  free(tables);
+  if (known) node->coord->settled(node->coord);
+  return ok;
+}
+
+static void flush(OwnKeeper *it) {
+  OwnNode *node = it->node;
+  OwnTable **tables;
+  if (clock_now() - it->flushed < FLUSH) return;
+  it->flushed = clock_now();
+  const size_t n = open_tables(node, &tables);
+  for (size_t i = 0; i < n; i++) {
+    Fault fault = {0};
+    uint64_t count = 0;
+    OwnUse *use = own_use(&it->uses, tables[i], &fault); /* takes the reference */
+    if (use) own_use_flush(use, &count, &fault);
+    if (use) own_fence_later(it, tables[i]);
+    pthread_mutex_lock(&node->lock);
+    node->stats.flushed += count;
+    pthread_mutex_unlock(&node->lock);
+  }
+  free(tables);
+}
+
+static void leave_tables(OwnKeeper *it) {
+  OwnNode *node = it->node;
+  for (OwnTable *table; (table = table_that_goes(node));) {
+    Fault fault = {0};
+    leave_table(it, table);
+    drop_use(it, table);
+    pthread_mutex_lock(&node->lock);
+    table->left = node->tables_changed = true;
+    pthread_mutex_unlock(&node->lock);
+    announce(it, &fault);
+    pthread_mutex_lock(&node->lock);
+    pthread_cond_broadcast(&node->news);
+    pthread_mutex_unlock(&node->lock);
+  }
+}
+
+static void note(OwnNode *node, const Fault *fault) {
+  pthread_mutex_lock(&node->lock);
+  memcpy(node->trouble, fault->text, sizeof node->trouble);
+  pthread_mutex_unlock(&node->lock);
+}
+
+static void *keep(void *ctx) {
+  OwnKeeper it = {.node = ctx};
+  OwnNode *node = it.node;
+  bool again = true;
+  while (!atomic_load(&node->stopping)) {
+    Fault fault = {0};
+    bool changed = false;
+    announce(&it, &fault);
+    node->coord->watch(node->coord, again ? TICK / 5 : TICK, &changed, &fault);
+    if (atomic_exchange(&node->hurry, false) || changed || again) again = !look(&it, &fault);
+    note(node, &fault);
+    do_moves(&it);
+    flush(&it);
+    leave_tables(&it);
+  }
+  leave_tables(&it);
+  own_peer_close(it.peer);
+  own_uses_end(&it.uses);
+  node->coord->leave(node->coord);
+  free(it.items);
+  return NULL;
+}
+
+bool own_keep(OwnNode *node, Fault *fault) {
+  const int rc = pthread_create(&node->keeper, NULL, keep, node);
+  node->keeping = rc == 0;
+  return node->keeping || fault_set(fault, FAULT_IO, "no thread: %s", strerror(rc));
+}
+
+void own_keep_end(OwnNode *node) {
+  if (!node->keeping) return;
+  node->coord->wake(node->coord);
+  pthread_join(node->keeper, NULL);
+  node->keeping = false;
+}
