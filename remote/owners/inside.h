@@ -86,7 +86,8 @@ typedef struct OwnKeeper {
 /* claims.c: from it->items, which was just read. */
 void own_read_members(OwnKeeper *it);
 bool own_apply_map(OwnKeeper *it, OwnTable *table, Fault *fault);
-/* targets[slice]: the member who should have it, not us when `leaving`. How many others there are. */
+/* targets[slice]: the member who should have it, not us when `leaving`. How many others there are.
+** */
 int own_assign_table(OwnKeeper *it, const OwnTable *table, bool leaving, int *owners, int *targets);
 bool own_claim(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets, Fault *fault);
 void own_fence_later(OwnKeeper *it, OwnTable *table);
