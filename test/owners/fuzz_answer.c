@@ -30,6 +30,7 @@ static void check_rows(const uint8_t *data, size_t size) {
   const unsigned char *at = data;
   OwnRow row;
   if (own_take_row(&at, data + size, &table->type, &row)) return;
+  if (own_null(row.words, 0) || own_null(row.words, 1)) return; /* it was sent in part */
   OwnObject *object = own_object_make(&table->type, row.words);
   FarWireBuffer out = {0};
   OwnRow again;
