@@ -33,6 +33,7 @@ static sqlite3 *open_database(void) {
   sqlite3 *db;
   snprintf(text, sizeof text, "%s/app.db", folder);
   assert(sqlite3_open(text, &db) == SQLITE_OK);
+  sqlite3_busy_timeout(db, 2000); /* who takes slices up writes, too */
   sqlite3_enable_load_extension(db, 1);
   snprintf(text, sizeof text, "%s/link.so", build ? build : "build");
   assert(sqlite3_load_extension(db, text, NULL, NULL) == SQLITE_OK);
