@@ -38,7 +38,7 @@ static bool tcp_place(const char *at, const char *name, bool passive, Place *out
   const char *colon = strrchr(name, ':');
   const size_t length = colon ? (size_t)(colon - name) : 0;
   if (!colon || length >= sizeof host || !colon[1])
-    return fault_set(fault, FAULT_INVALID, "\"%s\": tcp:HOST:PORT is wanted", at);
+    return fault_set(fault, FAULT_INVALID, "\"%s\": HOST:PORT is wanted", at);
   const bool brackets = length > 1 && name[0] == '[' && name[length - 1] == ']';
   snprintf(host, sizeof host, "%.*s", (int)(length - 2 * brackets), name + brackets);
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0};
@@ -55,7 +55,15 @@ static bool place_of(const char *at, bool passive, Place *out, Fault *fault) {
   memset(out, 0, sizeof *out);
   if (!strncmp(at, "unix:", 5)) return unix_place(at, at + 5, out, fault);
   if (!strncmp(at, "tcp:", 4)) return tcp_place(at, at + 4, passive, out, fault);
+  if (!strncmp(at, "verbs:", 6)) return tcp_place(at, at + 6, passive, out, fault);
   return fault_set(fault, FAULT_INVALID, "\"%s\": unix:PATH or tcp:HOST:PORT is wanted", at);
+}
+
+bool address_place(const char *at, bool passive, struct sockaddr_storage *out, Fault *fault) {
+  Place place;
+  if (!place_of(at, passive, &place, fault)) return false;
+  *out = place.address;
+  return true;
 }
 
 static bool refused(const char *at, const char *what, Fault *fault) {

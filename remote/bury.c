@@ -145,17 +145,34 @@ static void release(_Atomic uint64_t *lock, uint64_t holder) {
   atomic_compare_exchange_strong(lock, &holder, 0);
 }
 
-static void give_back(const FarMapped *memory, FarHeader *header, FarClient *client) {
+/* Clears bits of a word that others change as well. */
+static bool clear_bits(const FarMapped *memory, uint64_t at, uint64_t bits, Fault *fault) {
+  FarOp op = {.code = FAR_CAS, .at = far_pointer(memory->region, 0, at)};
+  op.old = atomic_load(far_word(memory, at));
+  do {
+    op.expected = op.old;
+    op.value = op.old & ~bits;
+    if (!far_change(memory, &op, fault)) return false;
+  } while (op.status != FAR_DONE);
+  return true;
+}
+
+static bool give_back(const FarMapped *memory, const FarHeader *header, FarClient *client,
+                      Fault *fault) {
   for (int i = 0; i < FAR_CLASSES; i++) {
     const FarPool pool = client->pools[i];
     client->pools[i].mask = 0;
     if (!pool.mask || pool.word < header->bitmaps || pool.word % 8 ||
         pool.word >= header->bitmaps + header->nextents * FAR_BITMAP)
       continue;
-    atomic_fetch_and(far_word(memory, pool.word), ~pool.mask);
-    atomic_fetch_add((_Atomic uint64_t *)&header->classes[i].freed,
-                     (uint64_t)__builtin_popcountll(pool.mask));
+    FarOp freed = {.code = FAR_ADD, .value = (uint64_t)__builtin_popcountll(pool.mask)};
+    freed.at = far_pointer(memory->region, 0,
+                           offsetof(FarHeader, classes) + (size_t)i * sizeof(FarClass) +
+                               offsetof(FarClass, freed));
+    if (!clear_bits(memory, pool.word, pool.mask, fault) || !far_change(memory, &freed, fault))
+      return false;
   }
+  return true;
 }
 
 bool far_bury(const FarMapped *memory, unsigned slot, Fault *fault) {
@@ -169,7 +186,7 @@ bool far_bury(const FarMapped *memory, unsigned slot, Fault *fault) {
   if (!finish_split(memory, client, fault)) return false;
   client->split[0] = client->split[1] = 0;
   if (header->alloc_lock == client->id) make_lists(memory, header);
-  give_back(memory, header, client);
+  if (!give_back(memory, header, client, fault)) return false;
   release((_Atomic uint64_t *)&header->alloc_lock, client->id);
   release((_Atomic uint64_t *)&header->names_lock, client->id);
   atomic_store((_Atomic uint64_t *)&client->state, FAR_CLIENT_FREE);

@@ -61,6 +61,27 @@ static uint64_t load(const FarMapped *memory, FarPointer at) {
   return atomic_load_explicit(far_word(memory, far_offset(at)), memory_order_acquire);
 }
 
+bool far_change(const FarMapped *memory, FarOp *op, Fault *fault) {
+  if (memory->words) return memory->words->change(memory->words->ctx, op, fault);
+  _Atomic uint64_t *word = far_word(memory, far_offset(op->at));
+  op->old = op->expected;
+  if (op->code == FAR_CAS) {
+    atomic_compare_exchange_strong(word, &op->old, op->value);
+    op->status = op->old == op->expected ? FAR_DONE : FAR_DIFFERS;
+  } else {
+    op->old = atomic_fetch_add(word, op->value);
+  }
+  return true;
+}
+
+/* *at += the operation's value; .old is what was there. */
+static bool add(const FarMapped *memory, FarOp *op, FarPointer at, Fault *fault) {
+  FarOp it = {.code = FAR_ADD, .at = at, .value = op->value};
+  const bool ok = far_change(memory, &it, fault);
+  op->old = it.old;
+  return ok;
+}
+
 /* ---- operations ------------------------------------------------------------------------------ */
 
 static bool word_fits(const FarMapped *memory, FarPointer at) {
@@ -81,7 +102,7 @@ static bool through(const FarMapped *memory, FarOp *op, FarCode first, Fault *fa
   if (first == FAR_ADD0 ? !word_fits(memory, to) : !inside(memory, to, op->length)) {
     op->status = FAR_NOWHERE;
   } else if (first == FAR_ADD0) {
-    op->old = atomic_fetch_add(far_word(memory, far_offset(to)), op->value);
+    return add(memory, op, to, fault);
   } else {
     move(memory, far_offset(to), op, first == FAR_LOAD0);
   }
@@ -90,7 +111,7 @@ static bool through(const FarMapped *memory, FarOp *op, FarCode first, Fault *fa
 
 static bool step(const FarMapped *memory, FarOp *op, Fault *fault) {
   if (!word_fits(memory, op->at)) return bad(fault, op, "no word of this memory");
-  op->old = atomic_fetch_add(far_word(memory, far_offset(op->at)), op->value);
+  if (!add(memory, op, op->at, fault)) return false;
   if (!inside(memory, op->old, op->length)) {
     op->status = FAR_NOWHERE;
   } else {
@@ -101,15 +122,9 @@ static bool step(const FarMapped *memory, FarOp *op, Fault *fault) {
 
 static bool compare(const FarMapped *memory, FarOp *op, Fault *fault) {
   if (!word_fits(memory, op->at)) return bad(fault, op, "no word of this memory");
-  _Atomic uint64_t *word = far_word(memory, far_offset(op->at));
-  uint64_t old = op->expected;
-  if (op->code == FAR_CAS) {
-    atomic_compare_exchange_strong(word, &old, op->value);
-  } else {
-    old = atomic_load(word);
-  }
-  op->old = old;
-  op->status = old == op->expected ? FAR_DONE : FAR_DIFFERS;
+  if (op->code == FAR_CAS) return far_change(memory, op, fault);
+  op->old = load(memory, op->at);
+  op->status = op->old == op->expected ? FAR_DONE : FAR_DIFFERS;
   return true;
 }
 
@@ -181,8 +196,7 @@ static bool execute(const FarMapped *memory, FarOp *op, Fault *fault) {
     return compare(memory, op, fault);
   case FAR_ADD:
     if (!word_fits(memory, op->at)) return bad(fault, op, "no word of this memory");
-    op->old = atomic_fetch_add(far_word(memory, far_offset(op->at)), op->value);
-    return true;
+    return add(memory, op, op->at, fault);
   case FAR_LOAD0:
   case FAR_LOAD1:
   case FAR_LOAD2:

@@ -122,7 +122,10 @@ typedef struct FarOptions {
 } FarOptions;
 
 /* `at`: "shm:NAME", memory that the programs of this machine share, or "file:PATH", a file that
-** they map; made when it is not there. Owner: the caller. NULL with a fault. */
+** they map; made when it is not there. Or a server's (farmemd): "unix:PATH", "tcp:HOST:PORT", and
+** "verbs:HOST:PORT", where the network card of its machine does what is asked (verbs.h). It cannot
+** follow pointers or look for keys: rounds are then several round trips where one depends on
+** another, or whole buckets (chain.h), and are counted so. Owner: the caller. NULL with a fault. */
 FarMemory *far_open(const char *at, const FarOptions *options, Fault *fault);
 void far_close(FarMemory *memory);
 

@@ -9,7 +9,8 @@
 
 #include "remote/alloc.h"
 
-static const FarTransport *const transports[] = {&far_shm, &far_file, &far_unix, &far_tcp};
+static const FarTransport *const transports[] = {&far_shm, &far_file, &far_unix, &far_tcp,
+                                                 &far_verbs};
 
 enum { SECOND = 1000000000 };
 
@@ -27,8 +28,9 @@ FarMemory *far_open(const char *at, const FarOptions *options, Fault *fault) {
       transport = transports[i];
   }
   if (!transport) {
-    fault_set(fault, FAULT_INVALID,
-              "\"%s\" is no far memory: it has to begin with shm:, file:, unix: or tcp:", at);
+    fault_set(
+        fault, FAULT_INVALID,
+        "\"%s\" is no far memory: it has to begin with shm:, file:, unix:, tcp: or verbs:", at);
     return NULL;
   }
   FarMemory *memory = calloc(1, sizeof *memory);
@@ -127,8 +129,10 @@ bool far_round(FarMemory *memory, FarOp *ops, size_t n, Stop *stop, Fault *fault
   const int first = segments[0].n ? 0 : 1;
   if (!memory->transport->round(memory, segments + first, 2 - first, stop, fault)) return false;
   if (memory->injection.ns) inject(memory->injection.ns);
-  memory->counts.rounds++;
-  for (int i = first; i < 2; i++) count(memory, &segments[i]);
+  if (!memory->transport->counts) {
+    memory->counts.rounds++;
+    for (int i = first; i < 2; i++) count(memory, &segments[i]);
+  }
   if (!first) far_alloc_told(memory);
   return true;
 }

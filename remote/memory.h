@@ -19,6 +19,7 @@ typedef struct FarTransport {
   void (*close)(FarMemory *memory);                                /* also after a failed open */
   bool (*revive)(FarMemory *memory, Stop *stop, Fault *fault);     /* when fd < 0 */
   bool (*round)(FarMemory *memory, const FarSegment *segments, int n, Stop *stop, Fault *fault);
+  bool counts; /* what its rounds take, itself: they may be several */
   /* Makes sure that there is memory behind a range that was never used. */
   bool (*reserve)(FarMemory *memory, uint64_t at, uint64_t length, Fault *fault);
   /* This client is gone, and what it left is cleaned up; or it lives. */
@@ -53,12 +54,20 @@ struct FarMemory {
   uint64_t held[FAR_CLIENTS / 64]; /* shm.c: clients that live in this open file */
   FarMapped mapped;                /* shm.c */
   struct FarStream *stream;        /* stream.c */
+  struct Nic *nic;                 /* verbs.c */
+  struct Chain *chain;             /* verbs.c */
   char *secret;
   int fd;
   FarMemory *next; /* open ones, for fork() */
 };
 
-extern const FarTransport far_shm, far_file, far_unix, far_tcp;
+extern const FarTransport far_shm, far_file, far_unix, far_tcp, far_verbs;
+
+/* Another question to a server, beside those of a transport: one word is answered (stream.c). */
+bool far_stream_ask(FarMemory *memory, int kind, uint64_t *out, Fault *fault);
+
+/* From now on no other program maps this memory; FAULT_BUSY: another one has (shm.c). */
+bool far_mapped_alone(FarMemory *memory, Fault *fault);
 
 /* Further clients of a mapped memory, for who serves it (shm.c): they live until they are ended, or
 ** until this process dies. */

@@ -103,18 +103,22 @@ static size_t choose(FarScan *scan) {
 }
 
 static bool read_buckets(FarScan *scan, size_t n, Stop *stop, Fault *fault) {
-  FarOp ops[3 * MOST];
+  FarOp ops[4 * MOST];
+  const uint32_t head = far_head_size(&scan->map->shape);
   for (size_t i = 0; i < n; i++) {
     const FarPointer at = scan->asked[i];
-    FarOp *op = ops + 3 * i;
+    FarOp *op = ops + 4 * i;
+    unsigned char *bucket = scan->buckets + i * far_bucket_size(&scan->map->shape);
     op[0] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->before[i], .length = 8};
-    op[1] = (FarOp){.code = FAR_READ,
-                    .at = at,
-                    .local = bucket_at(scan, i),
-                    .length = far_bucket_size(&scan->map->shape)};
-    op[2] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->after[i], .length = 8};
+    /* The head tells which slots count: it has to be older than they are. */
+    op[1] = (FarOp){.code = FAR_READ, .at = at, .local = bucket, .length = head};
+    op[2] = (FarOp){.code = FAR_READ,
+                    .at = at + head,
+                    .local = bucket + head,
+                    .length = far_bucket_size(&scan->map->shape) - head};
+    op[3] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->after[i], .length = 8};
   }
-  return far_round(scan->map->memory, ops, 3 * n, stop, fault);
+  return far_round(scan->map->memory, ops, 4 * n, stop, fault);
 }
 
 static int by_key(const void *a, const void *b, const FarScan *scan) {

@@ -17,6 +17,7 @@
 #include "remote/log.h"
 #include "remote/memory.h"
 #include "remote/proof.h"
+#include "remote/verbs.h"
 #include "remote/wire.h"
 
 enum { LISTENERS = 16, EVENTS = 64, UNPROVED = 256, SPARE = 65536 };
@@ -37,6 +38,7 @@ typedef struct Peer { /* a connection */
 
 struct FarServer {
   FarMemory *memory;
+  FarVerbs *verbs; /* NULL: none */
   char *secret;
   unsigned most;
   int epoll, wake;
@@ -96,6 +98,14 @@ bool far_server_listen(FarServer *server, const char *at, Fault *fault) {
   return watch(server, fd, &server->listeners[server->nlisteners++], EPOLLIN, fault);
 }
 
+bool far_server_listen_verbs(FarServer *server, const char *at, Fault *fault) {
+  if (server->verbs) return fault_set(fault, FAULT_LIMIT, "%s: verbs are served already", at);
+  if (!far_mapped_alone(server->memory, fault) || !far_server_listen(server, at, fault) ||
+      !(server->verbs = far_verbs_open(&server->memory->mapped, at, fault)))
+    return false;
+  return watch(server, far_verbs_fd(server->verbs), server->verbs, EPOLLIN, fault);
+}
+
 void far_server_stats(const FarServer *server, FarServerStats *out) { *out = server->stats; }
 
 /* ---- peers ----------------------------------------------------------------------------------- */
@@ -126,6 +136,7 @@ static void accept_peer(FarServer *server, int listener) {
 static void drop_peer(FarServer *server, Peer *peer, const char *why) {
   Fault fault = {0};
   close(peer->fd);
+  if (peer->client && server->verbs) far_verbs_drop(server->verbs, peer->client);
   if (peer->client) {
     server->stats.buried++;
     const bool whole = far_mapped_end_client(server->memory, peer->client, &fault);
@@ -234,6 +245,17 @@ static const char *do_bury(FarServer *server, Peer *peer, uint64_t client) {
   return answer(peer, WIRE_DONE, &word, sizeof word) ? NULL : "out of memory";
 }
 
+static const char *do_queues(FarServer *server, Peer *peer) {
+  Fault fault = {0};
+  uint64_t token;
+  const bool ok = server->verbs
+                      ? far_verbs_expect(server->verbs, peer->client, &token, &fault)
+                      : fault_set(&fault, FAULT_UNSUPPORTED, "the server does not serve verbs");
+  return (ok ? answer(peer, WIRE_DONE, &token, sizeof token) : answer_fault(peer, &fault))
+             ? NULL
+             : "out of memory";
+}
+
 typedef struct Doubts {
   Peer *peer;
   bool list, ok;
@@ -299,6 +321,8 @@ static const char *do_frame(FarServer *server, Peer *peer, uint32_t kind, const 
     return do_doubts(server, peer);
   case WIRE_SETTLE:
     return length == 16 + FAR_MARK ? do_settle(server, peer, body) : "a request of another length";
+  case WIRE_QUEUES:
+    return do_queues(server, peer);
   default:
     return "a request that is not known";
   }
@@ -392,6 +416,8 @@ bool far_server_run(FarServer *server, int wake, void (*log)(const char *line), 
       const int *listener = listener_of(server, ctx);
       if (listener) {
         accept_peer(server, *listener);
+      } else if (ctx == server->verbs) {
+        far_verbs_serve(server->verbs);
       } else {
         serve(server, ctx, events[i].events);
       }
@@ -402,6 +428,7 @@ bool far_server_run(FarServer *server, int wake, void (*log)(const char *line), 
 void far_server_close(FarServer *server) {
   if (!server) return;
   while (server->peers) drop_peer(server, server->peers, "the server ends");
+  far_verbs_close(server->verbs);
   for (int i = 0; i < server->nlisteners; i++) close(server->listeners[i]);
   if (server->epoll >= 0) close(server->epoll);
   far_wire_round_free(&server->round);

@@ -20,6 +20,10 @@ FarServer *far_server_open(FarMemory *memory, const char *secret, unsigned most_
                            Fault *fault);
 bool far_server_listen(FarServer *server, const char *at, Fault *fault);
 
+/* Listens at "verbs:HOST:PORT" (verbs.h), for clients by tcp: as well: once. All of the memory is
+** pinned, and no other program may map it. */
+bool far_server_listen_verbs(FarServer *server, const char *at, Fault *fault);
+
 /* Serves until something comes in on `wake` (a file descriptor, -1: none). False: it cannot go on.
 ** `log`, when not NULL, is told a line for each client that comes, goes, or is sent away. */
 bool far_server_run(FarServer *server, int wake, void (*log)(const char *line), Fault *fault);

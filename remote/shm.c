@@ -30,6 +30,7 @@ static const uint64_t gibibyte = UINT64_C(1) << 30;
 /* Bytes far behind the end of the file, which stand for something. */
 static const off_t format_byte = (off_t)1 << 60;
 static off_t client_byte(unsigned slot) { return format_byte + 1 + slot; }
+static const off_t shared_byte = ((off_t)1 << 60) - 1; /* read-locked by all who map it */
 
 static int lock_byte(int fd, int command, int type, off_t at) {
   struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
@@ -65,7 +66,7 @@ static bool refused(const FarMemory *memory, const char *what, Fault *fault) {
 static bool map(FarMemory *memory, uint64_t size, Fault *fault) {
   void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
   if (base == MAP_FAILED) return refused(memory, "cannot be mapped", fault);
-  memory->mapped = (FarMapped){base, size, 0};
+  memory->mapped = (FarMapped){.base = base, .size = size};
   return true;
 }
 
@@ -113,7 +114,17 @@ static bool open_file(FarMemory *memory, const char *path, Fault *fault) {
                       ? map(memory, (uint64_t)status.st_size, fault)
                       : fault_set(fault, FAULT_CORRUPT, "%s: it is no far memory", memory->at);
   lock_byte(memory->fd, F_OFD_SETLK, F_UNLCK, format_byte);
-  return ok;
+  if (!ok || lock_byte(memory->fd, F_OFD_SETLK, F_RDLCK, shared_byte) == 0) return ok;
+  return fault_set(
+      fault, FAULT_BUSY,
+      "%s: it is served by verbs, and nobody else may map it: use verbs: or tcp:", memory->at);
+}
+
+bool far_mapped_alone(FarMemory *memory, Fault *fault) {
+  if (lock_byte(memory->fd, F_OFD_SETLK, F_WRLCK, shared_byte) == 0) return true;
+  return fault_set(fault, FAULT_BUSY,
+                   "%s: other programs have it mapped, and so it cannot be served by verbs",
+                   memory->at);
 }
 
 static FarClient *client_at(const FarMemory *memory, unsigned slot) {

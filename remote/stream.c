@@ -265,6 +265,10 @@ static bool ask_words(FarMemory *memory, FarWireKind kind, const void *words, si
   return true;
 }
 
+bool far_stream_ask(FarMemory *memory, int kind, uint64_t *out, Fault *fault) {
+  return ask_words(memory, (FarWireKind)kind, NULL, 0, out, fault);
+}
+
 static bool stream_reserve(FarMemory *memory, uint64_t at, uint64_t length, Fault *fault) {
   const uint64_t words[] = {at, length};
   return ask_words(memory, WIRE_RESERVE, words, sizeof words, NULL, fault);

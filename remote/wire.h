@@ -38,7 +38,8 @@ typedef enum FarWireKind {
   WIRE_BURY,    /* client id (8); DONE: is it alive (8) */
   WIRE_DOUBTS,  /* DONE: id (8) and mark of each prepared transaction of a dead client */
   WIRE_SETTLE,  /* id (8), mark, FarDecision (8); DONE: was it (8) */
-  WIRE_ALIVE    /* nothing: the client lives; no answer */
+  WIRE_ALIVE,   /* nothing: the client lives; no answer */
+  WIRE_QUEUES   /* nothing; DONE: a token (8), with which it may have queues (verbs.h) */
 } FarWireKind;
 
 /* A growing frame. All zero is a valid, empty one. */

@@ -21,13 +21,16 @@
 enum { PLACES = 16, SECRET = 256 };
 
 static const char usage[] =
-    "usage: farmemd [--listen AT]... [--memory AT | --persist FILE] [--size BYTES]\n"
-    "               [--secret-file FILE] [--max-clients N] [--quiet]\n"
+    "usage: farmemd [--listen AT]... [--verbs HOST:PORT] [--memory AT | --persist FILE]\n"
+    "               [--size BYTES] [--secret-file FILE] [--max-clients N] [--quiet]\n"
     "\n"
     "Serves memory that many programs share: SQLite's far_map and its like, or the C library.\n"
     "\n"
     "  --listen AT          unix:PATH or tcp:HOST:PORT; several may be given. Default:\n"
     "                       tcp:127.0.0.1:7877\n"
+    "  --verbs HOST:PORT    for verbs: and tcp:, HOST being an address of an RDMA device; the "
+    "whole\n"
+    "                       memory is pinned, and no other program may map it\n"
     "  --memory shm:NAME    serve memory that programs of this machine map as well\n"
     "  --persist FILE       keep the memory in a file: it outlives the server, not the machine\n"
     "  --size BYTES         of a memory that is made: 64M, 4G; default 1G\n"
@@ -43,6 +46,7 @@ typedef struct Options {
   const char *listen[PLACES];
   int nlisten;
   const char *memory, *secret_file;
+  char verbs[300];
   char persist[4200];
   char secret[SECRET];
   uint64_t size;
@@ -98,6 +102,7 @@ static bool is_local(const char *at) {
 /* 0: go on; else the status to end with, + 1. */
 static int read_options(int argc, char **argv, Options *out) {
   static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
+                                        {"verbs", required_argument, NULL, 'r'},
                                         {"memory", required_argument, NULL, 'm'},
                                         {"persist", required_argument, NULL, 'p'},
                                         {"size", required_argument, NULL, 's'},
@@ -113,6 +118,10 @@ static int read_options(int argc, char **argv, Options *out) {
     case 'l':
       if (out->nlisten == PLACES) return 1 + refuse("too many places to listen at", NULL);
       out->listen[out->nlisten++] = optarg;
+      break;
+    case 'r':
+      if (*out->verbs) return 1 + refuse("--verbs once", optarg);
+      snprintf(out->verbs, sizeof out->verbs, "verbs:%s", optarg);
       break;
     case 'm':
       out->memory = optarg;
@@ -148,7 +157,9 @@ static int read_options(int argc, char **argv, Options *out) {
   }
   if (optind < argc) return 1 + refuse("what is meant by", argv[optind]);
   if (out->memory && *out->persist) return 1 + refuse("--memory or --persist, not both", NULL);
-  if (!out->nlisten) out->listen[out->nlisten++] = "tcp:127.0.0.1:7877";
+  if (!out->nlisten && !*out->verbs) out->listen[out->nlisten++] = "tcp:127.0.0.1:7877";
+  if (!*out->secret && *out->verbs)
+    return 1 + refuse("others than this machine's programs need a --secret-file", out->verbs);
   for (int i = 0; i < out->nlisten; i++) {
     if (!*out->secret && !is_local(out->listen[i]))
       return 1 + refuse("others than this machine's programs need a --secret-file", out->listen[i]);
@@ -191,6 +202,7 @@ static bool run(FarServer *server, const Options *options, int signals, Fault *f
   for (int i = 0; i < options->nlisten; i++) {
     if (!far_server_listen(server, options->listen[i], fault)) return false;
   }
+  if (*options->verbs && !far_server_listen_verbs(server, options->verbs, fault)) return false;
   say("ready");
   for (;;) {
     struct signalfd_siginfo info;

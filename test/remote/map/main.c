@@ -1,8 +1,9 @@
 /*
 ** Maps, transactions and scans, against a sorted array: random changes by one client, looked at by
-** another one that has an older tree.
+** another one that has an older tree. In shared memory, and by a card (shared/fake_nic.h); or in
+** the memory that is given.
 **
-**   test-remote-map [steps [seed]]
+**   test-remote-map [steps [seed [at [secret]]]]
 */
 #include <assert.h>
 #include <stdio.h>
@@ -10,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "remote/chain.h"
 #include "remote/scan.h"
 #include "remote/txn.h"
+#include "test/remote/shared/fake_nic.h"
 
 enum { KEYS = 2000, MOST_CHANGES = 12 };
 
@@ -51,6 +54,39 @@ static void make_key(const FarShape *shape, int i, unsigned char *out) {
   out[0] = (unsigned char)length;
 }
 
+/* ---- a memory by a card ---------------------------------------------------------------------- */
+
+static bool card_round(FarMemory *memory, const FarSegment *segments, int n, Stop *stop,
+                       Fault *out) {
+  bool lost;
+  return chain_round(memory->chain, segments, n, clock_now() + memory->options.deadline_ns, stop,
+                     &lost, out);
+}
+
+static void card_close(FarMemory *memory) {
+  chain_close(memory->chain);
+  memory->nic->kind->close(memory->nic, false);
+  far_shm.close(memory);
+}
+
+static void give_card(FarMemory *memory) {
+  static FarTransport by_card;
+  by_card = far_shm;
+  by_card.round = card_round;
+  by_card.close = card_close;
+  by_card.counts = true;
+  memory->transport = &by_card;
+  memory->nic = &fake_nic_open(&memory->mapped, NIC_ROOM, 32, pick(1000))->nic;
+  memory->chain = chain_open(memory->nic, memory->at, memory->mapped.region, memory->mapped.size,
+                             &memory->counts, &fault);
+  must(memory->chain != NULL);
+}
+
+/* ---- clients --------------------------------------------------------------------------------- */
+
+static bool card;          /* by one */
+static const char *secret; /* of a server */
+
 typedef struct Client {
   FarMemory *memory;
   FarMap *map;
@@ -58,8 +94,10 @@ typedef struct Client {
 } Client;
 
 static Client client(const char *at, const FarShape *shape) {
-  Client it = {.memory = far_open(at, NULL, &fault)};
+  const FarOptions options = {.secret = secret};
+  Client it = {.memory = far_open(at, &options, &fault)};
   must(it.memory != NULL);
+  if (card) give_card(it.memory);
   must(far_map_open(it.memory, "m", shape, 1, true, &it.map, NULL, &fault));
   must((it.scan = far_scan_begin(it.map, &fault)) != NULL);
   return it;
@@ -163,17 +201,14 @@ static void change(const Client *it, Model *model) {
   far_txn_end(txn);
 }
 
-static void one_case(uint64_t seed, long steps) {
+static void one_case(const char *at, uint64_t seed, long steps) {
   static Model model;
-  char at[64];
   state = seed;
   memset(&model, 0, sizeof model);
   text = pick(2);
   FarShape shape = {.kind = text ? FAR_KEY_TEXT : FAR_KEY_INTEGER, .key = text ? 32 : 8};
   shape.stride = FAR_STAMP + shape.key + 8 + 8 * pick(6);
   shape.slots = pick(2) ? 64 : 2 + pick(62);
-  snprintf(at, sizeof at, "shm:test-map-%d", (int)getpid());
-  far_unlink(at, NULL);
   Client writer = client(at, &shape), reader = client(at, &shape);
   for (long i = 0; i < steps; i++) {
     change(&writer, &model);
@@ -188,12 +223,22 @@ static void one_case(uint64_t seed, long steps) {
   leave(&reader);
   must(far_map_drop(writer.map, NULL, &fault));
   leave(&writer);
-  must(far_unlink(at, &fault));
 }
 
 int main(int argc, char **argv) {
   const long steps = argc > 1 ? atol(argv[1]) : 3000;
   const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-  for (uint64_t i = 0; i < 8; i++) one_case(seed + i, steps);
+  char at[64];
+  snprintf(at, sizeof at, "shm:test-map-%d", (int)getpid());
+  secret = argc > 4 ? argv[4] : NULL;
+  for (uint64_t i = 0; i < 8; i++) {
+    one_case(argc > 3 ? argv[3] : at, seed + i, steps);
+    if (argc > 3) continue;
+    must(far_unlink(at, &fault));
+    card = true;
+    one_case(at, seed + 100 + i, steps / 4);
+    card = false;
+    must(far_unlink(at, &fault));
+  }
   printf("ok 1 - maps\n1..1\n");
 }

@@ -1,0 +1,391 @@
+#include "remote/chain.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+  SLICE = 1 << 20,   /* most bytes of a work */
+  PATIENCE = 16,     /* reads of a bucket that somebody is changing */
+  FIND_WORKS = 4,    /* version, head, the rest, version */
+  SPIN_NS = 1000000, /* a card answers in microseconds: until then it is asked all the time */
+  PAUSE_NS = 50000,  /* and then so often */
+  LOOKS = 64         /* at the card, for each at the clock */
+};
+
+/* What becomes of what a work brings. */
+typedef enum PartKind {
+  PART_NONE,  /* nothing */
+  PART_BYTES, /* some of what the operation reads */
+  PART_WORD,  /* the operation's `old` */
+  PART_BUCKET /* the last of the works of a FIND */
+} PartKind;
+
+typedef struct Part { /* what a work is of */
+  FarOp *op;
+  PartKind kind;
+  bool last;     /* the operation ends with it */
+  uint32_t from; /* in the operation's bytes */
+} Part;
+
+struct Chain {
+  Nic *nic;
+  const char *at;
+  unsigned region;
+  uint64_t size;
+  FarCounts *counts;
+  int64_t deadline;
+  Stop *stop;
+  NicWork works[NIC_DEPTH];
+  Part parts[NIC_DEPTH];
+  size_t n, used; /* of works; of the card's room */
+  bool reads;     /* something of it that a write might overtake */
+  bool unsure;    /* a guard of it whose outcome is not known */
+  bool finds;
+  bool skip; /* a guard did not hold */
+  bool lost;
+};
+
+Chain *chain_open(Nic *nic, const char *at, unsigned region, uint64_t size, FarCounts *counts,
+                  Fault *fault) {
+  Chain *chain = calloc(1, sizeof *chain);
+  if (!chain) {
+    fault_oom(fault);
+    return NULL;
+  }
+  chain->nic = nic;
+  chain->at = at;
+  chain->region = region;
+  chain->size = size;
+  chain->counts = counts;
+  return chain;
+}
+
+void chain_close(Chain *chain) { free(chain); }
+
+/* ---- doing it -------------------------------------------------------------------------------- */
+
+static bool lost(Chain *chain, FaultCode code, const char *what, Fault *fault) {
+  chain->lost = true;
+  return fault_set(fault, code, "%s: %s", chain->at, what);
+}
+
+static bool give_up(Chain *chain, int64_t now, Fault *fault) {
+  if (chain->stop && stop_now(chain->stop))
+    return lost(chain, FAULT_INTERRUPT, "interrupted", fault);
+  if (now < chain->deadline) return true;
+  chain->counts->timeouts++;
+  return lost(chain, FAULT_IO, "no answer in time", fault);
+}
+
+static void count(FarCounts *counts, const NicWork *works, size_t n) {
+  counts->rounds++;
+  counts->messages += n;
+  for (size_t i = 0; i < n; i++) {
+    const NicWork *work = &works[i];
+    counts->bytes_in += work->code == NIC_WRITE ? 0 : work->length;
+    counts->bytes_out += work->code == NIC_READ ? 0 : work->code == NIC_WRITE ? work->length : 16;
+  }
+}
+
+/* The works from this one on. */
+static bool run(Chain *chain, size_t from, Fault *fault) {
+  Nic *nic = chain->nic;
+  const char *why = NULL;
+  count(chain->counts, chain->works + from, chain->n - from);
+  if (!nic->kind->post(nic, chain->works + from, chain->n - from, fault)) {
+    chain->lost = true;
+    return false;
+  }
+  const int64_t begun = clock_now();
+  for (unsigned looks = 1;; looks++) {
+    const NicState state = nic->kind->poll(nic, &why);
+    if (state == NIC_DONE) return true;
+    if (state == NIC_FAILED) return lost(chain, FAULT_IO, why, fault);
+    if (looks % LOOKS) continue;
+    const int64_t now = clock_now();
+    if (!give_up(chain, now, fault)) return false;
+    if (now - begun < SPIN_NS) continue;
+    const struct timespec pause = {0, PAUSE_NS};
+    nanosleep(&pause, NULL);
+    looks = LOOKS - 1;
+  }
+}
+
+/* ---- what came of it ------------------------------------------------------------------------- */
+
+/* Bytes of an operation from `from` on, to or from the card's room. */
+static void copy(const FarOp *op, uint32_t from, unsigned char *room, uint32_t length, bool in) {
+  const FarPiece whole = {op->local, op->length};
+  const FarPiece *piece = op->npieces ? op->pieces : &whole;
+  for (; length > 0; piece++) {
+    if (from >= piece->length) {
+      from -= piece->length;
+      continue;
+    }
+    const uint32_t n = length < piece->length - from ? length : piece->length - from;
+    unsigned char *here = (unsigned char *)piece->bytes + from;
+    memcpy(in ? here : room, in ? room : here, n);
+    room += n;
+    length -= n;
+    from = 0;
+  }
+}
+
+static uint64_t word_of(const Chain *chain, size_t work) {
+  uint64_t word;
+  memcpy(&word, chain->nic->room + chain->works[work].local, sizeof word);
+  return word;
+}
+
+/* The bucket of a FIND whose last work this is. False: somebody changed it meanwhile. The head was
+** read before the slots it tells of, and all of it between two looks at the version. */
+static bool found(const Chain *chain, size_t i, FarOp *op) {
+  const FarShape *shape = &op->key->shape;
+  const uint32_t head = far_head_size(shape);
+  const uint64_t version = word_of(chain, i - 3);
+  if (version & 1 || word_of(chain, i) != version) return false;
+  const unsigned char *bucket = chain->nic->room + chain->works[i - 2].local;
+  FarBucket fields;
+  memcpy(&fields, bucket, sizeof fields);
+  const int slot = far_bucket_find(shape, fields.used, bucket, op->key->bytes);
+  memcpy(op->local, bucket, head);
+  memcpy(op->local, &version, sizeof version);
+  if (slot >= 0)
+    memcpy((char *)op->local + head, bucket + far_slot_at(shape, (unsigned)slot), shape->stride);
+  op->old = slot < 0 ? FAR_NONE : (uint64_t)slot;
+  return true;
+}
+
+static void end_op(Chain *chain, const FarOp *op) {
+  chain->skip = chain->skip || (op->guard && op->status != FAR_DONE);
+}
+
+/* False: a FIND, which has to be done again. */
+static bool settle(Chain *chain, size_t i) {
+  const Part *part = &chain->parts[i];
+  FarOp *op = part->op;
+  if (chain->skip) {
+    op->status = FAR_SKIPPED;
+    return true;
+  }
+  if (part->kind == PART_BUCKET && !found(chain, i, op)) return false;
+  if (part->kind == PART_BYTES)
+    copy(op, part->from, chain->nic->room + chain->works[i].local, chain->works[i].length, true);
+  if (part->kind == PART_WORD) {
+    op->old = word_of(chain, i);
+    if ((op->code == FAR_CAS || op->code == FAR_EXPECT) && op->old != op->expected)
+      op->status = FAR_DIFFERS;
+  }
+  if (part->last) end_op(chain, op);
+  return true;
+}
+
+/* Behind a FIND that has to be done again there are only others. */
+static bool flush(Chain *chain, Fault *fault) {
+  size_t at = 0;
+  for (int tries = 0; at < chain->n;) {
+    const size_t from = at;
+    if (!run(chain, from, fault)) return false;
+    while (at < chain->n && settle(chain, at)) at++;
+    if (at == chain->n) break;
+    FarOp *op = chain->parts[at].op;
+    at -= FIND_WORKS - 1;
+    tries = at > from ? 1 : tries + 1;
+    chain->counts->retries++;
+    if (tries < PATIENCE) continue;
+    op->status = FAR_CHANGING;
+    end_op(chain, op);
+    for (at += FIND_WORKS; chain->skip && at < chain->n; at++) settle(chain, at);
+    tries = 0;
+  }
+  chain->n = chain->used = 0;
+  chain->reads = chain->unsure = chain->finds = false;
+  return true;
+}
+
+/* ---- making works ---------------------------------------------------------------------------- */
+
+static size_t pad(size_t n) { return (n + 7) / 8 * 8; }
+
+/* Makes sure that works can be added. Look at `skip` afterwards. */
+static bool ready(Chain *chain, bool changes, size_t works, size_t bytes, Fault *fault) {
+  const size_t most = chain->nic->depth < NIC_DEPTH ? chain->nic->depth : NIC_DEPTH;
+  if (chain->n + works <= most && chain->used + pad(bytes) <= chain->nic->nroom &&
+      !(changes && chain->unsure))
+    return true;
+  return flush(chain, fault);
+}
+
+static NicWork *add(Chain *chain, Part part, NicCode code, uint64_t at, uint32_t length) {
+  NicWork *work = &chain->works[chain->n];
+  *work = (NicWork){.code = code, .at = at, .local = (uint32_t)chain->used, .length = length};
+  work->fence = code != NIC_READ && chain->reads;
+  chain->reads = (chain->reads && !work->fence) || code != NIC_WRITE;
+  chain->parts[chain->n++] = part;
+  chain->used += pad(length);
+  return work;
+}
+
+static bool skipped(const Chain *chain, FarOp *op) {
+  if (chain->skip) op->status = FAR_SKIPPED;
+  return chain->skip;
+}
+
+static bool move(Chain *chain, FarOp *op, uint64_t at, bool read, Fault *fault) {
+  if (!op->length && chain->unsure && !flush(chain, fault)) return false;
+  if (skipped(chain, op)) return true;
+  for (uint32_t from = 0; from < op->length;) {
+    const uint32_t left = op->length - from, n = left < SLICE ? left : SLICE;
+    if (!ready(chain, !read, 1, n, fault)) return false;
+    if (skipped(chain, op)) return true;
+    const Part part = {op, read ? PART_BYTES : PART_NONE, n == left, from};
+    const NicWork *work = add(chain, part, read ? NIC_READ : NIC_WRITE, at + from, n);
+    if (!read) copy(op, from, chain->nic->room + work->local, n, false);
+    from += n;
+  }
+  return true;
+}
+
+static bool word(Chain *chain, FarOp *op, NicCode code, FarPointer at, bool last, Fault *fault) {
+  if (!ready(chain, code != NIC_READ, 1, 8, fault)) return false;
+  if (skipped(chain, op)) return true;
+  NicWork *work = add(chain, (Part){op, PART_WORD, last, 0}, code, far_offset(at), 8);
+  work->value = op->value;
+  work->expected = op->expected;
+  chain->unsure = chain->unsure || (last && op->guard);
+  return true;
+}
+
+static bool find(Chain *chain, FarOp *op, Fault *fault) {
+  const FarShape *shape = &op->key->shape;
+  const uint32_t head = far_head_size(shape), size = far_bucket_size(shape);
+  const uint64_t at = far_offset(op->at);
+  const Part nothing = {op, PART_NONE, false, 0};
+  if (!ready(chain, false, FIND_WORKS, 16 + pad(size), fault)) return false;
+  if (skipped(chain, op)) return true;
+  add(chain, nothing, NIC_READ, at, 8);
+  add(chain, nothing, NIC_READ, at, head);
+  add(chain, nothing, NIC_READ, at + head, size - head);
+  add(chain, (Part){op, PART_BUCKET, true, 0}, NIC_READ, at, 8);
+  chain->finds = true;
+  chain->unsure = chain->unsure || op->guard;
+  return true;
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static bool inside(const Chain *chain, FarPointer at, uint64_t length) {
+  const uint64_t offset = far_offset(at);
+  return far_region(at) == chain->region && offset <= chain->size && length <= chain->size - offset;
+}
+
+static bool word_fits(const Chain *chain, FarPointer at) {
+  return inside(chain, at, 8) && far_offset(at) % 8 == 0;
+}
+
+/* What is wrong with an operation in itself, or NULL. */
+static const char *wrong_with(const Chain *chain, const FarOp *op) {
+  const FarShape *shape = op->code == FAR_FIND && op->key ? &op->key->shape : NULL;
+  switch (op->code) {
+  case FAR_FIND:
+    if (!shape || !far_shape_valid(shape)) return "no key";
+    if (!inside(chain, op->at, far_bucket_size(shape)) || far_offset(op->at) % 8)
+      return "no bucket of this memory";
+    return op->length < far_head_size(shape) + shape->stride ? "too little room" : NULL;
+  case FAR_READ:
+  case FAR_WRITE:
+    return inside(chain, op->at, op->length) ? NULL : "outside of this memory";
+  case FAR_LOAD2:
+  case FAR_STORE2:
+  case FAR_ADD2:
+    return word_fits(chain, op->at + op->index) ? NULL : "no word of this memory";
+  case FAR_NCODES:
+    return "no such operation";
+  default:
+    return (unsigned)op->code > FAR_NCODES ? "no such operation"
+           : word_fits(chain, op->at)      ? NULL
+                                           : "no word of this memory";
+  }
+}
+
+static bool nowhere(Chain *chain, FarOp *op) {
+  op->status = FAR_NOWHERE;
+  end_op(chain, op);
+  return true;
+}
+
+/* Through the pointer at `at`; `first` is the operation's first variant. */
+static bool through(Chain *chain, FarOp *op, FarCode first, Fault *fault) {
+  const unsigned way = op->code - first;
+  const FarPointer at = way == 2 ? op->at + op->index : op->at;
+  if (!word(chain, op, NIC_READ, at, false, fault) || !flush(chain, fault)) return false;
+  if (skipped(chain, op)) return true;
+  const FarPointer to = way == 1 && op->old ? op->old + op->index : op->old;
+  if (first == FAR_ADD0)
+    return word_fits(chain, to) ? word(chain, op, NIC_ADD, to, true, fault) : nowhere(chain, op);
+  if (!inside(chain, to, op->length)) return nowhere(chain, op);
+  return move(chain, op, far_offset(to), first == FAR_LOAD0, fault);
+}
+
+/* FAAI, SAAI: the pointer is moved on, and followed. */
+static bool step(Chain *chain, FarOp *op, Fault *fault) {
+  if (!word(chain, op, NIC_ADD, op->at, false, fault) || !flush(chain, fault)) return false;
+  if (skipped(chain, op)) return true;
+  if (!inside(chain, op->old, op->length)) return nowhere(chain, op);
+  return move(chain, op, far_offset(op->old), op->code == FAR_FAAI, fault);
+}
+
+static bool do_op(Chain *chain, FarOp *op, Fault *fault) {
+  const char *wrong = wrong_with(chain, op);
+  if (((chain->finds && op->code != FAR_FIND) || wrong) && !flush(chain, fault)) return false;
+  if (skipped(chain, op)) return true;
+  if (wrong) {
+    return fault_set(fault, FAULT_INVALID, "%s: operation %d at far pointer %u:%llu, %u bytes: %s",
+                     chain->at, (int)op->code, far_region(op->at),
+                     (unsigned long long)far_offset(op->at), (unsigned)op->length, wrong);
+  }
+  op->status = FAR_DONE;
+  switch (op->code) {
+  case FAR_FIND:
+    return find(chain, op, fault);
+  case FAR_READ:
+  case FAR_WRITE:
+    return move(chain, op, far_offset(op->at), op->code == FAR_READ, fault);
+  case FAR_CAS:
+    return word(chain, op, NIC_CAS, op->at, true, fault);
+  case FAR_EXPECT:
+    return word(chain, op, NIC_READ, op->at, true, fault);
+  case FAR_ADD:
+    return word(chain, op, NIC_ADD, op->at, true, fault);
+  case FAR_LOAD0:
+  case FAR_LOAD1:
+  case FAR_LOAD2:
+    return through(chain, op, FAR_LOAD0, fault);
+  case FAR_STORE0:
+  case FAR_STORE1:
+  case FAR_STORE2:
+    return through(chain, op, FAR_STORE0, fault);
+  case FAR_ADD0:
+  case FAR_ADD1:
+  case FAR_ADD2:
+    return through(chain, op, FAR_ADD0, fault);
+  default:
+    return step(chain, op, fault);
+  }
+}
+
+bool chain_round(Chain *chain, const FarSegment *segments, int n, int64_t deadline, Stop *stop,
+                 bool *out_lost, Fault *fault) {
+  chain->deadline = deadline;
+  chain->stop = stop;
+  chain->n = chain->used = 0;
+  chain->reads = chain->unsure = chain->finds = chain->skip = false;
+  bool ok = true;
+  for (int i = 0; ok && i < n; i++) {
+    for (size_t j = 0; ok && j < segments[i].n; j++) ok = do_op(chain, &segments[i].ops[j], fault);
+  }
+  ok = ok && flush(chain, fault);
+  *out_lost = chain->lost;
+  return ok;
+}

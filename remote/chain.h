@@ -1,0 +1,33 @@
+/*
+** Rounds for a memory without processors: as chains of works for a network card (nic.h).
+**
+** What does not depend on what comes back goes in one chain, and so in one trip: reads, writes,
+** changes of words, and whole buckets for FAR_FIND. A chain ends
+**
+**   before a write or a change behind a guard, whose outcome must be known (what only reads goes
+**   along, and is thrown away when the guard does not hold);
+**   before an indirect operation follows the pointer that it has read;
+**   behind FINDs, since one that met a bucket in the middle of a change comes again.
+**
+** Each chain is a round trip, and is counted as a round. Results are those of far_execute().
+*/
+#ifndef TENFOLD_REMOTE_CHAIN_H
+#define TENFOLD_REMOTE_CHAIN_H
+
+#include "remote/memory.h"
+#include "remote/nic.h"
+
+typedef struct Chain Chain;
+
+/* For a memory of this region and size, whose name (for messages) stays the caller's, like the card
+** and the counts. */
+Chain *chain_open(Nic *nic, const char *at, unsigned region, uint64_t size, FarCounts *counts,
+                  Fault *fault);
+void chain_close(Chain *chain);
+
+/* False, with *out_lost: the card must not be used any more. Without: an operation was wrong in
+** itself, and those before it are done. */
+bool chain_round(Chain *chain, const FarSegment *segments, int n, int64_t deadline, Stop *stop,
+                 bool *out_lost, Fault *fault);
+
+#endif
