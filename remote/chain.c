@@ -154,6 +154,7 @@ static bool found(const Chain *chain, size_t i, FarOp *op) {
   if (slot >= 0)
     memcpy((char *)op->local + head, bucket + far_slot_at(shape, (unsigned)slot), shape->stride);
   op->old = slot < 0 ? FAR_NONE : (uint64_t)slot;
+  op->index = head + (slot < 0 ? 0 : shape->stride); /* what cells point to does not come along */
   return true;
 }
 

@@ -186,6 +186,7 @@ static void compare_rounds(long rounds) {
     for (size_t i = 0; i < n; i++) {
       same(left.ops[i].status == right.ops[i].status, "status", round, i);
       same(left.ops[i].old == right.ops[i].old, "word before", round, i);
+      same(left.ops[i].index == right.ops[i].index, "length", round, i);
       same(!memcmp(left.local[i], right.local[i], LOCAL), "what was read", round, i);
     }
     same(!memcmp(copy, it.memory.base, SIZE), "memory", round, n);
