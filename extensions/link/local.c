@@ -276,7 +276,10 @@ static bool local_watch(Coord *base, int64_t ns, bool *out_changed, Fault *fault
   }
   it->woken = false;
   pthread_mutex_unlock(&it->lock);
-  if (!number(it, ASK_REVISION, &revision, fault) || !life(it, &living, fault)) return false;
+  own_gate_enter();
+  const bool ok = number(it, ASK_REVISION, &revision, fault) && life(it, &living, fault);
+  own_gate_leave();
+  if (!ok) return false;
   *out_changed = revision != it->seen || living != it->seen_alive;
   it->seen = revision;
   it->seen_alive = living;

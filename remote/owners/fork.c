@@ -15,13 +15,20 @@ static pthread_mutex_t sockets_lock = PTHREAD_MUTEX_INITIALIZER;
 static int **sockets;
 static size_t nsockets, sockets_capacity;
 
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+
+void own_gate_enter(void) { pthread_rwlock_rdlock(&gate); }
+void own_gate_leave(void) { pthread_rwlock_unlock(&gate); }
+
 static void before_fork(void) {
   pthread_mutex_lock(&own_guard);
+  pthread_rwlock_wrlock(&gate);
   pthread_mutex_lock(&sockets_lock);
 }
 
 static void in_parent(void) {
   pthread_mutex_unlock(&sockets_lock);
+  pthread_rwlock_unlock(&gate);
   pthread_mutex_unlock(&own_guard);
 }
 

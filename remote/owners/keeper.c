@@ -256,18 +256,24 @@ static void *keep(void *ctx) {
   while (!atomic_load(&node->stopping)) {
     Fault fault = {0};
     bool changed = false;
+    own_gate_enter();
     announce(&it, &fault);
+    own_gate_leave();
     node->coord->watch(node->coord, again ? TICK / 5 : TICK, &changed, &fault);
+    own_gate_enter();
     if (atomic_exchange(&node->hurry, false) || changed || again) again = !look(&it, &fault);
     note(node, &fault);
     do_moves(&it);
     flush(&it);
     leave_tables(&it);
+    own_gate_leave();
   }
+  own_gate_enter();
   leave_tables(&it);
   own_peer_close(it.peer);
   own_uses_end(&it.uses);
   node->coord->leave(node->coord);
+  own_gate_leave();
   free(it.items);
   return NULL;
 }

@@ -62,6 +62,11 @@ OwnTable *own_node_find_table(OwnNode *node, const char *name, size_t length);
 /* Rows of ours that are not in the database yet get there. */
 bool own_table_flush(OwnTable *table, Fault *fault);
 
+/* Around what a thread of ours does with SQLite, whose locks a child of fork() would find taken for
+** ever: fork() waits until nobody is in there. */
+void own_gate_enter(void);
+void own_gate_leave(void);
+
 /* Are we surely a member still? */
 bool own_node_sure(OwnNode *node);
 bool own_node_inherited(const OwnNode *node); /* by fork(): not ours */

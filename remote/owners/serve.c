@@ -127,16 +127,20 @@ static void *converse(void *ctx) {
   }
   while (!wrong) {
     wrong = own_frame_receive(conn->fd, &conn->in, WIRE_MOST, &kind, go_on, &patience);
+    own_gate_enter();
     if (!wrong) wrong = own_answer(conn, kind);
+    own_gate_leave();
     if (!wrong) wrong = reply(conn);
     if (!wrong) count(conn);
   }
   own_socket_remove(&conn->fd);
+  own_gate_enter();
   for (OwnUse *use = conn->uses; use; use = use->next) {
     settle(conn, use);
     stop_arrivals(conn, use->table);
   }
   own_uses_end(&conn->uses);
+  own_gate_leave();
   own_rows_drop(conn->rows, conn->nrows);
   far_wire_free(&conn->in);
   far_wire_free(&conn->out);
