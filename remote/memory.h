@@ -64,7 +64,7 @@ struct FarMemory {
 extern const FarTransport far_shm, far_file, far_unix, far_tcp, far_verbs;
 
 /* Another question to a server, beside those of a transport: one word is answered (stream.c). */
-bool far_stream_ask(FarMemory *memory, int kind, uint64_t *out, Fault *fault);
+bool far_stream_word(FarMemory *memory, int kind, uint64_t *out, Fault *fault);
 
 /* From now on no other program maps this memory; FAULT_BUSY: another one has (shm.c). */
 bool far_mapped_alone(FarMemory *memory, Fault *fault);

@@ -265,7 +265,7 @@ static bool ask_words(FarMemory *memory, FarWireKind kind, const void *words, si
   return true;
 }
 
-bool far_stream_ask(FarMemory *memory, int kind, uint64_t *out, Fault *fault) {
+bool far_stream_word(FarMemory *memory, int kind, uint64_t *out, Fault *fault) {
   return ask_words(memory, (FarWireKind)kind, NULL, 0, out, fault);
 }
 

@@ -28,7 +28,7 @@ static void lose(FarMemory *memory) {
 static bool connect_queues(FarMemory *memory, Stop *stop, Fault *fault) {
   const int64_t deadline = clock_now() + memory->options.deadline_ns;
   uint64_t token;
-  if (far_stream_ask(memory, WIRE_QUEUES, &token, fault) &&
+  if (far_stream_word(memory, WIRE_QUEUES, &token, fault) &&
       (memory->nic = verbs_connect(memory->at, token, deadline, stop, NULL, NULL, fault)) &&
       (memory->chain = chain_open(memory->nic, memory->at, (unsigned)memory->head.region,
                                   memory->head.size, &memory->counts, fault)))
