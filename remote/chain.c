@@ -112,6 +112,30 @@ static bool run(Chain *chain, size_t from, Fault *fault) {
   }
 }
 
+/* ---- making works ---------------------------------------------------------------------------- */
+
+static bool inside(const Chain *chain, FarPointer at, uint64_t length) {
+  const uint64_t offset = far_offset(at);
+  return far_region(at) == chain->region && offset <= chain->size && length <= chain->size - offset;
+}
+
+static size_t pad(size_t n) { return (n + 7) / 8 * 8; }
+
+static bool fits(const Chain *chain, size_t works, size_t bytes) {
+  const size_t most = chain->nic->depth < NIC_DEPTH ? chain->nic->depth : NIC_DEPTH;
+  return chain->n + works <= most && chain->used + pad(bytes) <= chain->nic->nroom;
+}
+
+static NicWork *add(Chain *chain, Part part, NicCode code, uint64_t at, uint32_t length) {
+  NicWork *work = &chain->works[chain->n];
+  *work = (NicWork){.code = code, .at = at, .local = (uint32_t)chain->used, .length = length};
+  work->fence = code != NIC_READ && chain->reads;
+  chain->reads = (chain->reads && !work->fence) || code != NIC_WRITE;
+  chain->parts[chain->n++] = part;
+  chain->used += pad(length);
+  return work;
+}
+
 /* ---- what came of it ------------------------------------------------------------------------- */
 
 /* Bytes of an operation from `from` on, to or from the card's room. */
@@ -154,7 +178,7 @@ static bool found(const Chain *chain, size_t i, FarOp *op) {
   if (slot >= 0)
     memcpy((char *)op->local + head, bucket + far_slot_at(shape, (unsigned)slot), shape->stride);
   op->old = slot < 0 ? FAR_NONE : (uint64_t)slot;
-  op->index = head + (slot < 0 ? 0 : shape->stride); /* what cells point to does not come along */
+  op->index = head + (slot < 0 ? 0 : shape->stride); /* for more see bring() */
   return true;
 }
 
@@ -182,6 +206,70 @@ static bool settle(Chain *chain, size_t i) {
   return true;
 }
 
+/* ---- what cells point to --------------------------------------------------------------------- */
+
+/* Reads of what the cells of an element point to, as far_execute() has it, and of the version of
+** its bucket: if that is another one then, what came is forgotten. The element is in op->local. */
+static void follow(Chain *chain, FarOp *op) {
+  unsigned char *out = op->local;
+  uint64_t from = op->index;
+  const unsigned char *element = out + far_head_size(&op->key->shape);
+  for (uint32_t i = 0; i < op->key->nfollow && op->length - from >= 8; i++) {
+    const FarFollow *cell = &op->key->follow[i];
+    uint64_t words[2], came = FAR_NONE;
+    if (cell->at > op->key->shape.stride - sizeof words) continue;
+    memcpy(words, element + cell->at, sizeof words);
+    const uint64_t padded = pad(words[0]);
+    if (words[0] > cell->room && words[0] <= op->length && padded <= op->length - from - 8 &&
+        inside(chain, words[1], words[0])) {
+      came = words[0];
+      memset(out + from + padded, 0, 8);
+      add(chain, (Part){op, PART_BYTES, false, (uint32_t)from + 8}, NIC_READ, far_offset(words[1]),
+          (uint32_t)came);
+    }
+    memcpy(out + from, &came, 8);
+    from += 8 + (came == FAR_NONE ? 0 : padded);
+  }
+  op->index = from;
+  add(chain, (Part){op, PART_WORD, true, 0}, NIC_READ, far_offset(op->at), 8);
+}
+
+static bool take_followed(Chain *chain, Fault *fault) {
+  if (chain->n && !run(chain, 0, fault)) return false;
+  for (size_t i = 0; i < chain->n; i++) {
+    const Part *part = &chain->parts[i];
+    FarOp *op = part->op;
+    if (part->kind == PART_BYTES) {
+      copy(op, part->from, chain->nic->room + chain->works[i].local, chain->works[i].length, true);
+    } else if (memcmp(op->local, chain->nic->room + chain->works[i].local, 8)) {
+      op->index = far_head_size(&op->key->shape) + op->key->shape.stride;
+    }
+  }
+  chain->n = chain->used = 0;
+  return true;
+}
+
+/* Behind the trip that found them, one more for all elements of it. */
+static bool bring(Chain *chain, Fault *fault) {
+  FarOp *ops[NIC_DEPTH / FIND_WORKS];
+  size_t n = 0;
+  for (size_t i = 0; i < chain->n; i++) {
+    FarOp *op = chain->parts[i].op;
+    if (chain->parts[i].kind == PART_BUCKET && op->key->nfollow && op->status == FAR_DONE &&
+        op->old != FAR_NONE)
+      ops[n++] = op;
+  }
+  chain->n = chain->used = 0;
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t most = ops[i]->length + 8;
+    if ((!fits(chain, FAR_FOLLOWED + 1, most) && !take_followed(chain, fault))) return false;
+    if (fits(chain, FAR_FOLLOWED + 1, most)) follow(chain, ops[i]);
+  }
+  return take_followed(chain, fault);
+}
+
+/* ---- a chain --------------------------------------------------------------------------------- */
+
 /* Behind a FIND that has to be done again there are only others. */
 static bool flush(Chain *chain, Fault *fault) {
   size_t at = 0;
@@ -200,32 +288,17 @@ static bool flush(Chain *chain, Fault *fault) {
     for (at += FIND_WORKS; chain->skip && at < chain->n; at++) settle(chain, at);
     tries = 0;
   }
+  const bool ok = !chain->finds || bring(chain, fault);
   chain->n = chain->used = 0;
   chain->reads = chain->unsure = chain->finds = false;
-  return true;
+  return ok;
 }
 
-/* ---- making works ---------------------------------------------------------------------------- */
-
-static size_t pad(size_t n) { return (n + 7) / 8 * 8; }
+/* ---- operations as works --------------------------------------------------------------------- */
 
 /* Makes sure that works can be added. Look at `skip` afterwards. */
 static bool ready(Chain *chain, bool changes, size_t works, size_t bytes, Fault *fault) {
-  const size_t most = chain->nic->depth < NIC_DEPTH ? chain->nic->depth : NIC_DEPTH;
-  if (chain->n + works <= most && chain->used + pad(bytes) <= chain->nic->nroom &&
-      !(changes && chain->unsure))
-    return true;
-  return flush(chain, fault);
-}
-
-static NicWork *add(Chain *chain, Part part, NicCode code, uint64_t at, uint32_t length) {
-  NicWork *work = &chain->works[chain->n];
-  *work = (NicWork){.code = code, .at = at, .local = (uint32_t)chain->used, .length = length};
-  work->fence = code != NIC_READ && chain->reads;
-  chain->reads = (chain->reads && !work->fence) || code != NIC_WRITE;
-  chain->parts[chain->n++] = part;
-  chain->used += pad(length);
-  return work;
+  return (fits(chain, works, bytes) && !(changes && chain->unsure)) || flush(chain, fault);
 }
 
 static bool skipped(const Chain *chain, FarOp *op) {
@@ -275,11 +348,6 @@ static bool find(Chain *chain, FarOp *op, Fault *fault) {
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
-
-static bool inside(const Chain *chain, FarPointer at, uint64_t length) {
-  const uint64_t offset = far_offset(at);
-  return far_region(at) == chain->region && offset <= chain->size && length <= chain->size - offset;
-}
 
 static bool word_fits(const Chain *chain, FarPointer at) {
   return inside(chain, at, 8) && far_offset(at) % 8 == 0;

@@ -14,6 +14,7 @@
 #include "test/remote/shared/fake_nic.h"
 
 enum { SIZE = 1 << 17, BUCKETS = 1 << 16, NBUCKETS = 8, MOST = 14, LOCAL = 4096, REGION = 7 };
+enum { FOLLOWED = 24 }; /* a cell of an element */
 
 static const FarShape shape = {.kind = FAR_KEY_INTEGER, .key = 8, .stride = 40, .slots = 16};
 static int done;
@@ -75,6 +76,8 @@ static void put_element(unsigned char *bucket, unsigned slot, int64_t key, uint6
   memset(at, (int)(stamp & 0xff), shape.stride);
   memcpy(at, &stamp, FAR_STAMP);
   memcpy(at + FAR_STAMP, &key, 8);
+  const uint64_t cell[] = {pick(300), somewhere()};
+  if (stamp & 1) memcpy(at + FOLLOWED, cell, sizeof cell);
   bucket[far_tags_at(&shape) + slot] = far_key_tag(far_key_hash(&shape, &key));
 }
 
@@ -102,7 +105,7 @@ static FarOp random_op(void) {
   if (op.code == FAR_FIND) {
     op.at = far_pointer(REGION, 0, BUCKETS + pick(NBUCKETS) * far_bucket_size(&shape));
     if (pick(30) == 0) op.at += pick(SIZE);
-    op.length = pick(30) ? LOCAL : 8;
+    op.length = pick(30) == 0 ? 8 : pick(2) ? LOCAL : far_head_size(&shape) + pick(400);
   }
   return op;
 }
@@ -143,7 +146,9 @@ static size_t make_round(Side *side, const unsigned char *memory) {
     if (pick(3) && offset <= SIZE - 8) memcpy(&op->expected, memory + offset, 8);
     op->local = side->local[i];
     const int64_t key = pick(24);
-    side->keys[i].shape = shape;
+    side->keys[i] = (FarKey){.shape = shape, .nfollow = pick(FAR_FOLLOWED + 1)};
+    for (uint32_t j = 0; j < side->keys[i].nfollow; j++)
+      side->keys[i].follow[j] = (FarFollow){pick(4) ? FOLLOWED : pick(64), pick(100)};
     memcpy(side->keys[i].bytes, &key, 8);
     if (op->code == FAR_FIND && pick(30)) op->key = &side->keys[i];
     if (op->code > FAR_WRITE || pick(3)) continue;
@@ -238,7 +243,7 @@ static void count_trips(void) {
   World it = world_open(NIC_ROOM, NIC_DEPTH);
   FarOp ops[100];
   const FarKey key = some_key(3);
-  static unsigned char local[100][256];
+  static unsigned char local[100][512];
   begin(&it);
   for (unsigned i = 0; i < 16; i++) ops[i] = at_word(FAR_READ, i);
   trips(&it, ops, 16, 1, 16, "reads");
@@ -246,6 +251,23 @@ static void count_trips(void) {
   trips(&it, ops, 16, 1, 16, "reads, writes and changes");
   for (unsigned i = 0; i < 100; i++) ops[i] = finding(i % NBUCKETS, &key, local[i]);
   trips(&it, ops, 100, 1, 400, "a hundred look-ups");
+  FarKey following = key;
+  following.nfollow = 1;
+  following.follow[0] = (FarFollow){FOLLOWED, 8};
+  for (int i = 0; i < NBUCKETS; i++) {
+    unsigned char *bucket = it.memory.base + BUCKETS + i * far_bucket_size(&shape);
+    const FarBucket head = {.version = 2, .used = 1};
+    const uint64_t cell[] = {100, far_pointer(REGION, 0, 512)};
+    memcpy(bucket, &head, sizeof head);
+    put_element(bucket, 0, 3, 2);
+    memcpy(bucket + far_slot_at(&shape, 0) + FOLLOWED, cell, sizeof cell);
+  }
+  for (unsigned i = 0; i < 100; i++) {
+    ops[i] = finding(i % NBUCKETS, &following, local[i]);
+    ops[i].length = sizeof local[i];
+  }
+  trips(&it, ops, 100, 2, 600, "a hundred look-ups, and what they point to");
+  assert(ops[99].index == far_head_size(&shape) + shape.stride + 8 + 104);
   /* a lock, a look, then what is written: the first two at once */
   ops[0] = at_word(FAR_CAS, 20);
   ops[1] = at_word(FAR_EXPECT, 21);
