@@ -222,6 +222,29 @@ static void death(void) {
   ok("a client dies with a mutex, and another one gets it");
 }
 
+/* What a child inherits it may not use, and closing it does the parent no harm. */
+static void forked(void) {
+  FarMemory *memory = open_at(verbs_at);
+  uint64_t word;
+  int status;
+  const pid_t child = fork();
+  if (child == 0) {
+    Fault told = {0}, again = {0};
+    const FarOptions options = {.secret = secret};
+    must(!read_some(memory, far_here(memory, 0), &word, 8, &told) && told.code == FAULT_DENIED);
+    far_close(memory);
+    memory = far_open(verbs_at, &options, &again);
+    printf("# a child opens it again: %s\n", memory ? "yes" : again.text);
+    fflush(stdout);
+    far_close(memory);
+    _exit(0);
+  }
+  must(waitpid(child, &status, 0) == child && status == 0);
+  must(read_some(memory, far_here(memory, 0), &word, 8, &fault));
+  far_close(memory);
+  ok("a child of fork() does no harm");
+}
+
 /* A client whom the server took for dead writes on: nothing of it may come. */
 static void fenced(void) {
   FarMemory *memory = open_at(verbs_at), *late = open_at(verbs_at);
@@ -333,6 +356,7 @@ int main(int argc, char **argv) {
   bounds();
   words();
   death();
+  forked();
   fenced();
   stopped(server);
   killed(server);
