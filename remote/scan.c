@@ -32,21 +32,22 @@ struct FarScan {
   FarBucket *heads;       /* of a vector's groups */
   uint64_t before[MOST], after[MOST];
   FarPointer asked[MOST];
-  Place places[MOST * FAR_SLOTS];
   size_t nplaces, place;
   /* What the transaction changed, in order. */
   const FarChange **own;
   size_t nown, own_at, own_capacity;
   unsigned char *own_element;
   FarWait wait;
+  Place places[MOST * FAR_SLOTS]; /* large: last, and not zeroed */
 };
 
 /* Of a vector, in a round. Groups there are no more than elements. */
 static uint64_t most_elements(const FarScan *scan) { return MOST * scan->map->shape.slots; }
 
 FarScan *far_scan_begin(FarMap *map, Fault *fault) {
-  FarScan *scan = calloc(1, sizeof *scan);
+  FarScan *scan = malloc(sizeof *scan);
   if (scan) {
+    memset(scan, 0, offsetof(FarScan, places));
     scan->map = map;
     scan->buckets = malloc((size_t)MOST * far_bucket_size(&map->shape));
     scan->own_element = calloc(1, map->shape.stride);

@@ -115,6 +115,17 @@ static bool add_key(MapCursor *cur, sqlite3_value *value) {
   return true;
 }
 
+/* SQLite sorts most lists itself. */
+static bool are_sorted(const MapCursor *cur) {
+  const FarShape *shape = &tab_of(cur)->record.shape;
+  const unsigned char *keys = cur->room->keys;
+  for (size_t i = 1; i < cur->nkeys; i++) {
+    const int sign = far_key_compare(shape, keys + (i - 1) * shape->key, keys + i * shape->key);
+    if (cur->reverse ? sign <= 0 : sign >= 0) return false;
+  }
+  return true;
+}
+
 /* Shell sort with Ciura's gaps: keys have any size, and lists are short. */
 static void sort_keys(MapCursor *cur) {
   const FarShape *shape = &tab_of(cur)->record.shape;
@@ -224,7 +235,7 @@ static int seek_keys(MapCursor *cur, const VtTerm *term) {
   if (term->op == VT_OP_EQ) return add_key(cur, term->value) ? SQLITE_OK : SQLITE_NOMEM;
   for (sqlite3_value *value; (value = vt_in_next(term, &started, &rc));)
     if (!add_key(cur, value)) return SQLITE_NOMEM;
-  if (rc == SQLITE_OK) sort_keys(cur);
+  if (rc == SQLITE_OK && !are_sorted(cur)) sort_keys(cur);
   return rc;
 }
 
@@ -276,7 +287,8 @@ static bool bounds(FarTab *tab, const VtPlan *plan, unsigned char *low, bool *ha
 static int next_in_order(MapCursor *cur) {
   FarTab *tab = tab_of(cur);
   Stop stop = stop_of(cur);
-  Fault fault = {0};
+  Fault fault;
+  fault.code = FAULT_NONE; /* its text need not be zeroed for each row */
   if (!far_scan_next(cur->scan, &cur->element, &cur->seen, &stop, &fault))
     return vt_fault(&tab->base, &fault);
   cur->base.eof = cur->element == NULL;
