@@ -180,13 +180,27 @@ def play(place, line, argv, tool):
     return "ok", f"{events.group(1)} events" if events else last_line(output)
 
 
+def missing(argv, path):
+    """The program that is not here: the command, or the first word of what a shell is to run."""
+    for name in [argv[0]] + (argv[2].split()[:1] if argv[:2] == ["bash", "-c"] else []):
+        if re.fullmatch(r"[\w.+-]+", name) and not shutil.which(name, path=path) and not is_builtin(name):
+            return name
+    return None
+
+
+def is_builtin(name):
+    done = subprocess.run(["bash", "-c", 'type -t "$1"', "bash", name], capture_output=True, text=True)
+    return done.stdout.strip() in ("builtin", "keyword", "function")
+
+
 def judge(line, tool):
     place = Place(line)
     place.tool = tool
     try:
         argv = shlex.split(place.with_port(line.command))
-        if not shutil.which(argv[0], path=environment(place.work)["PATH"]) and "/" not in argv[0]:
-            return "absent", argv[0]
+        name = missing(argv, environment(place.work)["PATH"])
+        if name:
+            return "absent", name
         status, output = place.run(["bash", "-c", place.with_port(line.setup)])
         if status:
             return "wrong", "the set-up: " + last_line(output)
