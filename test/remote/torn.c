@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ static pid_t change(uint64_t first) {
   const pid_t child = fork();
   assert(child >= 0);
   if (child) return child;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   FarMap *map = open_map();
   for (uint64_t n = first;; n += 2) put(map, (int64_t)(n / 2 % KEYS), n);
 }
