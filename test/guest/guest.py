@@ -25,8 +25,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT = 400  # seconds, on a machine that does other things as well; 40 when it does not
 WANTED = ["crc32_generic", "rdma_rxe", "rdma_ucm", "virtio_pci", "virtio_net"]
-CREATE = ("id INTEGER PRIMARY KEY, n INTEGER, s TEXT(16)",
-          "at='verbs:10.9.9.2:7877', secret_file='/secret'")
+PLACE, SECRET = "verbs:10.9.9.2:7877", ", secret_file='/secret'"
+COLUMNS = "id INTEGER PRIMARY KEY, n INTEGER, s TEXT(16)"
 SQL = """
 WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < 300)
 INSERT INTO t SELECT x * 7919 % 1009, x, 'row ' || x FROM i;
@@ -50,6 +50,24 @@ REPLACE INTO t VALUES (5001, 4, 'again');
 SELECT * FROM t WHERE id = 5000;
 DELETE FROM t WHERE n % 3 = 0;
 SELECT id, n, s FROM t ORDER BY id;
+"""
+STRUCTURES = """
+CREATE VIRTUAL TABLE temp.jobs USING far_queue(payload TEXT(20), prio INTEGER, at='PLACE', length=10{});
+CREATE VIRTUAL TABLE temp.hist USING far_vector(n INTEGER NOT NULL, name TEXT(8), at='PLACE', length=100{});
+CREATE VIRTUAL TABLE temp.lat USING far_histogram(at='PLACE', buckets=4, low=0, high=10, windows=3{});
+INSERT INTO jobs VALUES ('a', 1), ('b', NULL), ('"c"', 3);
+SELECT payload, prio FROM jobs;
+SELECT far_pop('jobs'), far_pop('jobs') ->> 'payload';
+INSERT INTO jobs SELECT 'job ' || value, value FROM json_each('[1,2,3,4,5]');
+SELECT value FROM far_take('jobs', 4);
+SELECT far_pop('jobs', 5), far_pop('jobs');
+UPDATE hist SET n = i * 2, name = 'no ' || i WHERE i BETWEEN 3 AND 6;
+SELECT i, n, name FROM hist WHERE n > 0 ORDER BY i DESC;
+SELECT far_add_at('hist', 7, 5), far_add_at('hist', 7, -1, 'n'), sum(n) FROM hist;
+SELECT far_observe('lat', 0), far_observe('lat', 9.99), far_observe('lat', 5, 3), far_turn('lat');
+SELECT window, bucket, count FROM lat WHERE count > 0;
+SELECT far_add('hits', 5, 'PLACE'), far_add('hits', -2, 'PLACE');
+SELECT far_lock('lock', 'PLACE', 100), far_unlock('lock', 'PLACE');
 """
 
 
@@ -100,17 +118,19 @@ def module_order(folder):
 
 
 def scripts():
-    columns, place = CREATE
-    far = f".load /far\nCREATE VIRTUAL TABLE temp.t USING far_map({columns}, {place});\n"
+    far = (f".load /far\nCREATE VIRTUAL TABLE temp.t USING far_map({COLUMNS}, at='{PLACE}'{SECRET});"
+           "\n")
     return {
         "far.sql": far + SQL,
-        "plain.sql": f"CREATE TABLE t({columns});\n" + SQL,
+        "plain.sql": f"CREATE TABLE t({COLUMNS});\n" + SQL,
         "rounds.sql": far + "CREATE TEMP TABLE before AS SELECT rounds FROM far_stats;\n"
                             "SELECT count(*) FROM t WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8);\n"
                             "SELECT 'rounds ' || (s.rounds - b.rounds) FROM far_stats s, before b;\n",
         "missing.sql": far + "CREATE VIRTUAL TABLE temp.u USING far_map(id INTEGER PRIMARY KEY, "
                              "at='shm:here');\nINSERT INTO u VALUES (4);\n"
                              "SELECT 'still ' || id || ' here' FROM u;\n",
+        "shm.sql": ".load /far\n" + STRUCTURES.format("", "", "").replace("PLACE", "shm:others"),
+        "verbs.sql": ".load /far\n" + STRUCTURES.format(*[SECRET] * 3).replace("PLACE", PLACE),
         "secret": "secret\n",
     }
 
