@@ -1,6 +1,7 @@
 /*
 ** Slices that change hands: planned moves under load, owners that are killed, nodes that join.
 */
+#include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdint.h>
@@ -9,9 +10,10 @@
 
 #include "bench/table.h"
 
-enum { ROWS = 20000, SLICES = 64, MOVES = 200, KILLS = 15, MOST_NODES = 5 };
+enum { ROWS = 20000, SLICES = 64, MOVES = 600, KILLS = 15, MOST_NODES = 5 };
 
-static char folder[] = "/tmp/tenfold-bench-turns-XXXXXX";
+static char made[] = "/tmp/tenfold-bench-turns-XXXXXX";
+static const char *folder = made;
 static sqlite3 *db;
 
 static double now(void) {
@@ -63,15 +65,19 @@ static void open_node(int me) {
   if (!run(text)) exit(1);
 }
 
-/* Rows that are in memory everywhere, so that moves have something to carry. */
-static pid_t start_node(int me) {
+/* This program again, as another process: a node, or one that reads or writes. */
+static pid_t start(const char *what, int number_of, const char *keys) {
+  char text[16];
+  snprintf(text, sizeof text, "%d", number_of);
   const pid_t child = fork();
   if (child == 0) {
-    open_node(me);
-    for (;;) pause();
+    execl("/proc/self/exe", "turns", what, folder, text, keys, (char *)NULL);
+    _exit(127);
   }
   return child;
 }
+
+static pid_t start_node(int me) { return start("node", me, ""); }
 
 static void stop_node(pid_t child) {
   kill(child, SIGKILL);
@@ -100,60 +106,57 @@ static void wait_for(int nodes) {
 
 /* ---- planned moves --------------------------------------------------------------------------- */
 
-/* A process that reads and writes the rows of slice 0 all the time, and writes how long each took.
-** */
-static pid_t start_load(const int64_t *keys, int nkeys, int fd, bool writes) {
-  const pid_t child = fork();
-  if (child) return child;
+/* Reads or writes rows all the time, and writes to `fd` how long each took, and whether it did. */
+static int load(int fd, const char *keys, bool writes) {
   open_node(0);
-  for (int i = 0;; i++) {
-    char sql[200];
+  for (const char *at = keys;; at = *at ? at : keys) {
+    char sql[200], *end;
+    const long long key = strtoll(at, &end, 10);
+    at = *end ? end + 1 : end;
     snprintf(sql, sizeof sql,
              writes ? "UPDATE carts SET total = total + 1 WHERE id = %lld"
                     : "SELECT total FROM carts WHERE id = %lld",
-             (long long)keys[i % nkeys]);
+             key);
     const double began = now();
     const bool ok = run(sql);
     const double took[2] = {now() - began, ok};
-    if (write(fd, took, sizeof took) != sizeof took) _exit(0);
+    if (write(fd, took, sizeof took) != sizeof took) return 0;
   }
 }
 
-static int find_keys(int64_t *keys, int most) {
+/* Some of each slice. */
+static void find_keys(char *out, size_t room) {
   sqlite3_stmt *statement = NULL;
-  int n = 0;
-  sqlite3_prepare_v2(db, "SELECT id FROM carts WHERE link_owner = ?1", -1, &statement, NULL);
-  char address[200];
-  snprintf(address, sizeof address, "unix:%s/1.sock", folder);
-  sqlite3_bind_text(statement, 1, address, -1, SQLITE_STATIC);
-  while (n < most && sqlite3_step(statement) == SQLITE_ROW)
-    keys[n++] = sqlite3_column_int64(statement, 0);
+  size_t at = 0;
+  sqlite3_prepare_v2(db, "SELECT id FROM cart WHERE id % 100 = 0", -1, &statement, NULL);
+  while (sqlite3_step(statement) == SQLITE_ROW && at + 20 < room)
+    at += (size_t)snprintf(out + at, room - at, "%lld ",
+                           (long long)sqlite3_column_int64(statement, 0));
   sqlite3_finalize(statement);
-  return n;
 }
 
 static void measure_moves(void) {
-  int64_t keys[16];
-  int pipes[2], failed = 0;
+  static char keys[4000];
+  int failed = 0;
   size_t n = 0;
   static double took[4000000];
   const pid_t nodes[] = {start_node(1), start_node(2)};
   open_node(0);
   wait_for(2);
   number("SELECT sum(total) FROM carts WHERE id IN (SELECT id FROM cart)"); /* loaded */
-  const int nkeys = find_keys(keys, 16);
   char sql[300];
-  snprintf(sql, sizeof sql, "SELECT slice FROM link_slices WHERE owner = 'unix:%s/1.sock' LIMIT 1",
-           folder);
-  if (!nkeys || pipe(pipes)) exit(1);
-  const pid_t loads[] = {start_load(keys, nkeys, pipes[1], false),
-                         start_load(keys, nkeys, pipes[1], true)};
-  close(pipes[1]);
+  find_keys(keys, sizeof keys);
+  snprintf(sql, sizeof sql, "%s/took", folder);
+  const int took_fd = open(sql, O_RDWR | O_CREAT | O_APPEND, 0600);
+  const pid_t loads[] = {start("read", took_fd, keys), start("write", took_fd, keys)};
   pause_ms(300);
-  /* All slices of one go to the other, one after the other, and back. */
+  /* Each slice goes to the other node, and so on. */
   double each[MOVES];
   for (int i = 0; i < MOVES; i++) {
-    const int slice = i % SLICES, to = slices_of(1) > SLICES / 2 - 4 ? 2 : 1;
+    const int slice = i % SLICES;
+    snprintf(sql, sizeof sql,
+             "SELECT 1 + (owner LIKE '%%/1.sock') FROM link_slices WHERE slice = %d", slice);
+    const int to = (int)number(sql);
     snprintf(sql, sizeof sql, "SELECT link_move('carts', %d, 'unix:%s/%d.sock')", slice, folder,
              to);
     const double began = now();
@@ -162,8 +165,9 @@ static void measure_moves(void) {
   }
   for (int i = 0; i < 2; i++) stop_node(loads[i]);
   double one[2];
+  lseek(took_fd, 0, SEEK_SET);
   double misses = 0;
-  while (read(pipes[0], one, sizeof one) == sizeof one && n < 4000000) {
+  while (read(took_fd, one, sizeof one) == sizeof one && n < 4000000) {
     took[n++] = one[0];
     misses += one[1] == 0;
   }
@@ -175,7 +179,7 @@ static void measure_moves(void) {
       "%.3f ms (median), %.2f ms (p99.9), %.2f ms (longest).\n",
       MOVES, ROWS / SLICES, n, failed, misses, each[MOVES / 2], each[MOVES * 99 / 100], took[n / 2],
       took[n * 999 / 1000], took[n - 1]);
-  close(pipes[0]);
+  close(took_fd);
   sqlite3_close(db);
   for (int i = 0; i < 2; i++) stop_node(nodes[i]);
 }
@@ -241,9 +245,15 @@ static void measure_joins(void) {
   for (int n = 1; n <= MOST_NODES; n++) stop_node(nodes[n]);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
   char sql[500];
-  if (!mkdtemp(folder)) return 1;
+  if (argc == 5) {
+    folder = argv[2];
+    if (strcmp(argv[1], "node")) return load(atoi(argv[3]), argv[4], !strcmp(argv[1], "write"));
+    open_node(atoi(argv[3]));
+    for (;;) pause();
+  }
+  if (!mkdtemp(made)) return 1;
   table_machine();
   snprintf(sql, sizeof sql, "%s/app.db", folder);
   if (sqlite3_open(sql, &db) != SQLITE_OK) return 1;

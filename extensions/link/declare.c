@@ -95,8 +95,8 @@ static int make_columns(LinkTab *tab) {
     *out = (VtColumn){.name = column->name, .type = types[column->kind], .doc = "as declared"};
     if (column->not_null) out->flags |= VT_NOTNULL;
     if (i != type->key) continue;
-    out->flags |= VT_EQ | VT_IN | VT_UNIQUE;
-    out->flags |= column->kind == OWN_INTEGER ? VT_ROWID | VT_EXACT : VT_KEY;
+    out->flags |= VT_EQ | VT_IN | VT_UNIQUE | VT_EXACT;
+    out->flags |= column->kind == OWN_INTEGER ? VT_ROWID : VT_KEY;
   }
   tab->columns[type->ncolumns] = (VtColumn){.name = "link_owner",
                                             .type = "TEXT",

@@ -93,15 +93,19 @@ static bool move(Frame *it, int slice, const char *address) {
     Fault told = {0};
     OwnAnswer answer = OWN_WAIT;
     const OwnPlace place = own_node_place(tab->table, slice);
-    if (place.here) return own_node_move(tab->table, slice, address, &it->stop, &it->fault);
-    OwnPeer *peer = place.member > OWN_SELF ? link_peer(tab, place.member, &it->stop, &told) : NULL;
+    if (place.here && own_node_move(tab->table, slice, address, &it->stop, &told)) return true;
+    OwnPeer *peer = !place.here && place.member > OWN_SELF
+                        ? link_peer(tab, place.member, &it->stop, &told)
+                        : NULL;
     FarWireBuffer *out = peer ? own_peer_begin(peer, OWN_MSG_MOVE, tab->table->name) : NULL;
     if (out && own_put_word(out, (uint64_t)slice) && own_put_bytes(out, address, strlen(address)) &&
         own_peer_tell(peer, &answer, &it->stop, &told) && answer == OWN_FOUND)
       return true;
-    if (told.code != FAULT_NONE && told.code != FAULT_IO)
+    /* Whoever was thought to own it may not do so any more. */
+    if (told.code != FAULT_NONE && told.code != FAULT_IO && told.code != FAULT_BUSY)
       return fault_set(&it->fault, told.code, "%s", told.text);
-    if (!link_wait(tab, &wait, "the owner of the slice does not answer", &it->stop, &it->fault))
+    if (!link_wait(tab, &wait, *told.text ? told.text : "the owner of the slice does not answer",
+                   &it->stop, &it->fault))
       return false;
   }
 }

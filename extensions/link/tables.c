@@ -40,7 +40,7 @@ static const VtColumn slice_columns[] = {
 
 typedef struct SliceCursor {
   VtCursor base;
-  LinkTab *tab;
+  LinkKept *tab;
   int slice;
   OwnPlace place;
   uint64_t counts[4];
@@ -58,7 +58,7 @@ static void look_at_slice(SliceCursor *cur) {
 static int slice_seek(VtCursor *base, const VtPlan *plan) {
   SliceCursor *cur = (SliceCursor *)base;
   (void)plan;
-  cur->tab = ((LinkState *)vt_state(base->tab->conn))->tabs;
+  cur->tab = ((LinkState *)vt_state(base->tab->conn))->kept;
   cur->slice = 0;
   base->eof = !cur->tab;
   if (cur->tab) look_at_slice(cur);
@@ -68,7 +68,7 @@ static int slice_seek(VtCursor *base, const VtPlan *plan) {
 static int slice_step(VtCursor *base) {
   SliceCursor *cur = (SliceCursor *)base;
   if (++cur->slice == cur->tab->table->nslices) {
-    cur->tab = cur->tab->next_tab;
+    cur->tab = cur->tab->next;
     cur->slice = 0;
   }
   base->eof = !cur->tab;
@@ -151,14 +151,14 @@ static const VtColumn node_columns[] = {
 
 typedef struct NodeCursor {
   VtCursor base;
-  LinkTab *tab;
+  LinkKept *tab;
   int number;
   OwnMember member;
 } NodeCursor;
 
 /* The next one that lives, from `number` on. */
 static int find_node(NodeCursor *cur) {
-  for (; cur->tab; cur->tab = cur->tab->next_tab, cur->number = 0) {
+  for (; cur->tab; cur->tab = cur->tab->next, cur->number = 0) {
     for (; own_node_member(cur->tab->node, cur->number, &cur->member); cur->number++)
       if (cur->member.alive || cur->number == OWN_SELF) return SQLITE_OK;
   }
@@ -169,7 +169,7 @@ static int find_node(NodeCursor *cur) {
 static int node_seek(VtCursor *base, const VtPlan *plan) {
   NodeCursor *cur = (NodeCursor *)base;
   (void)plan;
-  cur->tab = ((LinkState *)vt_state(base->tab->conn))->tabs;
+  cur->tab = ((LinkState *)vt_state(base->tab->conn))->kept;
   cur->number = 0;
   return find_node(cur);
 }
@@ -241,13 +241,13 @@ static const char *const stat_names[] = {
 
 typedef struct StatCursor {
   VtCursor base;
-  LinkTab *tab;
+  LinkKept *tab;
   size_t at;
   uint64_t values[countof(stat_names)];
 } StatCursor;
 
 static void count_all(StatCursor *cur) {
-  const LinkCounts *counts = &cur->tab->kept->counts;
+  const LinkCounts *counts = &cur->tab->counts;
   OwnNodeStats stats;
   own_node_stats(cur->tab->node, &stats);
   const uint64_t values[countof(stat_names)] = {
@@ -262,7 +262,7 @@ static void count_all(StatCursor *cur) {
 static int stat_seek(VtCursor *base, const VtPlan *plan) {
   StatCursor *cur = (StatCursor *)base;
   (void)plan;
-  cur->tab = ((LinkState *)vt_state(base->tab->conn))->tabs;
+  cur->tab = ((LinkState *)vt_state(base->tab->conn))->kept;
   cur->at = 0;
   base->eof = !cur->tab;
   if (cur->tab) count_all(cur);
@@ -272,7 +272,7 @@ static int stat_seek(VtCursor *base, const VtPlan *plan) {
 static int stat_step(VtCursor *base) {
   StatCursor *cur = (StatCursor *)base;
   if (++cur->at < countof(stat_names)) return SQLITE_OK;
-  cur->tab = cur->tab->next_tab;
+  cur->tab = cur->tab->next;
   cur->at = 0;
   base->eof = !cur->tab;
   if (cur->tab) count_all(cur);

@@ -171,8 +171,7 @@ static int table_members(OwnKeeper *it, const OwnTable *table, int *out) {
 }
 
 /* targets[slice]: the member who should have it. Without us, when `leaving`. */
-int own_assign_table(OwnKeeper *it, const OwnTable *table, bool leaving, int *owners,
-                     int *targets) {
+int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, int *targets) {
   int members[OWN_MEMBERS], ordinals[OWN_MEMBERS];
   int n = table_members(it, table, members), kept = 0;
   for (int i = 0; i < n; i++)
@@ -186,8 +185,12 @@ int own_assign_table(OwnKeeper *it, const OwnTable *table, bool leaving, int *ow
     targets[i] = owners[i] >= 0 ? ordinals[owners[i]] : -1;
   }
   int wanted[OWN_MOST_SLICES];
-  own_assign(targets, table->nslices, kept, false, wanted);
-  for (int i = 0; i < table->nslices; i++) targets[i] = wanted[i] < 0 ? -1 : members[wanted[i]];
+  own_assign(targets, table->nslices, kept, table->balancing, wanted);
+  table->balancing = false; /* what was begun goes on until all is even */
+  for (int i = 0; i < table->nslices; i++) {
+    table->balancing = table->balancing || (targets[i] >= 0 && targets[i] != wanted[i]);
+    targets[i] = wanted[i] < 0 ? -1 : members[wanted[i]];
+  }
   return kept;
 }
 

@@ -88,7 +88,7 @@ void own_read_members(OwnKeeper *it);
 bool own_apply_map(OwnKeeper *it, OwnTable *table, Fault *fault);
 /* targets[slice]: the member who should have it, not us when `leaving`. How many others there are.
 ** */
-int own_assign_table(OwnKeeper *it, const OwnTable *table, bool leaving, int *owners, int *targets);
+int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, int *targets);
 bool own_claim(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets, Fault *fault);
 void own_fence_later(OwnKeeper *it, OwnTable *table);
 void own_slice_key(const OwnTable *table, int slice, char out[COORD_KEY]);

@@ -27,7 +27,7 @@ static void do_move(OwnKeeper *it, OwnMove *move) {
   if (to == OWN_NOBODY) {
     fault_set(&move->fault, FAULT_NOTFOUND, "there is no node at %s", move->address);
   } else if (!place.here) {
-    fault_set(&move->fault, FAULT_NOTFOUND, "slice %d is not here", move->slice);
+    fault_set(&move->fault, FAULT_BUSY, "slice %d is not here", move->slice);
   } else {
     move->ok = to == OWN_SELF || own_hand_over(it, move->table, move->slice, to, &move->fault);
   }

@@ -110,7 +110,7 @@ struct OwnTable {
   bool strict;
   OwnStore store;  /* of the connection that came first; ctx is the table's */
   int refs, users; /* references; those of connections of this process among them (node.c) */
-  bool left, unfenced;
+  bool left, unfenced, balancing; /* the keeper's */
   struct OwnNode *node;
   OwnTable *next;
   pthread_mutex_t flushing;
