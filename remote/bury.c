@@ -8,6 +8,7 @@
 #include "remote/alloc.h"
 #include "remote/client.h"
 #include "remote/log.h"
+#include "remote/queue.h"
 
 static FarHeader *header_of(const FarMapped *memory) { return (FarHeader *)(void *)memory->base; }
 
@@ -32,7 +33,7 @@ static bool finish_block(const FarMapped *memory, uint64_t client, const unsigne
   *at += sizeof it;
   if (!inside(memory, it.lock, 8)) return damaged(fault, "a log names no lock");
   _Atomic uint64_t *lock = far_word(memory, far_offset(it.lock));
-  bool skip = atomic_load(lock) != client;
+  bool skip = (it.mine & FAR_CLAIMANT) != client || atomic_load(lock) != it.mine;
   for (uint64_t i = 0; i < it.nwrites; i++) {
     FarLogWrite write;
     if ((size_t)(end - *at) < sizeof write) return damaged(fault, "a log ends early");

@@ -32,7 +32,8 @@ typedef struct FarGroup {
   FarWork *works;
   size_t n;
   FarPointer lock;
-  uint64_t free;                /* what the lock holds when nobody has it, */
+  uint64_t mine;                /* what the lock holds when we have it, */
+  uint64_t free;                /* when nobody has it, */
   uint64_t undone;              /* when it is given up, */
   uint64_t done;                /* and afterwards */
   uint64_t version, odd, after; /* as it was read, is meanwhile, and becomes; 0: there is none */
@@ -72,7 +73,7 @@ bool far_groups_make(FarTxn *txn, Fault *fault);
 
 /* What a group will do, now that its works are known. *out_room: false when a bucket has to be
 ** split first. False: not all of it was read at one time. */
-bool far_group_plan(FarGroup *group, bool *out_room);
+bool far_group_plan(FarTxn *txn, FarGroup *group, bool *out_room);
 
 /* The operations that do it, and what the log says of them (NULL: nothing). */
 bool far_group_ops(FarTxn *txn, FarGroup *group, Text *log, Fault *fault);

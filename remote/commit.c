@@ -197,7 +197,7 @@ static void guard_ops(FarTxn *txn) {
                                     .guard = true,
                                     .at = txn->groups[i].lock,
                                     .expected = txn->groups[i].free,
-                                    .value = txn->memory->client};
+                                    .value = txn->groups[i].mine};
   }
   for (size_t i = 0; i < txn->ngroups; i++) {
     const FarGroup *group = &txn->groups[i];
@@ -358,7 +358,7 @@ static bool attempt(FarTxn *txn, const unsigned char *mark, FarWait *wait, bool 
   for (size_t i = 0; i < txn->ngroups; i++) {
     FarGroup *group = &txn->groups[i];
     bool room;
-    const bool same = far_group_plan(group, &room);
+    const bool same = far_group_plan(txn, group, &room);
     if (same && room) continue;
     if (same && !make_room(txn, group, stop, fault)) return false;
     forget(group);

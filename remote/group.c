@@ -65,15 +65,18 @@ static bool plan_bucket(FarGroup *group) {
   return true;
 }
 
-bool far_group_plan(FarGroup *group, bool *out_room) {
+bool far_group_plan(FarTxn *txn, FarGroup *group, bool *out_room) {
   const FarWork *first = group->works;
   *out_room = true;
+  group->mine = txn->memory->client;
   group->free = group->undone = group->done = group->version = 0;
   if (first->change->queue) {
     const uint64_t ticket = first->at.version;
     group->lock = first->at.bucket;
+    const uint64_t length = far_queue_length(first->change->queue);
+    group->mine = far_slot_claim(ticket, length, txn->memory->client);
     group->free = far_slot_free(ticket);
-    group->undone = far_slot_free(ticket + far_queue_length(first->change->queue));
+    group->undone = far_slot_free(ticket + length);
     group->done = far_slot_ready(ticket);
     return true;
   }
@@ -166,7 +169,7 @@ static bool put_slot(Writes *it, const FarGroup *group, Fault *fault) {
 bool far_group_ops(FarTxn *txn, FarGroup *group, Text *log, Fault *fault) {
   const FarChange *change = group->works->change;
   Writes it = {txn, log, 0};
-  FarLogBlock block = {group->lock, group->done, 0};
+  FarLogBlock block = {group->lock, group->mine, group->done, 0};
   const size_t head = log ? log->length : 0;
   bool ok = true;
   if (log) text_addn(log, (const char *)&block, sizeof block);

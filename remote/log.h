@@ -31,8 +31,9 @@ typedef struct FarLogHead {
 } FarLogHead;
 
 typedef struct FarLogBlock {
-  FarPointer lock; /* a word that holds the client's id */
-  uint64_t after;  /* what it holds when all is written */
+  FarPointer lock;
+  uint64_t mine;  /* what that word holds when the client has it: its id, or a claim (queue.h) */
+  uint64_t after; /* what it holds when all is written */
   uint64_t nwrites;
 } FarLogBlock;
 

@@ -128,10 +128,11 @@ static bool close_slots(FarQueue *queue, Stop *stop, Fault *fault) {
     if (!far_ring_states(queue, at, n, states, NULL, stop, fault)) return false;
     uint64_t closed = 0, holder = 0;
     for (uint64_t i = 0; i < n; i++) {
-      const bool claimed = !(states[i] >> 63) && states[i] != queue->memory->client;
+      const uint64_t client = states[i] & FAR_CLAIMANT;
+      const bool claimed = !(states[i] >> 63) && client != queue->memory->client;
       bool dead = false;
       if (claimed && !far_ring_dead(queue, states[i], &dead, fault)) return false;
-      if (claimed && !dead) holder = states[i] & ~FAR_TAKING;
+      if (claimed && !dead) holder = client;
       ops[i] = (FarOp){.code = claimed && !dead ? FAR_EXPECT : FAR_CAS,
                        .at = far_queue_slot(queue, at + i),
                        .expected = states[i],
@@ -213,8 +214,7 @@ void far_queue_forget(FarQueue *queue) { queue->tail_known = false; }
 void far_queue_behind(FarQueue *queue, uint64_t ticket, FarStatus status, uint64_t found) {
   if (status == FAR_SKIPPED) return;
   queue->end = queue->told;
-  const bool claimed = !(found >> 63) && ticket < far_ring_over(queue) + queue->length;
-  if (status != FAR_DONE && !claimed && !far_ring_taken(queue, ticket, found)) {
+  if (status != FAR_DONE && far_ring_state(queue, ticket, found) == FAR_SLOT_BEFORE) {
     queue->tail_known = false; /* it has to be looked at */
     return;
   }

@@ -7,10 +7,10 @@
 ** ring, would lose what others put there. Here the slots themselves say what they are, and head and
 ** tail are hints: every slot has a word that is, for the ticket t that is due there,
 **
-**   far_slot_free(t)    nothing yet: whoever puts his client's id there has the ticket
-**   a client's id       it is being put there, perhaps as part of a transaction that is not decided
+**   far_slot_free(t)    nothing yet: whoever puts his claim there has the ticket
+**   far_slot_claim(t)   it is being put there, perhaps as part of a transaction that is not decided
 **   far_slot_ready(t)   an element waits
-**   id | FAR_TAKING     it is being taken
+**   a claim | FAR_TAKING        it is being taken
 **   far_slot_free(t + length)   the ticket is done with: taken, or given up
 **
 ** A client knows where head or tail was when it last looked, and goes for that slot in the round
@@ -20,9 +20,9 @@
 ** element has taken it, whether its caller saw it or not. Nothing else is ever lost, and nothing
 ** comes twice.
 **
-** The order is that of tickets. Elements that two clients take at the same time, or that a
-** transaction commits later than it took its ticket, come when they are there; nobody waits for
-** them.
+** The order is that of tickets. What somebody is putting or taking is passed over when that takes
+** longer than some milliseconds, as a transaction may, and comes when it is there. What comes back
+** from the dead comes out of its turn.
 */
 #ifndef TENFOLD_REMOTE_QUEUE_H
 #define TENFOLD_REMOTE_QUEUE_H
@@ -31,7 +31,13 @@
 
 typedef struct FarQueue FarQueue;
 
+/* A claim is a client's id, which has 56 bits, and in which turn of the ring it was made. */
 #define FAR_TAKING (UINT64_C(1) << 62)
+#define FAR_CLAIMANT ((UINT64_C(1) << 56) - 1)
+enum { FAR_TURNS = 64 };
+static inline uint64_t far_slot_claim(uint64_t ticket, uint64_t length, uint64_t client) {
+  return (ticket / length % FAR_TURNS) << 56 | client;
+}
 static inline uint64_t far_slot_free(uint64_t ticket) { return UINT64_C(1) << 63 | ticket << 1; }
 static inline uint64_t far_slot_ready(uint64_t ticket) { return far_slot_free(ticket) | 1; }
 

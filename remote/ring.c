@@ -34,7 +34,7 @@ bool far_ring_states(FarQueue *queue, uint64_t ticket, uint64_t n, uint64_t *out
 bool far_ring_dead(FarQueue *queue, uint64_t state, bool *out, Fault *fault) {
   Fault doubt = {0};
   bool alive = true;
-  const uint64_t client = state & ~FAR_TAKING;
+  const uint64_t client = state & FAR_CLAIMANT;
   if (client != queue->memory->client &&
       !queue->memory->transport->bury(queue->memory, client, &alive, &doubt)) {
     if (doubt.code != FAULT_BUSY) return fault_set(fault, doubt.code, "%s", doubt.text);
@@ -44,7 +44,14 @@ bool far_ring_dead(FarQueue *queue, uint64_t state, bool *out, Fault *fault) {
   return true;
 }
 
+/* How many turns of the ring after the ticket a claim was made; before it: negative. */
+static int64_t turns_after(const FarQueue *queue, uint64_t ticket, uint64_t claim) {
+  const uint64_t turns = (claim >> 56) - ticket / queue->length;
+  return (int64_t)((turns + FAR_TURNS / 2) % FAR_TURNS) - FAR_TURNS / 2;
+}
+
 bool far_ring_clean(FarQueue *queue, uint64_t ticket, uint64_t state, Stop *stop, Fault *fault) {
+  ticket += (uint64_t)turns_after(queue, ticket, state & ~FAR_TAKING) * queue->length;
   FarOp op = {.code = FAR_CAS,
               .at = far_queue_slot(queue, ticket),
               .expected = state,
@@ -54,35 +61,40 @@ bool far_ring_clean(FarQueue *queue, uint64_t ticket, uint64_t state, Stop *stop
   return far_round(queue->memory, &op, 1, stop, fault);
 }
 
-typedef enum Found {
-  FREE,   /* nobody had this ticket yet */
-  READY,  /* its element waits */
-  OVER,   /* it is done with */
-  HELD,   /* a client is at it */
-  BEFORE, /* the slot is still that of the ticket a turn before */
-  BEYOND  /* ... of later ones: what we knew is old */
-} Found;
-
-/* `over`: tickets before it are done with. */
-static Found found(const FarQueue *queue, uint64_t over, uint64_t ticket, uint64_t state) {
-  if (!(state >> 63)) return ticket < over + queue->length ? HELD : BEFORE;
+FarSlotState far_ring_state(const FarQueue *queue, uint64_t ticket, uint64_t state) {
+  if (!(state >> 63)) {
+    const int64_t turns = turns_after(queue, ticket, state & ~FAR_TAKING);
+    return turns < 0 ? FAR_SLOT_BEFORE : turns > 0 ? FAR_SLOT_OVER : FAR_SLOT_HELD;
+  }
   const uint64_t due = state << 1 >> 2;
-  if (due == ticket) return state & 1 ? READY : FREE;
-  if (due < ticket) return BEFORE;
-  return state == far_slot_free(ticket + queue->length) ? OVER : BEYOND;
+  if (due == ticket) return state & 1 ? FAR_SLOT_READY : FAR_SLOT_FREE;
+  return due < ticket ? FAR_SLOT_BEFORE : FAR_SLOT_OVER;
 }
 
 /* ---- along the ring -------------------------------------------------------------------------- */
+
+typedef struct Held { /* a slot that a living client is at */
+  uint64_t ticket, state;
+} Held;
 
 typedef struct Look { /* along the ring, for what can be taken */
   uint64_t at;
   uint64_t tickets[FAR_WINDOW];
   uint64_t n;
+  Held held[FAR_WINDOW]; /* of each such client the first one, before what can be taken */
+  uint64_t nheld;
   bool end;     /* nothing is behind that */
   bool cleaned; /* what a dead client left: it has to be looked at again */
 } Look;
 
-/* A window from it->at on. */
+static void hold(Look *it, uint64_t ticket, uint64_t state) {
+  for (uint64_t i = 0; i < it->nheld; i++)
+    if (it->held[i].state == state) return;
+  if (it->nheld < FAR_WINDOW) it->held[it->nheld++] = (Held){ticket, state};
+}
+
+/* A window from it->at on. What is behind a slot that is held is not taken together with what is
+** before it. */
 static bool look(FarQueue *queue, Look *it, Stop *stop, Fault *fault) {
   uint64_t states[FAR_WINDOW];
   const uint64_t window = queue->length < FAR_WINDOW ? queue->length : FAR_WINDOW;
@@ -92,19 +104,22 @@ static bool look(FarQueue *queue, Look *it, Stop *stop, Fault *fault) {
   for (uint64_t i = 0; i < window && !it->end && !it->cleaned; i++) {
     const uint64_t ticket = it->at + i;
     bool dead = false;
-    switch (found(queue, far_ring_over(queue), ticket, states[i])) {
-    case READY:
+    switch (far_ring_state(queue, ticket, states[i])) {
+    case FAR_SLOT_READY:
       it->tickets[it->n++] = ticket;
+      if (it->nheld) return true;
       break;
-    case OVER:
-    case BEYOND:
+    case FAR_SLOT_OVER:
       if (ticket == queue->head) queue->head++;
       break;
-    case HELD:
+    case FAR_SLOT_HELD:
       if (!far_ring_dead(queue, states[i], &dead, fault) ||
           (dead && !far_ring_clean(queue, ticket, states[i], stop, fault)))
         return false;
       it->cleaned = dead;
+      if (dead) break;
+      if (it->n) return true;
+      hold(it, ticket, states[i]);
       break;
     default:
       it->end = true;
@@ -124,29 +139,16 @@ static bool full(const FarQueue *queue, uint64_t n, Fault *fault) {
                    (unsigned long long)n);
 }
 
-/* Sees how far all is done with. */
-static bool catch_up(FarQueue *queue, bool *out_moved, Stop *stop, Fault *fault) {
-  const uint64_t before = far_ring_over(queue);
-  queue->head = before;
-  Look it = {.at = before};
-  if (!look(queue, &it, stop, fault)) return false;
-  *out_moved = far_ring_over(queue) > before;
-  return true;
-}
-
 /* The slot is still that of the ticket a turn before. Who is at it will be done soon, or dead;
 ** unless it is a transaction that takes its time, or is our own. */
 static bool wait_for_slot(FarQueue *queue, uint64_t ticket, uint64_t state, uint64_t n,
                           FarWait *wait, Stop *stop, Fault *fault) {
-  const uint64_t holder = state & ~FAR_TAKING;
+  const uint64_t holder = state & FAR_CLAIMANT;
   Fault waited = {0};
-  bool dead, moved;
-  if (state >> 63) return full(queue, n, fault);
-  if (!catch_up(queue, &moved, stop, fault)) return false;
-  if (moved) return true; /* perhaps it is not */
-  if (holder == queue->memory->client) return full(queue, n, fault);
+  bool dead;
+  if (state >> 63 || holder == queue->memory->client) return full(queue, n, fault);
   if (!far_ring_dead(queue, state, &dead, fault)) return false;
-  if (dead) return far_ring_clean(queue, ticket - queue->length, state, stop, fault);
+  if (dead) return far_ring_clean(queue, ticket, state, stop, fault);
   if (far_wait(queue->memory, wait, holder, &(uint64_t){0}, stop, &waited)) return true;
   return waited.code == FAULT_BUSY ? full(queue, n, fault)
                                    : fault_set(fault, waited.code, "%s", waited.text);
@@ -195,15 +197,14 @@ bool far_queue_tickets(FarQueue *queue, uint64_t n, uint64_t *out, Stop *stop, F
     }
     for (uint64_t i = 0; i < window && run < n; i++) {
       const uint64_t ticket = at + i;
-      const Found what = found(queue, far_ring_over(queue), ticket, states[i]);
-      if (what == BEFORE) {
+      const FarSlotState what = far_ring_state(queue, ticket, states[i]);
+      if (what == FAR_SLOT_BEFORE) {
         if (!wait_for_slot(queue, ticket, states[i], n, &wait, stop, fault)) return false;
         run = 0;
         break;
       }
-      run = what == FREE ? run + 1 : 0;
-      if (what != FREE) queue->tail = what == BEYOND ? states[i] << 1 >> 2 : ticket + 1;
-      if (what == BEYOND) break;
+      run = what == FAR_SLOT_FREE ? run + 1 : 0;
+      if (what != FAR_SLOT_FREE) queue->tail = ticket + 1;
     }
     queue->tail_known = run >= n;
   }
@@ -214,10 +215,13 @@ bool far_queue_tickets(FarQueue *queue, uint64_t n, uint64_t *out, Stop *stop, F
 /* ---- taking ---------------------------------------------------------------------------------- */
 
 /* Tells how far all is done with, and takes elements with these tickets in their order, until one
-** is not ready. *out_n of them were; *out_state is what stands in the way. */
-static bool take(FarQueue *queue, const uint64_t *tickets, uint64_t n, unsigned char *out,
-                 uint64_t *out_n, uint64_t *out_state, Stop *stop, Fault *fault) {
-  FarOp ops[3 * FAR_MOST_TAKEN + 2];
+** is not ready; but none when a slot before them is not held any more as it was (`over`, NULL:
+** there are none). *out_n of them were; *out_state is what stands in the way. */
+static bool take(FarQueue *queue, const uint64_t *tickets, uint64_t n, const Look *over,
+                 unsigned char *out, uint64_t *out_n, uint64_t *out_state, Stop *stop,
+                 Fault *fault) {
+  FarOp ops[3 * FAR_MOST_TAKEN + FAR_WINDOW + 2];
+  const uint64_t first = 2 + (over ? over->nheld : 0);
   uint64_t after[FAR_MOST_TAKEN];
   const uint32_t stride = queue->shape.stride;
   ops[0] = far_queue_there_op(queue);
@@ -225,60 +229,95 @@ static bool take(FarQueue *queue, const uint64_t *tickets, uint64_t n, unsigned 
                    .at = queue->root + offsetof(FarQueueRoot, front),
                    .expected = queue->front,
                    .value = queue->head};
+  for (uint64_t i = 2; i < first; i++) {
+    ops[i] = (FarOp){.code = FAR_EXPECT,
+                     .guard = true,
+                     .at = far_queue_slot(queue, over->held[i - 2].ticket),
+                     .expected = over->held[i - 2].state};
+  }
   for (uint64_t i = 0; i < n; i++) {
     const FarPointer slot = far_queue_slot(queue, tickets[i]);
-    FarOp *op = &ops[2 + 3 * i];
+    FarOp *op = &ops[first + 3 * i];
     after[i] = far_slot_free(tickets[i] + queue->length);
     op[0] = (FarOp){.code = FAR_CAS,
                     .guard = true,
                     .at = slot,
                     .expected = far_slot_ready(tickets[i]),
-                    .value = queue->memory->client | FAR_TAKING};
+                    .value = far_slot_claim(tickets[i], queue->length, queue->memory->client) |
+                             FAR_TAKING};
     op[1] = far_read_op(slot + FAR_STAMP, out + i * stride + FAR_STAMP, stride - FAR_STAMP);
     op[2] = far_write_op(slot, &after[i], 8);
   }
   *out_n = 0;
-  if (!far_round(queue->memory, ops, 2 + 3 * n, stop, fault)) return false;
+  if (!far_round(queue->memory, ops, first + 3 * n, stop, fault)) return false;
   if (ops[0].status != FAR_DONE)
     return far_root_gone(queue->memory, FAR_KIND_QUEUE, queue->name, fault);
   queue->front = ops[1].status == FAR_DONE ? queue->head : ops[1].old;
   for (uint64_t i = 0; i < n; i++) {
-    *out_state = ops[2 + 3 * i].old;
-    if (ops[2 + 3 * i].status != FAR_DONE) break;
+    *out_state = ops[first + 3 * i].old;
+    if (ops[first + 3 * i].status != FAR_DONE) break;
     memcpy(out + i * stride, &(uint64_t){far_slot_ready(tickets[i])}, FAR_STAMP);
     ++*out_n;
   }
   return true;
 }
 
-bool far_queue_pop(FarQueue *queue, uint64_t most, unsigned char *out, uint64_t *out_n, Stop *stop,
-                   Fault *fault) {
-  uint64_t tickets[FAR_MOST_TAKEN], n, state = 0;
-  if (most > FAR_MOST_TAKEN) most = FAR_MOST_TAKEN;
-  if (most > queue->length) most = queue->length;
-  *out_n = 0;
-  queue->head = far_ring_over(queue);
-  for (uint64_t i = 0; i < most; i++) tickets[i] = queue->head + i;
-  if (!take(queue, tickets, most, out, out_n, &state, stop, fault)) return false;
-  queue->head += *out_n;
-  if (*out_n == most || found(queue, queue->head, queue->head, state) == FREE) return true;
+/* What can be taken is behind a slot that somebody is at: usually he is done in no time, and then
+** that comes first. A transaction may take longer: after some milliseconds it is not waited for.
+** *out_again: it is worth looking again. */
+static bool be_patient(FarQueue *queue, const Look *it, int64_t *until, FarWait *wait,
+                       bool *out_again, Stop *stop, Fault *fault) {
+  enum { PATIENCE = 5000000 };
+  Fault waited = {0};
+  if (!*until) *until = clock_now() + PATIENCE;
+  const uint64_t holder = it->held[0].state & FAR_CLAIMANT;
+  *out_again = clock_now() < *until && holder != queue->memory->client;
+  if (!*out_again || far_wait(queue->memory, wait, holder, &(uint64_t){0}, stop, &waited))
+    return true;
+  *out_again = false;
+  return waited.code == FAULT_BUSY || fault_set(fault, waited.code, "%s", waited.text);
+}
+
+/* What is not where we thought it is: goes along the ring. */
+static bool pop_slowly(FarQueue *queue, uint64_t most, unsigned char *out, uint64_t *out_n,
+                       Stop *stop, Fault *fault) {
   const int64_t until = time_limit(queue);
+  int64_t patience = 0;
+  FarWait wait = {0};
   for (Look it = {.at = queue->head}; *out_n < most;) {
+    uint64_t n = 0, state;
+    bool again = false;
     if (!in_time(queue, until, stop, fault)) return false;
     if (queue->head < queue->front) queue->head = it.at = queue->front;
     if (!look(queue, &it, stop, fault)) return false;
+    if (it.n && it.nheld && !be_patient(queue, &it, &patience, &wait, &again, stop, fault))
+      return false;
     if (it.n > most - *out_n) it.n = most - *out_n;
-    if (it.n) {
-      if (!take(queue, it.tickets, it.n, out + *out_n * queue->shape.stride, &n, &state, stop,
+    if (it.n && !again) {
+      if (!take(queue, it.tickets, it.n, &it, out + *out_n * queue->shape.stride, &n, &state, stop,
                 fault))
         return false;
       queue->memory->counts.retries += n < it.n;
       *out_n += n;
     }
     if (it.end && !it.n) break;
-    if (it.n || it.cleaned) it.at = queue->head;
+    if (it.n || it.cleaned) it = (Look){.at = queue->head};
   }
   return true;
+}
+
+bool far_queue_pop(FarQueue *queue, uint64_t most, unsigned char *out, uint64_t *out_n, Stop *stop,
+                   Fault *fault) {
+  uint64_t tickets[FAR_MOST_TAKEN], state = 0;
+  if (most > FAR_MOST_TAKEN) most = FAR_MOST_TAKEN;
+  if (most > queue->length) most = queue->length;
+  *out_n = 0;
+  queue->head = far_ring_over(queue);
+  for (uint64_t i = 0; i < most; i++) tickets[i] = queue->head + i;
+  if (!take(queue, tickets, most, NULL, out, out_n, &state, stop, fault)) return false;
+  queue->head += *out_n;
+  if (*out_n == most || far_ring_state(queue, queue->head, state) == FAR_SLOT_FREE) return true;
+  return pop_slowly(queue, most, out, out_n, stop, fault);
 }
 
 /* ---- what waits ------------------------------------------------------------------------------ */
@@ -310,29 +349,26 @@ bool far_queue_peek(FarQueue *queue, uint64_t from, uint64_t most, unsigned char
     if (!far_queue_waiting(queue, &waiting, stop, fault)) return false;
     from = queue->front;
   }
-  uint64_t over = *out_next = from > queue->front ? from : queue->front;
+  *out_next = from > queue->front ? from : queue->front;
   for (const int64_t until = time_limit(queue); *out_next && *out_n < most;) {
     if (!in_time(queue, until, stop, fault)) return false;
     const uint64_t at = *out_next, left = queue->length - at % queue->length;
-    if (at >= over + queue->length) *out_next = 0; /* all the way round */
-    if (!*out_next) break;
     uint64_t n = most - *out_n < left ? most - *out_n : left;
     if (n > FAR_WINDOW) n = FAR_WINDOW;
     unsigned char *room = out + *out_n * stride;
     if (!read_slots(queue, at, n, room, before, after, stop, fault)) return false;
     *out_next = at + n;
     for (uint64_t i = 0; i < n && *out_next; i++) {
-      const Found what = found(queue, over, at + i, before[i]);
-      if ((what == OVER || what == BEYOND) && over == at + i) over++;
+      const FarSlotState what = far_ring_state(queue, at + i, before[i]);
       bool dead = false;
-      if (what == HELD && !far_ring_dead(queue, before[i], &dead, fault)) return false;
+      if (what == FAR_SLOT_HELD && !far_ring_dead(queue, before[i], &dead, fault)) return false;
       if (dead) { /* it may be there again */
         if (!far_ring_clean(queue, at + i, before[i], stop, fault)) return false;
         *out_next = at + i;
         break;
       }
-      if (what == FREE || what == BEFORE) *out_next = 0;
-      if (what != READY || before[i] != after[i]) continue;
+      if (what == FAR_SLOT_FREE || what == FAR_SLOT_BEFORE) *out_next = 0;
+      if (what != FAR_SLOT_READY || before[i] != after[i]) continue;
       memmove(out + *out_n * stride, room + i * stride, stride);
       ++*out_n;
     }

@@ -36,11 +36,16 @@ struct FarQueue {
 bool far_ring_states(FarQueue *queue, uint64_t ticket, uint64_t n, uint64_t *out,
                      FarQueueRoot *root, Stop *stop, Fault *fault);
 
-/* Does a slot's word say that this ticket, which is due there, was had? What a client's id says is
-** not known. */
-static inline bool far_ring_taken(const FarQueue *queue, uint64_t ticket, uint64_t state) {
-  return state == far_slot_ready(ticket) || state == far_slot_free(ticket + queue->length);
-}
+typedef enum FarSlotState {
+  FAR_SLOT_FREE,   /* nobody had this ticket yet */
+  FAR_SLOT_READY,  /* its element waits */
+  FAR_SLOT_HELD,   /* a client is at it */
+  FAR_SLOT_BEFORE, /* the slot is still that of an earlier ticket */
+  FAR_SLOT_OVER    /* of a later one: this one is done with */
+} FarSlotState;
+
+/* What a slot's word says of a ticket that is due there. */
+FarSlotState far_ring_state(const FarQueue *queue, uint64_t ticket, uint64_t state);
 
 /* All tickets before this one are done with, as far as we know. */
 static inline uint64_t far_ring_over(const FarQueue *queue) {
@@ -51,7 +56,7 @@ static inline uint64_t far_ring_over(const FarQueue *queue) {
 bool far_ring_dead(FarQueue *queue, uint64_t state, bool *out, Fault *fault);
 
 /* What a dead client left in a slot: what it was taking is there again, what it was putting is
-** skipped. A round. */
+** skipped. `ticket`: one of that slot, of about that time. A round. */
 bool far_ring_clean(FarQueue *queue, uint64_t ticket, uint64_t state, Stop *stop, Fault *fault);
 
 #endif

@@ -176,6 +176,10 @@ typedef struct Client {
 static Client open_client(const char *at, Object object) {
   const FarOptions options = {.size = 8 << 20, .deadline_ns = 20000000000};
   Client it = {.memory = far_open(at, &options, &fault)};
+  for (int i = 0; !it.memory && i < 1000; i++, usleep(2000)) { /* a server that begins to listen */
+    fault = (Fault){0};
+    it.memory = far_open(at, &options, &fault);
+  }
   must(it.memory != NULL);
   const int64_t zero[2] = {0};
   const FarVectorOptions vector = {.length = 4, .group = 2, .initial = zero};
@@ -306,7 +310,10 @@ static void history(const char *at, Object object, bool kill, uint64_t seed) {
     random_state = seed * 100 + (uint64_t)i;
     run(at, object, i, dies);
   }
-  while (__atomic_load_n(&shared->ready, __ATOMIC_SEQ_CST) < PROCESSES) usleep(100);
+  while (__atomic_load_n(&shared->ready, __ATOMIC_SEQ_CST) < PROCESSES) {
+    assert(waitpid(-1, NULL, WNOHANG) == 0);
+    usleep(100);
+  }
   __atomic_store_n(&shared->go, 1, __ATOMIC_SEQ_CST);
   for (int i = 0; i < PROCESSES; i++) {
     int status;
