@@ -144,6 +144,7 @@ def contents(build, unpacked):
         "/bin/busybox": unpacked / "bin/busybox",
         "/bin/farmemd": build / "farmemd",
         "/bin/test-remote-map": build / "test/test-remote-map",
+        "/bin/test-remote-linear": build / "test/test-remote-linear",
         "/bin/guest-verbs": build / "test/guest-verbs",
         "/bin/sqlite3": one(["/usr/bin/sqlite3"], "sqlite3 shell"),
         "/usr/bin/rdma": one(["/usr/bin/rdma", "/sbin/rdma", "/bin/rdma"], "rdma (iproute2)"),

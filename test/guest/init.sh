@@ -92,13 +92,21 @@ else
   sql /rounds.sql | sed 's/^/# /'
   echo "not ok - a list of keys"
 fi
-/bin/test-remote-map 60 1 "verbs:$at" secret > /map.out 2>&1 || echo "# status $?" >> /map.out
-if grep -q '^ok' /map.out && ! grep -q 'not ok\|status' /map.out; then
-  echo "ok - maps by verbs, against an array"
-else
-  sed 's/^/# /' /map.out
-  echo "not ok - maps by verbs"
-fi
+program() { # what it shows, program...
+  what=$1
+  shift
+  "$@" > /out 2>&1 || echo "status $?" >> /out
+  if grep -q '^ok' /out && ! grep -q 'not ok\|status' /out; then
+    echo "ok - $what"
+  else
+    sed 's/^/# /' /out
+    echo "not ok - $what"
+  fi
+}
+
+program "maps by verbs, against an array" /bin/test-remote-map 60 1 "verbs:$at" secret
+program "histories of four clients by verbs are linear" \
+  /bin/test-remote-linear 6 1 "verbs:$at" secret
 run /bin/guest-verbs check "$at" "$server" secret
 run /bin/guest-verbs watch 10.9.9.1:7877 secret
 end

@@ -3,7 +3,7 @@
 ** processes at once, over shared memory and over a server: is there an order in which they could
 ** have been done one by one? (Wing and Gong, "Testing and verifying concurrent objects", 1993.)
 **
-**   test-remote-linear [histories [seed]]
+**   test-remote-linear [histories [seed [at secret]]]   at: of a server that is there
 */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <assert.h>
@@ -163,6 +163,15 @@ typedef enum Object { COUNTER, MAP_ELEMENT, VECTOR_ELEMENT, QUEUE, OBJECTS } Obj
 static const char *const object_names[] = {"a counter", "an element of a map",
                                            "an element of a vector", "a queue"};
 
+static const char *secret;
+static int serial; /* of the history, where the memory is not another one each time */
+
+static const char *name_of(const char *object) {
+  static char name[16];
+  snprintf(name, sizeof name, "%s%d", object, serial);
+  return name;
+}
+
 typedef struct Client {
   FarMemory *memory;
   FarPointer word;
@@ -174,7 +183,7 @@ typedef struct Client {
 } Client;
 
 static Client open_client(const char *at, Object object) {
-  const FarOptions options = {.size = 8 << 20, .deadline_ns = 20000000000};
+  const FarOptions options = {.size = 8 << 20, .deadline_ns = 20000000000, .secret = secret};
   Client it = {.memory = far_open(at, &options, &fault)};
   for (int i = 0; !it.memory && i < 1000; i++, usleep(2000)) { /* a server that begins to listen */
     fault = (Fault){0};
@@ -185,16 +194,16 @@ static Client open_client(const char *at, Object object) {
   const FarVectorOptions vector = {.length = 4, .group = 2, .initial = zero};
   switch (object) {
   case COUNTER:
-    must(far_word_open(it.memory, "c", &it.word, NULL, &fault));
+    must(far_word_open(it.memory, name_of("c"), &it.word, NULL, &fault));
     break;
   case MAP_ELEMENT:
-    must(far_map_open(it.memory, "m", &shape, 1, true, &it.map, NULL, &fault));
+    must(far_map_open(it.memory, name_of("m"), &shape, 1, true, &it.map, NULL, &fault));
     break;
   case VECTOR_ELEMENT:
-    must(far_vector_open(it.memory, "v", &shape, 1, &vector, &it.map, NULL, &fault));
+    must(far_vector_open(it.memory, name_of("v"), &shape, 1, &vector, &it.map, NULL, &fault));
     break;
   default:
-    must(far_queue_open(it.memory, "q", &shape, 1, SLOTS, &it.queue, NULL, &fault));
+    must(far_queue_open(it.memory, name_of("q"), &shape, 1, SLOTS, &it.queue, NULL, &fault));
   }
   return it;
 }
@@ -351,6 +360,14 @@ static pid_t serve(const char *at, const char *memory_at) {
   return child;
 }
 
+static void histories_at(const char *at, int histories, uint64_t seed) {
+  for (int object = 0; object < OBJECTS; object++) {
+    for (int i = 0; i < histories; i++, serial++)
+      history(at, (Object)object, false, seed + (uint64_t)i);
+    printf("ok %d - %s at %s\n", ++tests_done, object_names[object], at);
+  }
+}
+
 int main(int argc, char **argv) {
   const int histories = argc > 1 ? atoi(argv[1]) : 60;
   const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -360,6 +377,11 @@ int main(int argc, char **argv) {
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   assert(shared != MAP_FAILED);
   check_checker();
+  secret = argc > 4 ? argv[4] : NULL;
+  if (argc > 4) {
+    histories_at(argv[3], histories, seed);
+    return 0;
+  }
   for (int way = 0; way < 3; way++) { /* shared memory, with deaths, a server */
     deaths = way == 1;
     for (int object = 0; object < OBJECTS; object++) {
