@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "remote/alloc.h"
+#include "remote/board.h"
 #include "remote/client.h"
 #include "remote/log.h"
 #include "remote/queue.h"
@@ -31,7 +32,8 @@ static bool finish_block(const FarMapped *memory, uint64_t client, const unsigne
   if ((size_t)(end - *at) < sizeof it) return damaged(fault, "a log ends early");
   memcpy(&it, *at, sizeof it);
   *at += sizeof it;
-  if (!inside(memory, it.lock, 8)) return damaged(fault, "a log names no lock");
+  if (!inside(memory, it.lock, 8) || (it.changes && !inside(memory, it.changes, 8)))
+    return damaged(fault, "a log names no lock");
   _Atomic uint64_t *lock = far_word(memory, far_offset(it.lock));
   bool skip = (it.mine & FAR_CLAIMANT) != client || atomic_load(lock) != it.mine;
   for (uint64_t i = 0; i < it.nwrites; i++) {
@@ -46,6 +48,7 @@ static bool finish_block(const FarMapped *memory, uint64_t client, const unsigne
     if (!far_execute(memory, &op, 1, &skip, fault)) return false;
     *at += far_log_room(write.length);
   }
+  if (!skip && it.changes) atomic_fetch_add(far_word(memory, far_offset(it.changes)), 1);
   if (!skip) atomic_store(lock, it.after);
   return true;
 }
@@ -176,10 +179,12 @@ static bool give_back(const FarMapped *memory, const FarHeader *header, FarClien
   return true;
 }
 
+/* Whoever waits for what it did, or for what it held, looks. */
 bool far_bury(const FarMapped *memory, unsigned slot, Fault *fault) {
   FarHeader *header = header_of(memory);
   FarClient *client = (FarClient *)(void *)(memory->base + header->clients) + slot;
   if (client->state == FAR_CLIENT_FREE) return true;
+  far_board_leave_all(memory, client);
   if (!far_log_finish(memory, client->id, client->log, false, fault)) {
     client->state = FAR_CLIENT_DOUBT;
     return false;
@@ -191,6 +196,7 @@ bool far_bury(const FarMapped *memory, unsigned slot, Fault *fault) {
   release((_Atomic uint64_t *)&header->alloc_lock, client->id);
   release((_Atomic uint64_t *)&header->names_lock, client->id);
   atomic_store((_Atomic uint64_t *)&client->state, FAR_CLIENT_FREE);
+  far_board_tell_all(memory);
   return true;
 }
 

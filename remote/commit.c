@@ -262,7 +262,7 @@ static void happened(FarTxn *txn) {
 
 static bool build(FarTxn *txn, Log *log, const unsigned char *mark, Stop *stop, Fault *fault) {
   Text *body = txn->ngroups > 1 || mark || far_group_logged(txn->groups) ? &log->body : NULL;
-  const size_t room = 9 * txn->ngroups + 4 * txn->nworks + LOG_OPS + 2;
+  const size_t room = 11 * txn->ngroups + 4 * txn->nworks + LOG_OPS + 2;
   if (!(txn->ops = arena_array(&txn->scratch, room, sizeof *txn->ops))) return fault_oom(fault);
   txn->nops = 0;
   guard_ops(txn);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "remote/board.h"
+
 /* A reader that finds a bucket in the middle of a change looks again so many times before it says
 ** so: the change is some hundred instructions long, unless who makes it was stopped. */
 enum { PATIENCE = 2000 };
@@ -102,7 +104,8 @@ static bool through(const FarMapped *memory, FarOp *op, FarCode first, Fault *fa
   if (first == FAR_ADD0 ? !word_fits(memory, to) : !inside(memory, to, op->length)) {
     op->status = FAR_NOWHERE;
   } else if (first == FAR_ADD0) {
-    return add(memory, op, to, fault);
+    if (!add(memory, op, to, fault)) return false;
+    if (far_board_watched(memory)) far_board_tell(memory, far_offset(to), 8); /* now: it is known */
   } else {
     move(memory, far_offset(to), op, first == FAR_LOAD0);
   }
@@ -218,6 +221,35 @@ static bool execute(const FarMapped *memory, FarOp *op, Fault *fault) {
   return bad(fault, op, "no such operation");
 }
 
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+#define CODE(name) (UINT32_C(1) << FAR_##name)
+
+static bool writes(FarCode code) {
+  static const uint32_t all = CODE(WRITE) | CODE(CAS) | CODE(ADD) | CODE(STORE0) | CODE(STORE1) |
+                              CODE(STORE2) | CODE(FAAI) | CODE(SAAI);
+  return all >> code & 1;
+}
+
+/* Those who wait for what a round has written. */
+static void tell(const FarMapped *memory, const FarOp *ops, size_t n) {
+  if (!far_board_watched(memory)) return;
+  for (size_t i = 0; i < n; i++) {
+    const FarOp *op = &ops[i];
+    const bool done = op->status == FAR_DONE;
+    if (op->code == FAR_WRITE) {
+      far_board_tell(memory, far_offset(op->at), op->length);
+    } else if (op->code == FAR_FAAI || op->code == FAR_SAAI ||
+               (done && (op->code == FAR_CAS || op->code == FAR_ADD))) {
+      far_board_tell(memory, far_offset(op->at), 8);
+    }
+    if (done && op->code >= FAR_STORE0 && op->code <= FAR_STORE2)
+      far_board_tell(memory, far_offset(op->code == FAR_STORE1 ? op->old + op->index : op->old),
+                     op->length);
+    if (done && op->code == FAR_SAAI) far_board_tell(memory, far_offset(op->old), op->length);
+  }
+}
+
 /* A list of keys takes the time of its cache misses, unless they are waited for together: the head
 ** and the tags of a bucket that is looked at soon. */
 static void expect(const FarMapped *memory, const FarOp *op) {
@@ -229,14 +261,15 @@ static void expect(const FarMapped *memory, const FarOp *op) {
 
 bool far_execute(const FarMapped *memory, FarOp *ops, size_t n, bool *skip, Fault *fault) {
   enum { SOON = 6 };
-  for (size_t i = 0; i < n; i++) {
+  bool ok = true, wrote = false;
+  size_t i;
+  for (i = 0; i < n && ok && !*skip; i++) {
     if (i + SOON < n) expect(memory, &ops[i + SOON]);
-    if (*skip) {
-      ops[i].status = FAR_SKIPPED;
-      continue;
-    }
-    if (!execute(memory, &ops[i], fault)) return false;
-    *skip = ops[i].guard && ops[i].status != FAR_DONE;
+    ok = execute(memory, &ops[i], fault);
+    wrote = wrote || (ok && writes(ops[i].code));
+    *skip = ok && ops[i].guard && ops[i].status != FAR_DONE;
   }
-  return true;
+  if (wrote) tell(memory, ops, ok ? i : i - 1);
+  for (; ok && i < n; i++) ops[i].status = FAR_SKIPPED;
+  return ok;
 }

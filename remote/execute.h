@@ -20,6 +20,7 @@ typedef struct FarMapped {
   uint64_t size;
   unsigned region;
   const FarWords *words; /* NULL: this processor does */
+  FarBoard *board;       /* where watchers are told (board.h); NULL: there are none */
 } FarMapped;
 
 /* Does them in their order, beginning with *skip (set when a guard does not hold). False: an

@@ -142,6 +142,10 @@ bool far_unlink(const char *at, Fault *fault);
 typedef struct FarInjection {
   int64_t ns;    /* that each round takes longer */
   uint64_t dies; /* the process is killed before so many operations more; 0: it is not */
+  /* Of notices (watch.h), as they arrive: */
+  unsigned lost;   /* one of so many is lost; 0: none, 1 is all */
+  unsigned twice;  /* one of so many comes twice */
+  int64_t late_ns; /* each comes so much later */
 } FarInjection;
 FarInjection *far_injection(FarMemory *memory);
 
@@ -159,6 +163,7 @@ typedef struct FarCounts {
   uint64_t retries;  /* rounds that were done again: somebody was in the way */
   uint64_t timeouts; /* rounds that were given up */
   uint64_t hits;     /* answers from what was kept here */
+  uint64_t notices;  /* that were delivered */
 } FarCounts;
 
 FarCounts *far_counts(FarMemory *memory);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "remote/alive.h"
 #include "remote/memory.h"
 
 /* A child shares the parent's open files, and so is the same client: it must not be one, nor keep
@@ -11,8 +12,16 @@
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static FarMemory *all;
 
-static void before_fork(void) { pthread_mutex_lock(&guard); }
-static void in_parent(void) { pthread_mutex_unlock(&guard); }
+static void before_fork(void) {
+  far_alive_fork();
+  pthread_mutex_lock(&guard);
+}
+
+static void in_parent(void) {
+  pthread_mutex_unlock(&guard);
+  far_alive_forked(false);
+}
+
 static void in_child(void) {
   for (FarMemory *memory = all; memory; memory = memory->next) {
     memory->inherited = true;
@@ -20,6 +29,7 @@ static void in_child(void) {
     memory->fd = -1;
   }
   pthread_mutex_unlock(&guard);
+  far_alive_forked(true);
 }
 
 static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
@@ -40,5 +50,11 @@ void far_delist(FarMemory *memory) {
     *at = memory->next;
     break;
   }
+  pthread_mutex_unlock(&guard);
+}
+
+void far_each(void (*act)(FarMemory *memory, void *ctx), void *ctx) {
+  pthread_mutex_lock(&guard);
+  for (FarMemory *memory = all; memory; memory = memory->next) act(memory, ctx);
   pthread_mutex_unlock(&guard);
 }

@@ -5,20 +5,20 @@
 
 #include "remote/client.h"
 
-enum { HEADER = FAR_PAGE };
-_Static_assert(sizeof(FarHeader) <= HEADER, "the header is one page");
+_Static_assert(sizeof(FarHeader) <= FAR_BOARD_AT, "the header is in front of the board");
 
 static uint64_t page_up(uint64_t n) { return (n + FAR_PAGE - 1) / FAR_PAGE * FAR_PAGE; }
 
 bool far_plan(FarHeader *out, uint64_t size) {
-  const uint64_t fixed = page_up(HEADER + FAR_CLIENTS * sizeof(FarClient)) +
+  const uint64_t clients = FAR_BOARD_AT + page_up(sizeof(FarBoard));
+  const uint64_t fixed = page_up(clients + FAR_CLIENTS * sizeof(FarClient)) +
                          page_up(FAR_NAMES * sizeof(FarName)) + 4 * FAR_PAGE;
   const uint64_t each = FAR_EXTENT + sizeof(FarExtent) + FAR_BITMAP;
   if (size > UINT64_C(1) << FAR_OFFSET_BITS || size < fixed + FAR_EXTENT + each) return false;
   const uint64_t n = (size - fixed - FAR_EXTENT) / each; /* one for what alignment takes */
   out->size = size;
   out->nextents = n;
-  out->clients = HEADER;
+  out->clients = clients;
   out->names = page_up(out->clients + FAR_CLIENTS * sizeof(FarClient));
   out->extents = page_up(out->names + FAR_NAMES * sizeof(FarName));
   out->bitmaps = page_up(out->extents + n * sizeof(FarExtent));

@@ -126,6 +126,12 @@ static unsigned char *make_element(FarTxn *txn, const FarWork *work, uint64_t st
   return out;
 }
 
+/* A map counts its changes, for who watches it. */
+static FarPointer changes_of(const FarGroup *group) {
+  const FarMap *map = group->works->change->map;
+  return map && !map->vector ? map->root + offsetof(FarMapRoot, changes) : 0;
+}
+
 static bool put_bucket(Writes *it, const FarGroup *group, Fault *fault) {
   const FarPointer bucket = group->works->at.bucket;
   const FarShape *shape = &group->works->change->map->shape;
@@ -137,8 +143,13 @@ static bool put_bucket(Writes *it, const FarGroup *group, Fault *fault) {
     put(it, bucket + far_slot_at(shape, slot), element, shape->stride);
     put(it, bucket + far_tags_at(shape) + slot, element + shape->stride, 1);
   }
+  /* Counted before, so that it is if we die in the middle, and behind, for who looks in the middle.
+   */
+  const FarOp count = {.code = FAR_ADD, .at = changes_of(group), .value = 1};
+  it->txn->ops[it->txn->nops++] = count;
   put(it, FIELD(bucket, used), &group->used, 8);
   put(it, FIELD(bucket, version), &group->after, 8);
+  it->txn->ops[it->txn->nops++] = count;
   return true;
 }
 
@@ -169,7 +180,7 @@ static bool put_slot(Writes *it, const FarGroup *group, Fault *fault) {
 bool far_group_ops(FarTxn *txn, FarGroup *group, Text *log, Fault *fault) {
   const FarChange *change = group->works->change;
   Writes it = {txn, log, 0};
-  FarLogBlock block = {group->lock, group->mine, group->done, 0};
+  FarLogBlock block = {group->lock, group->mine, group->done, 0, changes_of(group)};
   const size_t head = log ? log->length : 0;
   bool ok = true;
   if (log) text_addn(log, (const char *)&block, sizeof block);

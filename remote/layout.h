@@ -2,11 +2,12 @@
 ** What stands where in a far memory. Shared by clients, by the memory's own processor where it has
 ** one, and by those who clean up behind clients that died.
 **
-**   header | clients | names | extents | bitmaps | extent 0, extent 1, …
+**   header | notice board | clients | names | extents | bitmaps | extent 0, extent 1, …
 **
-** The header is one page. Everything else is found through it. All integers are 8 bytes,
-** little-endian, unless they say otherwise. Nothing in a far memory is trusted by who reads it:
-** every offset is checked before it is used (execute.c, or the transport's hardware).
+** The header is one page, the board three. Everything else is found through the header. All
+** integers are 8 bytes, little-endian, unless they say otherwise. Nothing in a far memory is
+** trusted by who reads it: every offset is checked before it is used (execute.c, or the transport's
+** hardware).
 */
 #ifndef TENFOLD_REMOTE_LAYOUT_H
 #define TENFOLD_REMOTE_LAYOUT_H
@@ -16,7 +17,7 @@
 #define FAR_MAGIC "tenfold\1"
 
 enum {
-  FAR_LAYOUT = 1, /* version of all this */
+  FAR_LAYOUT = 2, /* version of all this */
   FAR_PAGE = 4096,
   FAR_EXTENT = 65536, /* bytes; allocated whole, or cut into blocks of one size */
   FAR_CLIENTS = 1024,
@@ -48,6 +49,25 @@ typedef struct FarPool {
   uint64_t mask; /* the client's blocks in it */
 } FarPool;
 
+/* ---- the notice board (board.h) -------------------------------------------------------------- */
+
+/* Who waits for a change of some address watches the slot of its page; who changes something looks
+** whether anybody does. Different pages may have the same slot: then it is looked for nothing. */
+typedef struct FarBoardSlot {
+  uint64_t watchers; /* clients that watch it. Too many of them cost time, nothing else */
+  uint64_t
+      changes; /* counts rounds that wrote here while it was watched; its lower half is a futex */
+} FarBoardSlot;
+
+enum { FAR_BOARD = 512 }; /* slots, a power of two */
+
+typedef struct FarBoard {
+  FarBoardSlot slots[FAR_BOARD];
+  FarBoardSlot all; /* sums */
+} FarBoard;
+
+enum { FAR_BOARD_AT = FAR_PAGE };
+
 /* ---- clients (client.h) ---------------------------------------------------------------------- */
 
 typedef enum FarClientState {
@@ -61,10 +81,11 @@ typedef enum FarClientState {
 typedef struct FarClient {
   uint64_t id;
   uint64_t state;
-  uint64_t log;      /* FarPointer: changes that are decided, log.h; 0: none */
-  uint64_t log_room; /* bytes there */
-  uint64_t split[2]; /* FarPointers of the buckets of a split that is under way */
-  uint64_t spare[10];
+  uint64_t log;                     /* FarPointer: changes that are decided, log.h; 0: none */
+  uint64_t log_room;                /* bytes there */
+  uint64_t split[2];                /* FarPointers of the buckets of a split that is under way */
+  uint64_t watches[FAR_BOARD / 64]; /* a bit for each slot of the board that counts it */
+  uint64_t spare[2];
   FarPool pools[FAR_CLASSES];
 } FarClient;
 

@@ -35,6 +35,7 @@ typedef struct FarLogBlock {
   uint64_t mine;  /* what that word holds when the client has it: its id, or a claim (queue.h) */
   uint64_t after; /* what it holds when all is written */
   uint64_t nwrites;
+  FarPointer changes; /* a word that counts this as a change; 0: none */
 } FarLogBlock;
 
 typedef struct FarLogWrite {

@@ -65,11 +65,13 @@ enum { FAR_TREE_CHUNKS = 32, FAR_TREE_FIRST = 64 };
 /* What stands under the name. The tree is a list of (low, bucket) in no order, in chunks that
 ** double: a client that knows some of it reads what came since. */
 typedef struct FarMapRoot {
-  uint64_t serial, shape, schema;
+  uint64_t serial;  /* 0: it was dropped */
+  uint64_t changes; /* counts, more or less, buckets that transactions have changed */
+  uint64_t shape, schema;
   FarPointer first; /* the leftmost bucket */
   uint64_t entries; /* of the tree: the next one has this number */
   uint64_t rows;
-  uint64_t spare[2];
+  uint64_t spare;
   FarPointer chunks[FAR_TREE_CHUNKS];
 } FarMapRoot;
 

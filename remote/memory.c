@@ -16,6 +16,7 @@ enum { SECOND = 1000000000 };
 
 static void finish(FarMemory *memory) {
   memory->transport->close(memory);
+  far_watch_finish(memory);
   free(memory->secret);
   free(memory->at);
   free(memory);
@@ -60,7 +61,8 @@ void far_close(FarMemory *memory) {
 }
 
 bool far_revive(FarMemory *memory, Stop *stop, Fault *fault) {
-  return memory->fd >= 0 || memory->inherited || memory->transport->revive(memory, stop, fault);
+  if (memory->fd >= 0 || memory->inherited) return true;
+  return memory->transport->revive(memory, stop, fault) && far_watch_again(memory, fault);
 }
 
 const char *far_at(const FarMemory *memory) { return memory->at; }

@@ -4,7 +4,7 @@
 #ifndef TENFOLD_REMOTE_MEMORY_H
 #define TENFOLD_REMOTE_MEMORY_H
 
-#include "remote/execute.h"
+#include "remote/looks.h"
 #include "remote/txn.h"
 
 /* Operations that go in one round, one after the other. */
@@ -25,6 +25,11 @@ typedef struct FarTransport {
   /* This client is gone, and what it left is cleaned up; or it lives. */
   bool (*bury)(FarMemory *memory, uint64_t client, bool *out_alive, Fault *fault);
   bool (*settle)(FarMemory *memory, FarDecide *decide, void *ctx, int *out_settled, Fault *fault);
+  /* Watches (watch.c): one begins; one ends; what has come is taken (far_told), after at most `ns`
+  ** in which nothing did. */
+  bool (*watch)(FarMemory *memory, const FarLook *look, Fault *fault);
+  void (*unwatch)(FarMemory *memory, const FarLook *look);
+  bool (*hear)(FarMemory *memory, int64_t ns, Fault *fault);
 } FarTransport;
 
 enum { FAR_MOST_FREED = 64 };
@@ -50,9 +55,16 @@ struct FarMemory {
   uint64_t log_room;
   bool log_known; /* the two are what stands in the client's record */
 
+  FarLooks looks;       /* watches */
+  uint64_t last_watch;  /* number of the last one that was begun */
+  uint64_t last_told;   /* … of the last notice that was delivered */
+  uint64_t last_chance; /* counts what injection decides about notices */
+  void *spent;          /* data of notices that were delivered, and whose watches have ended */
+
   /* The transports' own. */
   uint64_t held[FAR_CLIENTS / 64]; /* shm.c: clients that live in this open file */
   FarMapped mapped;                /* shm.c */
+  int64_t looked;                  /* shm.c: when all that is watched was last looked at */
   struct FarStream *stream;        /* stream.c */
   struct Nic *nic;                 /* verbs.c */
   struct Chain *chain;             /* verbs.c */
@@ -77,6 +89,17 @@ bool far_mapped_end_client(FarMemory *memory, uint64_t client, Fault *fault);
 /* What is open, for fork(): a child closes what it has inherited. */
 void far_enlist(FarMemory *memory);
 void far_delist(FarMemory *memory);
+/* Each of them, while none comes or goes. */
+void far_each(void (*act)(FarMemory *memory, void *ctx), void *ctx);
+
+/* For transports: this look has to be told about; its state, its word when it is one, its data when
+** they come along. */
+void far_told(FarMemory *memory, FarLook *look, uint64_t state, uint64_t word, const void *data);
+/* For tests: whether what comes now is lost (FarInjection). */
+bool far_notice_lost(FarMemory *memory);
+/* After the connection was made anew: the watches go on, each with a gap. */
+bool far_watch_again(FarMemory *memory, Fault *fault);
+void far_watch_finish(FarMemory *memory);
 
 static inline FarPointer far_here(const FarMemory *memory, uint64_t offset) {
   return far_pointer((unsigned)memory->head.region, 0, offset);

@@ -1,6 +1,11 @@
 /*
 ** A server of far memory: what farmemd is, but for its options and signals. One thread; nothing is
 ** asked of the clients' good will.
+**
+** A client has a *lease*: of whom nothing was heard for so long, or who does not take his answers,
+** or does not prove that he knows the secret, is given up, and buried. The client library says that
+** it lives every third of it, in a thread of its own (alive.c). So a client that was stopped with
+** its connection open keeps its locks for a lease, and what it says afterwards is not heard.
 */
 #ifndef TENFOLD_REMOTE_SERVER_H
 #define TENFOLD_REMOTE_SERVER_H
@@ -13,11 +18,19 @@ typedef struct FarServerStats {
   uint64_t clients, accepted, refused; /* now; ever; those who did not know the secret, or spoke no
                                           protocol */
   uint64_t rounds, operations, bytes_in, bytes_out, buried;
+  uint64_t silent, notices; /* clients whose leases ended; notices that were sent */
 } FarServerStats;
 
-/* Serves a mapped memory (shm: or file:), which stays the caller's. `secret`: NULL for none. */
-FarServer *far_server_open(FarMemory *memory, const char *secret, unsigned most_clients,
-                           Fault *fault);
+enum { FAR_USUAL_LEASE = 2000 }; /* ms */
+
+typedef struct FarServerOptions {
+  const char *secret;    /* that clients have to know; NULL: none */
+  unsigned most_clients; /* 0: as many as a memory has room for */
+  int64_t lease_ns;      /* 0: FAR_USUAL_LEASE; negative: nobody is given up */
+} FarServerOptions;
+
+/* Serves a mapped memory (shm: or file:), which stays the caller's. `options`: NULL for none. */
+FarServer *far_server_open(FarMemory *memory, const FarServerOptions *options, Fault *fault);
 bool far_server_listen(FarServer *server, const char *at, Fault *fault);
 
 /* Listens at "verbs:HOST:PORT" (verbs.h), for clients by tcp: as well: once. All of the memory is

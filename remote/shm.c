@@ -66,7 +66,8 @@ static bool refused(const FarMemory *memory, const char *what, Fault *fault) {
 static bool map(FarMemory *memory, uint64_t size, Fault *fault) {
   void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
   if (base == MAP_FAILED) return refused(memory, "cannot be mapped", fault);
-  memory->mapped = (FarMapped){.base = base, .size = size};
+  FarBoard *board = (FarBoard *)(void *)((unsigned char *)base + FAR_BOARD_AT);
+  memory->mapped = (FarMapped){.base = base, .size = size, .board = board};
   return true;
 }
 
@@ -257,6 +258,45 @@ static bool shm_settle(FarMemory *memory, FarDecide *decide, void *ctx, int *out
   return true;
 }
 
+/* ---- watches --------------------------------------------------------------------------------- */
+
+static FarClient *our_client(const FarMemory *memory) {
+  return client_at(memory, far_client_slot(memory->client));
+}
+
+static bool shm_watch(FarMemory *memory, const FarLook *look, Fault *fault) {
+  (void)fault;
+  far_looks_pin(&memory->looks, &memory->mapped, our_client(memory), look);
+  return true;
+}
+
+static void shm_unwatch(FarMemory *memory, const FarLook *look) {
+  if (!memory->inherited)
+    far_looks_unpin(&memory->looks, &memory->mapped, our_client(memory), look);
+}
+
+static void differ(void *ctx, FarLook *look) {
+  FarMemory *memory = ctx;
+  unsigned char bytes[FAR_WATCH_DATA];
+  uint64_t word = 0;
+  if (far_notice_lost(memory)) return;
+  const bool whole = look->what.length <= sizeof bytes;
+  const uint64_t state = far_look(&memory->mapped, &look->what, whole ? bytes : NULL);
+  if (!far_look_differs(look, state)) return; /* not any more */
+  if (whole && look->what.length == sizeof word) memcpy(&word, bytes, sizeof word);
+  far_told(memory, look, state, word, bytes);
+}
+
+static bool shm_hear(FarMemory *memory, int64_t ns, Fault *fault) {
+  (void)fault;
+  const int64_t now = clock_now();
+  const bool everything = now - memory->looked > FAR_RECHECK * INT64_C(1000000);
+  if (everything) memory->looked = now;
+  far_board_wait(&memory->mapped, memory->looks.set, memory->looks.seen, NULL, 0, ns);
+  far_looks_check(&memory->looks, &memory->mapped, everything, differ, memory);
+  return true;
+}
+
 /* Mapped memory is not lost, but what is inherited is not ours. */
 static bool shm_revive(FarMemory *memory, Stop *stop, Fault *fault) {
   (void)stop;
@@ -265,7 +305,8 @@ static bool shm_revive(FarMemory *memory, Stop *stop, Fault *fault) {
 
 #define MAPPED                                                                                     \
   .open = open_mapped, .close = shm_close, .revive = shm_revive, .round = shm_round,               \
-  .reserve = reserve, .bury = shm_bury, .settle = shm_settle
+  .reserve = reserve, .bury = shm_bury, .settle = shm_settle, .watch = shm_watch,                  \
+  .unwatch = shm_unwatch, .hear = shm_hear
 
 const FarTransport far_shm = {.scheme = "shm:", MAPPED};
 const FarTransport far_file = {.scheme = "file:", MAPPED};

@@ -234,9 +234,12 @@ static bool drop_bucket(FarMap *map, FarPointer bucket, FarPointer *out_right, S
 
 bool far_map_drop(FarMap *map, Stop *stop, Fault *fault) {
   FarMapRoot root;
-  FarOp op = {.code = FAR_READ, .at = map->root, .local = &root, .length = sizeof root};
+  static const uint64_t nobody;
+  FarOp ops[] = {far_read_op(map->root, &root, sizeof root),
+                 far_write_op(map->root + offsetof(FarMapRoot, serial), &nobody, 8),
+                 {.code = FAR_ADD, .at = map->root + offsetof(FarMapRoot, changes), .value = 1}};
   if (!far_name_remove(map->memory, map->name, map->root, stop, fault) ||
-      !far_round(map->memory, &op, 1, stop, fault))
+      !far_round(map->memory, ops, countof(ops), stop, fault))
     return false;
   for (FarPointer bucket = root.first; bucket;) {
     if (!drop_bucket(map, bucket, &bucket, stop, fault)) return false;

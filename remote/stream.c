@@ -9,110 +9,205 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "remote/address.h"
+#include "remote/alive.h"
 #include "remote/client.h"
-#include "remote/memory.h"
 #include "remote/proof.h"
-#include "remote/wire.h"
+#include "remote/stream.h"
 
-typedef struct FarStream {
-  FarWireBuffer out, in;
-  int64_t deadline;
-  Stop *stop;
-} FarStream;
+/* ---- sending --------------------------------------------------------------------------------- */
 
-static bool lost(FarMemory *memory, const char *what, Fault *fault) {
+static void disconnect(FarMemory *memory) {
+  FarStream *stream = memory->stream;
+  pthread_mutex_lock(&stream->sending);
   if (memory->fd >= 0) close(memory->fd);
   memory->fd = -1;
+  stream->lease_ns = 0;
+  stream->owed = 0;
+  pthread_mutex_unlock(&stream->sending);
+}
+
+bool far_stream_lost(FarMemory *memory, const char *what, Fault *fault) {
+  disconnect(memory);
   return fault_set(fault, FAULT_IO, "%s: %s", memory->at, what);
 }
 
-/* Between two tries of a call that took its 10 ms. */
+/* Between two tries of a call that took its 10 ms. False: the connection has to be given up. */
 static bool go_on(FarMemory *memory, Fault *fault) {
   FarStream *stream = memory->stream;
-  if (errno != EAGAIN && errno != EINTR) return lost(memory, strerror(errno), fault);
-  if (stream->stop && stop_now(stream->stop)) {
-    lost(memory, "interrupted", NULL);
+  if (errno != EAGAIN && errno != EINTR)
+    return fault_set(fault, FAULT_IO, "%s: %s", memory->at, strerror(errno));
+  if (stream->stop && stop_now(stream->stop))
     return fault_set(fault, FAULT_INTERRUPT, "%s: interrupted", memory->at);
-  }
   if (clock_now() < stream->deadline) return true;
   memory->counts.timeouts++;
-  return lost(memory, "no answer in time", fault);
+  return fault_set(fault, FAULT_IO, "%s: no answer in time", memory->at);
 }
+
+static bool send_bytes(FarMemory *memory, const unsigned char *bytes, size_t n, Fault *fault) {
+  while (n > 0) {
+    const ssize_t done = send(memory->fd, bytes, n, MSG_NOSIGNAL);
+    if (done > 0) {
+      bytes += done;
+      n -= (size_t)done;
+    } else if (!go_on(memory, fault)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static const uint32_t alive[2] = {0, WIRE_ALIVE};
 
 static bool send_all(FarMemory *memory, Fault *fault) {
-  const FarWireBuffer *out = &memory->stream->out;
-  for (size_t at = 0; at < out->length;) {
-    const ssize_t n = send(memory->fd, out->bytes + at, out->length - at, MSG_NOSIGNAL);
-    if (n > 0) {
-      at += (size_t)n;
-    } else if (!go_on(memory, fault)) {
-      return false;
-    }
+  FarStream *stream = memory->stream;
+  pthread_mutex_lock(&stream->sending);
+  const size_t owed = stream->owed;
+  stream->owed = 0;
+  const bool ok =
+      send_bytes(memory, (const unsigned char *)alive + sizeof alive - owed, owed, fault) &&
+      send_bytes(memory, stream->out.bytes, stream->out.length, fault);
+  pthread_mutex_unlock(&stream->sending);
+  if (!ok) disconnect(memory);
+  return ok;
+}
+
+int64_t far_stream_alive(FarMemory *memory) {
+  FarStream *stream = memory->stream;
+  const int64_t lease = stream ? stream->lease_ns : 0;
+  if (!lease || pthread_mutex_trylock(&stream->sending)) return lease;
+  if (memory->fd >= 0 && stream->lease_ns) {
+    const size_t left = stream->owed ? stream->owed : sizeof alive;
+    const ssize_t n = send(memory->fd, (const unsigned char *)alive + sizeof alive - left, left,
+                           MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0) stream->owed = left - (size_t)n;
   }
+  pthread_mutex_unlock(&stream->sending);
+  return lease;
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+typedef struct Frame {
+  uint32_t length, kind;
+  const unsigned char *body;
+} Frame;
+
+/* The next frame if it is there in whole. *out_wanted: bytes that it takes, as far as is known. */
+static bool next_frame(FarStream *stream, Frame *out, size_t *out_wanted) {
+  const unsigned char *at = stream->in.bytes + stream->taken;
+  const size_t there = stream->in.length - stream->taken;
+  *out_wanted = 8;
+  if (there < 8) return false;
+  memcpy(out, at, 8);
+  out->body = at + 8;
+  *out_wanted += out->length;
+  if (there < *out_wanted) return false;
+  stream->taken += *out_wanted;
   return true;
 }
 
-/* One frame; what follows it stays for the next time, but there is nothing that follows. */
-static bool receive(FarMemory *memory, uint32_t *out_kind, const unsigned char **out_body,
-                    size_t *out_length, Fault *fault) {
-  FarWireBuffer *in = &memory->stream->in;
-  size_t wanted = 8;
-  uint32_t head[2] = {0};
-  in->length = 0;
+/* More of it. *out_came: something did. */
+static bool receive_more(FarMemory *memory, size_t wanted, int flags, bool *out_came,
+                         Fault *fault) {
+  enum { AT_LEAST = 16384 };
+  FarStream *stream = memory->stream;
+  FarWireBuffer *in = &stream->in;
+  if (wanted > WIRE_MOST + 4096) return far_stream_lost(memory, "an answer is no answer", fault);
+  in->length -= stream->taken;
+  if (in->length) memmove(in->bytes, in->bytes + stream->taken, in->length);
+  stream->taken = 0;
+  const size_t room = wanted > AT_LEAST ? wanted : AT_LEAST;
+  if (in->capacity < room) {
+    const size_t length = in->length;
+    if (!far_wire_more(in, room - length)) {
+      disconnect(memory); /* what comes would be taken for the next answer */
+      return fault_oom(fault);
+    }
+    in->length = length;
+  }
+  const ssize_t n = recv(memory->fd, in->bytes + in->length, in->capacity - in->length, flags);
+  *out_came = n > 0;
+  if (n == 0) return far_stream_lost(memory, "the server closed the connection", fault);
+  if (n > 0) in->length += (size_t)n;
+  return true;
+}
+
+/* An answer; notices that come before it are taken. */
+static bool receive(FarMemory *memory, Frame *out, Fault *fault) {
+  size_t wanted;
+  bool came;
   for (;;) {
-    if (in->length >= 8) {
-      memcpy(head, in->bytes, sizeof head);
-      if (head[0] > WIRE_MOST + 4096) return lost(memory, "an answer is no answer", fault);
-      wanted = 8 + (size_t)head[0];
+    while (next_frame(memory->stream, out, &wanted)) {
+      if (out->kind != WIRE_NOTICE) return true;
+      if (!far_stream_notice(memory, out->body, out->length, fault)) return false;
+      if (clock_now() > memory->stream->deadline)
+        return far_stream_lost(memory, "notices, but no answer in time", fault);
     }
-    if (in->length == wanted && wanted >= 8 && in->length >= 8) break;
-    enum { AT_LEAST = 16384 };
-    const size_t room = wanted > AT_LEAST ? wanted : AT_LEAST;
-    if (in->capacity < room) {
-      const size_t length = in->length;
-      in->length = 0;
-      if (!far_wire_more(in, room)) return fault_oom(fault);
-      in->length = length;
-    }
-    const ssize_t n = recv(memory->fd, in->bytes + in->length, in->capacity - in->length, 0);
-    if (n == 0) return lost(memory, "the server closed the connection", fault);
-    if (n > 0) {
-      in->length += (size_t)n;
-    } else if (!go_on(memory, fault)) {
+    if (!receive_more(memory, wanted, 0, &came, fault)) return false;
+    if (!came && !go_on(memory, fault)) {
+      disconnect(memory);
       return false;
     }
   }
-  *out_kind = head[1];
-  *out_body = in->bytes + 8;
-  *out_length = head[0];
+}
+
+bool far_stream_idle(FarMemory *memory, Fault *fault) {
+  Frame frame;
+  size_t wanted;
+  for (bool came = true; came;) {
+    while (next_frame(memory->stream, &frame, &wanted)) {
+      if (frame.kind != WIRE_NOTICE) return far_stream_lost(memory, "an answer to nothing", fault);
+      if (!far_stream_notice(memory, frame.body, frame.length, fault)) return false;
+    }
+    if (!receive_more(memory, wanted, MSG_DONTWAIT, &came, fault)) return false;
+    if (!came && errno != EAGAIN && errno != EINTR)
+      return far_stream_lost(memory, strerror(errno), fault);
+  }
   return true;
 }
 
-static void begin(FarMemory *memory, Stop *stop) {
+static void start(FarMemory *memory, Stop *stop) {
   memory->stream->deadline = clock_now() + memory->options.deadline_ns;
   memory->stream->stop = stop;
   memory->stream->out.length = 0;
 }
 
-/* Sends what is in `out`, a frame, and waits for the answer, of this kind. */
-static bool ask(FarMemory *memory, FarWireKind wanted, const unsigned char **out_body,
-                size_t *out_length, Fault *fault) {
-  uint32_t kind = 0;
+bool far_stream_begin(FarMemory *memory, Stop *stop, Fault *fault) {
+  if (memory->fd < 0) return far_stream_lost(memory, "the connection was lost", fault);
+  start(memory, stop);
+  return true;
+}
+
+bool far_stream_send(FarMemory *memory, Fault *fault) {
   far_wire_end(&memory->stream->out, 0);
-  if (!send_all(memory, fault) || !receive(memory, &kind, out_body, out_length, fault))
-    return false;
-  if (kind == wanted) return true;
-  if (kind != WIRE_FAULT) return lost(memory, "an answer to something else", fault);
+  return send_all(memory, fault);
+}
+
+bool far_stream_ask(FarMemory *memory, FarWireKind wanted, const unsigned char **out_body,
+                    size_t *out_length, Fault *fault) {
+  Frame frame;
+  if (!far_stream_send(memory, fault) || !receive(memory, &frame, fault)) return false;
+  *out_body = frame.body;
+  *out_length = frame.length;
+  if (frame.kind == wanted) return true;
+  if (frame.kind != WIRE_FAULT)
+    return far_stream_lost(memory, "an answer to something else", fault);
   Fault told = {0};
-  far_wire_take_fault(*out_body, *out_length, &told);
+  far_wire_take_fault(frame.body, frame.length, &told);
   return fault_set(fault, told.code, "%s: %s", memory->at, told.text);
 }
 
 /* ---- a connection ---------------------------------------------------------------------------- */
 
-static bool shake_hands(FarMemory *memory, FarHeader *head, uint64_t *client, Fault *fault) {
+/* What a server says of itself when it knows us. */
+typedef struct Welcome {
+  uint64_t client;
+  int64_t lease_ns;
+  FarHeader head;
+} Welcome;
+
+static bool shake_hands(FarMemory *memory, Welcome *out_welcome, Fault *fault) {
   FarWireBuffer *out = &memory->stream->out;
   const char *secret = memory->secret ? memory->secret : "";
   unsigned char mine[WIRE_NONCE], theirs[WIRE_NONCE], proof[WIRE_PROOF];
@@ -123,195 +218,86 @@ static bool shake_hands(FarMemory *memory, FarHeader *head, uint64_t *client, Fa
   if (!far_wire_begin(out, WIRE_HELLO) || !far_wire_add(out, &version, sizeof version) ||
       !far_wire_add(out, mine, sizeof mine))
     return fault_oom(fault);
-  if (!ask(memory, WIRE_CHALLENGE, &body, &length, fault)) return false;
-  if (length != WIRE_NONCE) return lost(memory, "no far memory answers here", fault);
+  if (!far_stream_ask(memory, WIRE_CHALLENGE, &body, &length, fault)) return false;
+  if (length != WIRE_NONCE) return far_stream_lost(memory, "no far memory answers here", fault);
   memcpy(theirs, body, sizeof theirs);
   proof_make(secret, false, mine, theirs, proof);
   out->length = 0;
   if (!far_wire_begin(out, WIRE_PROVE) || !far_wire_add(out, proof, sizeof proof))
     return fault_oom(fault);
-  if (!ask(memory, WIRE_WELCOME, &body, &length, fault)) return false;
+  if (!far_stream_ask(memory, WIRE_WELCOME, &body, &length, fault)) return false;
   proof_make(secret, true, mine, theirs, proof);
-  if (length != WIRE_PROOF + 8 + sizeof *head || !proof_same(proof, body))
-    return lost(memory, "the server does not know the secret", fault);
-  memcpy(client, body + WIRE_PROOF, 8);
-  memcpy(head, body + WIRE_PROOF + 8, sizeof *head);
-  const char *wrong = far_header_fault(head, head->size);
-  return !wrong || lost(memory, wrong, fault);
+  if (length != WIRE_PROOF + 16 + sizeof(FarHeader) || !proof_same(proof, body))
+    return far_stream_lost(memory, "the server does not know the secret", fault);
+  memcpy(&out_welcome->client, body + WIRE_PROOF, 8);
+  memcpy(&out_welcome->lease_ns, body + WIRE_PROOF + 8, 8);
+  memcpy(&out_welcome->head, body + WIRE_PROOF + 16, sizeof(FarHeader));
+  const char *wrong = far_header_fault(&out_welcome->head, out_welcome->head.size);
+  return !wrong || far_stream_lost(memory, wrong, fault);
 }
 
-static bool stream_connect(FarMemory *memory, Stop *stop, Fault *fault) {
-  FarHeader head;
-  uint64_t client = 0;
-  begin(memory, stop);
-  memory->fd = address_connect(memory->at, memory->stream->deadline, stop, fault);
-  if (memory->fd < 0) return false;
-  if (!shake_hands(memory, &head, &client, fault)) {
-    lost(memory, "", NULL);
+bool far_stream_connect(FarMemory *memory, Stop *stop, Fault *fault) {
+  FarStream *stream = memory->stream;
+  Welcome welcome;
+  start(memory, stop);
+  const int fd = address_connect(memory->at, stream->deadline, stop, fault);
+  if (fd < 0) return false;
+  pthread_mutex_lock(&stream->sending);
+  memory->fd = fd;
+  pthread_mutex_unlock(&stream->sending);
+  stream->in.length = stream->taken = 0;
+  stream->heard = stream->said = 0;
+  if (!shake_hands(memory, &welcome, fault)) {
+    disconnect(memory);
     return false;
   }
-  if (memory->client && head.incarnation != memory->head.incarnation) {
-    lost(memory, "", NULL);
+  if (memory->client && welcome.head.incarnation != memory->head.incarnation) {
+    disconnect(memory);
     return fault_set(fault, FAULT_IO,
                      "%s: the far memory was made anew, and what it held is lost: close the "
                      "connection and open it again",
                      memory->at);
   }
-  memory->head = head;
-  memory->client = client;
+  memory->head = welcome.head;
+  memory->client = welcome.client;
   /* What the client before had, the server has taken back. */
   memset(memory->pools, 0, sizeof memory->pools);
   memset(memory->dirty, 0, sizeof memory->dirty);
   memory->nfreed = 0;
   memory->log = memory->log_room = 0;
   memory->log_known = false;
+  pthread_mutex_lock(&stream->sending);
+  stream->lease_ns = welcome.lease_ns;
+  pthread_mutex_unlock(&stream->sending);
+  far_alive_again();
   return true;
 }
 
-static bool stream_open(FarMemory *memory, const char *name, Fault *fault) {
+bool far_stream_open(FarMemory *memory, const char *name, Fault *fault) {
   (void)name;
-  memory->stream = calloc(1, sizeof *memory->stream);
-  if (!memory->stream) return fault_oom(fault);
-  far_enlist(memory);
-  return stream_connect(memory, NULL, fault);
-}
-
-static void stream_close(FarMemory *memory) {
-  if (!memory->stream) return;
-  far_delist(memory);
-  if (memory->fd >= 0) close(memory->fd);
-  far_wire_free(&memory->stream->in);
-  far_wire_free(&memory->stream->out);
-  free(memory->stream);
-}
-
-/* ---- rounds ---------------------------------------------------------------------------------- */
-
-typedef struct Batch { /* operations of one frame */
-  FarOp **ops;
-  size_t n, capacity, request, answer;
-  bool skip; /* a guard in an earlier one did not hold */
-} Batch;
-
-static bool send_batch(FarMemory *memory, Batch *batch, Fault *fault) {
-  FarWireBuffer *out = &memory->stream->out;
-  const unsigned char *body;
-  size_t length;
-  out->length = 0;
-  bool ok = far_wire_begin(out, WIRE_ROUND);
-  for (size_t i = 0; ok && i < batch->n; i++) ok = far_wire_put_op(out, batch->ops[i]);
-  if (!ok) return fault_oom(fault);
-  if (!ask(memory, WIRE_DONE, &body, &length, fault)) return false;
-  const unsigned char *end = body + length;
-  for (size_t i = 0; i < batch->n; i++) {
-    if (!far_wire_take_result(&body, end, batch->ops[i]))
-      return lost(memory, "an answer does not fit its question", fault);
-    batch->skip = batch->skip || batch->ops[i]->status == FAR_SKIPPED ||
-                  (batch->ops[i]->guard && batch->ops[i]->status != FAR_DONE);
-  }
-  batch->n = batch->request = batch->answer = 0;
-  return true;
-}
-
-static bool add_op(FarMemory *memory, Batch *batch, FarOp *op, Fault *fault) {
-  const size_t request = far_wire_request_size(op), answer = far_wire_answer_size(op);
-  if (request > WIRE_MOST || answer > WIRE_MOST) {
-    return fault_set(fault, FAULT_LIMIT, "%s: an operation on %u bytes, the limit is %d",
-                     memory->at, (unsigned)op->length, WIRE_MOST - WIRE_OP);
-  }
-  if (batch->n && (batch->request + request > WIRE_MOST || batch->answer + answer > WIRE_MOST) &&
-      !send_batch(memory, batch, fault))
+  FarStream *stream = calloc(1, sizeof *stream);
+  if (!stream) return fault_oom(fault);
+  pthread_mutex_init(&stream->sending, NULL);
+  if (!far_alive_begin(fault)) {
+    pthread_mutex_destroy(&stream->sending);
+    free(stream);
     return false;
-  if (batch->skip) {
-    op->status = FAR_SKIPPED;
-    return true;
   }
-  if (!array_grow(batch->ops, batch->capacity, batch->n + 1)) return fault_oom(fault);
-  batch->ops[batch->n++] = op;
-  batch->request += request;
-  batch->answer += answer;
-  return true;
+  memory->stream = stream;
+  far_enlist(memory);
+  return far_stream_connect(memory, NULL, fault);
 }
 
-static bool stream_round(FarMemory *memory, const FarSegment *segments, int n, Stop *stop,
-                         Fault *fault) {
-  Batch batch = {0};
-  if (memory->fd < 0) return lost(memory, "the connection was lost", fault);
-  begin(memory, stop);
-  bool ok = true;
-  for (int i = 0; ok && i < n; i++) {
-    for (size_t j = 0; ok && j < segments[i].n; j++)
-      ok = add_op(memory, &batch, &segments[i].ops[j], fault);
+void far_stream_close(FarMemory *memory) {
+  FarStream *stream = memory->stream;
+  if (!stream) return;
+  far_delist(memory);
+  if (!memory->inherited) { /* the parent's thread, and perhaps a lock that nobody holds here */
+    far_alive_end();
+    disconnect(memory);
+    pthread_mutex_destroy(&stream->sending);
   }
-  ok = ok && (!batch.n || send_batch(memory, &batch, fault));
-  free(batch.ops);
-  return ok;
+  far_wire_free(&stream->in);
+  far_wire_free(&stream->out);
+  free(stream);
 }
-
-/* ---- the rest -------------------------------------------------------------------------------- */
-
-/* A request of some words; one word is answered, or none. */
-static bool ask_words(FarMemory *memory, FarWireKind kind, const void *words, size_t length,
-                      uint64_t *out, Fault *fault) {
-  const unsigned char *body;
-  size_t n;
-  if (memory->fd < 0) return lost(memory, "the connection was lost", fault);
-  begin(memory, NULL);
-  FarWireBuffer *to = &memory->stream->out;
-  if (!far_wire_begin(to, kind) || !far_wire_add(to, words, length)) return fault_oom(fault);
-  if (!ask(memory, WIRE_DONE, &body, &n, fault)) return false;
-  if (n != (out ? 8 : 0)) return lost(memory, "an answer does not fit its question", fault);
-  if (out) memcpy(out, body, 8);
-  return true;
-}
-
-bool far_stream_word(FarMemory *memory, int kind, uint64_t *out, Fault *fault) {
-  return ask_words(memory, (FarWireKind)kind, NULL, 0, out, fault);
-}
-
-static bool stream_reserve(FarMemory *memory, uint64_t at, uint64_t length, Fault *fault) {
-  const uint64_t words[] = {at, length};
-  return ask_words(memory, WIRE_RESERVE, words, sizeof words, NULL, fault);
-}
-
-static bool stream_bury(FarMemory *memory, uint64_t client, bool *out_alive, Fault *fault) {
-  uint64_t alive;
-  if (!ask_words(memory, WIRE_BURY, &client, sizeof client, &alive, fault)) return false;
-  *out_alive = alive != 0;
-  return true;
-}
-
-static bool stream_settle(FarMemory *memory, FarDecide *decide, void *ctx, int *out_settled,
-                          Fault *fault) {
-  enum { DOUBT = 8 + FAR_MARK };
-  const unsigned char *body;
-  size_t length;
-  if (memory->fd < 0) return lost(memory, "the connection was lost", fault);
-  begin(memory, NULL);
-  if (!far_wire_begin(&memory->stream->out, WIRE_DOUBTS)) return fault_oom(fault);
-  if (!ask(memory, WIRE_DONE, &body, &length, fault)) return false;
-  const size_t n = length / DOUBT;
-  unsigned char *doubts = malloc(length + 1);
-  if (!doubts) return fault_oom(fault);
-  memcpy(doubts, body, length);
-  bool ok = true;
-  for (size_t i = 0; ok && i < n; i++) {
-    unsigned char words[DOUBT + 8];
-    uint64_t settled;
-    memcpy(words, doubts + i * DOUBT, DOUBT);
-    const uint64_t decision = decide(ctx, words + 8);
-    if (decision == FAR_NOT_MINE) continue;
-    memcpy(words + DOUBT, &decision, 8);
-    ok = ask_words(memory, WIRE_SETTLE, words, sizeof words, &settled, fault);
-    if (ok) *out_settled += settled != 0;
-  }
-  free(doubts);
-  return ok;
-}
-
-#define STREAM                                                                                     \
-  .open = stream_open, .close = stream_close, .revive = stream_connect, .round = stream_round,     \
-  .reserve = stream_reserve, .bury = stream_bury, .settle = stream_settle
-
-const FarTransport far_unix = {.scheme = "unix:", STREAM};
-const FarTransport far_tcp = {.scheme = "tcp:", STREAM};

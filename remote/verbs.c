@@ -5,11 +5,9 @@
 */
 #include "remote/verbs.h"
 
-#include <unistd.h>
-
 #include "remote/chain.h"
 #include "remote/rdma.h"
-#include "remote/wire.h"
+#include "remote/stream.h"
 
 static void close_queues(FarMemory *memory) {
   chain_close(memory->chain);
@@ -21,8 +19,7 @@ static void close_queues(FarMemory *memory) {
 /* What was under way may still be done: the server sees the connection end, and sees to it. */
 static void lose(FarMemory *memory) {
   close_queues(memory);
-  if (memory->fd >= 0) close(memory->fd);
-  memory->fd = -1;
+  far_stream_lost(memory, "", NULL);
 }
 
 static bool connect_queues(FarMemory *memory, Stop *stop, Fault *fault) {
@@ -75,6 +72,17 @@ static bool verbs_settle(FarMemory *memory, FarDecide *decide, void *ctx, int *o
   return far_tcp.settle(memory, decide, ctx, out_settled, fault);
 }
 
+/* The server looks for us. What network cards write tells nobody: it is found by and by. */
+static bool verbs_watch(FarMemory *memory, const FarLook *look, Fault *fault) {
+  return far_tcp.watch(memory, look, fault);
+}
+
+static void verbs_unwatch(FarMemory *memory, const FarLook *look) { far_tcp.unwatch(memory, look); }
+
+static bool verbs_hear(FarMemory *memory, int64_t ns, Fault *fault) {
+  return far_tcp.hear(memory, ns, fault);
+}
+
 const FarTransport far_verbs = {.scheme = "verbs:",
                                 .open = verbs_open,
                                 .close = verbs_close,
@@ -83,4 +91,7 @@ const FarTransport far_verbs = {.scheme = "verbs:",
                                 .counts = true,
                                 .reserve = verbs_reserve,
                                 .bury = verbs_bury,
-                                .settle = verbs_settle};
+                                .settle = verbs_settle,
+                                .watch = verbs_watch,
+                                .unwatch = verbs_unwatch,
+                                .hear = verbs_hear};

@@ -237,3 +237,47 @@ void far_wire_take_fault(const unsigned char *body, size_t length, Fault *out) {
   fault_set(out, code > FAULT_NONE && code <= FAULT_INTERNAL ? (FaultCode)code : FAULT_IO, "%.*s",
             n < FAULT_TEXT ? n : FAULT_TEXT - 1, n ? (const char *)body + sizeof code : "");
 }
+
+/* ---- watches --------------------------------------------------------------------------------- */
+
+enum { WATCH = 48, NOTICE = 32 };
+
+bool far_wire_put_watch(FarWireBuffer *buffer, const FarLook *look) {
+  const uint64_t words[WATCH / 8] = {
+      look->id,         (uint64_t)look->what.once << 32 | look->what.kind,
+      look->what.at,    look->what.length,
+      look->what.value, look->known};
+  return far_wire_add(buffer, words, sizeof words);
+}
+
+bool far_wire_take_watch(const unsigned char *body, size_t length, FarLook *out) {
+  uint64_t words[WATCH / 8];
+  if (length != sizeof words) return false;
+  memcpy(words, body, sizeof words);
+  if (words[3] > FAR_WATCH_MOST || words[1] >> 33) return false;
+  *out = (FarLook){.id = words[0],
+                   .what = {.kind = (FarWatchKind)(uint32_t)words[1],
+                            .once = words[1] >> 32 & 1,
+                            .at = words[2],
+                            .length = (uint32_t)words[3],
+                            .value = words[4]},
+                   .known = words[5]};
+  return true;
+}
+
+bool far_wire_put_notice(FarWireBuffer *buffer, const FarWireNotice *notice) {
+  const uint64_t words[NOTICE / 8] = {notice->id, notice->known, notice->word, notice->length};
+  return far_wire_add(buffer, words, sizeof words) &&
+         far_wire_add(buffer, notice->data, notice->length);
+}
+
+bool far_wire_take_notice(const unsigned char **at, const unsigned char *end, FarWireNotice *out) {
+  uint64_t words[NOTICE / 8];
+  if (end - *at < NOTICE) return false;
+  memcpy(words, *at, sizeof words);
+  *at += NOTICE;
+  if (words[3] > FAR_WATCH_DATA || (size_t)(end - *at) < pad(words[3])) return false;
+  *out = (FarWireNotice){words[0], words[1], words[2], *at, (uint32_t)words[3]};
+  *at += pad(words[3]);
+  return true;
+}

@@ -7,18 +7,25 @@
 **             (8 each); then the key (FIND), or what is written
 **   DONE      for each operation: old (8), status (4), length (4); then what was read
 **   FAULT     code (4), text
+**   NOTICE    its number (8); then for each watch: its id, what is known of it now, the word (8
+**             each), length (8), and so many bytes of data
 **
 ** A connection begins with HELLO (a number of the client's choice) and CHALLENGE (a number of the
-** server's); then PROOF, which shows that the client knows the secret, and WELCOME: the server's
-** proof, the client's id, the memory's header. What comes from the other side is not trusted.
+** server's); then PROVE, which shows that the client knows the secret, and WELCOME: the server's
+** proof, the client's id, its lease, the memory's header. What comes from the other side is not
+** trusted.
+**
+** Notices come when something has changed, between answers. There is one on its way at a time: the
+** next one comes when the client has said HEARD. A client that waits says so now and then, with the
+** last number that it knows: if that is another one than was sent, it is sent again.
 */
 #ifndef TENFOLD_REMOTE_WIRE_H
 #define TENFOLD_REMOTE_WIRE_H
 
-#include "remote/layout.h"
+#include "remote/looks.h"
 
 enum {
-  WIRE_VERSION = 1,
+  WIRE_VERSION = 2,
   WIRE_MOST = 16 << 20, /* bytes of a frame's body */
   WIRE_OP = 48,         /* bytes of an operation without what follows it */
   WIRE_RESULT = 16,
@@ -30,7 +37,7 @@ typedef enum FarWireKind {
   WIRE_HELLO = 1, /* version (8), nonce */
   WIRE_CHALLENGE, /* nonce */
   WIRE_PROVE,     /* proof */
-  WIRE_WELCOME,   /* proof, client id (8), FarHeader */
+  WIRE_WELCOME,   /* proof, client id (8), lease in ns (8; 0: none), FarHeader */
   WIRE_ROUND,
   WIRE_DONE,
   WIRE_FAULT,
@@ -38,8 +45,12 @@ typedef enum FarWireKind {
   WIRE_BURY,    /* client id (8); DONE: is it alive (8) */
   WIRE_DOUBTS,  /* DONE: id (8) and mark of each prepared transaction of a dead client */
   WIRE_SETTLE,  /* id (8), mark, FarDecision (8); DONE: was it (8) */
-  WIRE_ALIVE,   /* nothing: the client lives; no answer */
-  WIRE_QUEUES   /* nothing; DONE: a token (8), with which it may have queues (verbs.h) */
+  WIRE_QUEUES,  /* nothing; DONE: a token (8), with which it may have queues (verbs.h) */
+  WIRE_ALIVE,   /* nothing: the client lives. This and what follows has no answer */
+  WIRE_WATCH,   /* id, kind (4), once (4), at, length, value, known (8 each) */
+  WIRE_UNWATCH, /* id */
+  WIRE_HEARD,   /* number of a notice */
+  WIRE_NOTICE   /* the server's */
 } FarWireKind;
 
 /* A growing frame. All zero is a valid, empty one. */
@@ -81,5 +92,18 @@ void far_wire_round_free(FarWireRound *round);
 
 bool far_wire_put_fault(FarWireBuffer *buffer, const Fault *fault);
 void far_wire_take_fault(const unsigned char *body, size_t length, Fault *out);
+
+/* Watches, and notices of them. False: no memory, or not what it should be. */
+bool far_wire_put_watch(FarWireBuffer *buffer, const FarLook *look);
+bool far_wire_take_watch(const unsigned char *body, size_t length, FarLook *out);
+
+typedef struct FarWireNotice {
+  uint64_t id, known, word;
+  const unsigned char *data;
+  uint32_t length; /* of data */
+} FarWireNotice;
+
+bool far_wire_put_notice(FarWireBuffer *buffer, const FarWireNotice *notice);
+bool far_wire_take_notice(const unsigned char **at, const unsigned char *end, FarWireNotice *out);
 
 #endif

@@ -22,7 +22,8 @@ enum { PLACES = 16, SECRET = 256 };
 
 static const char usage[] =
     "usage: farmemd [--listen AT]... [--verbs HOST:PORT] [--memory AT | --persist FILE]\n"
-    "               [--size BYTES] [--secret-file FILE] [--max-clients N] [--quiet]\n"
+    "               [--size BYTES] [--secret-file FILE] [--max-clients N]\n"
+    "               [--lease MS] [--quiet]\n"
     "\n"
     "Serves memory that many programs share: SQLite's far_map and its like, or the C library.\n"
     "\n"
@@ -36,6 +37,8 @@ static const char usage[] =
     "  --size BYTES         of a memory that is made: 64M, 4G; default 1G\n"
     "  --secret-file FILE   clients have to know the first line of it\n"
     "  --max-clients N      at most; default 1023\n"
+    "  --lease MS           a client is given up when so long nothing was heard of it; 0: never;\n"
+    "                       default 2000\n"
     "  --quiet              say nothing of clients that come and go\n"
     "  --version, --help\n"
     "\n"
@@ -50,7 +53,7 @@ typedef struct Options {
   char persist[4200];
   char secret[SECRET];
   uint64_t size;
-  unsigned most_clients;
+  FarServerOptions server;
   bool quiet;
 } Options;
 
@@ -82,12 +85,20 @@ static bool read_size(const char *text, uint64_t *out) {
   return true;
 }
 
+static bool read_lease(const char *text, int64_t *out_ns) {
+  uint64_t ms;
+  if (!read_size(text, &ms) || ms > 86400000) return false;
+  *out_ns = ms ? (int64_t)ms * 1000000 : -1;
+  return true;
+}
+
 static bool read_secret(Options *options) {
   FILE *file = fopen(options->secret_file, "r");
   if (!file) return false;
   const bool ok = fgets(options->secret, sizeof options->secret, file) != NULL;
   fclose(file);
   options->secret[strcspn(options->secret, "\r\n")] = '\0';
+  options->server.secret = options->secret;
   return ok && *options->secret;
 }
 
@@ -108,6 +119,7 @@ static int read_options(int argc, char **argv, Options *out) {
                                         {"size", required_argument, NULL, 's'},
                                         {"secret-file", required_argument, NULL, 'k'},
                                         {"max-clients", required_argument, NULL, 'n'},
+                                        {"lease", required_argument, NULL, 't'},
                                         {"quiet", no_argument, NULL, 'q'},
                                         {"version", no_argument, NULL, 'v'},
                                         {"help", no_argument, NULL, 'h'},
@@ -139,8 +151,11 @@ static int read_options(int argc, char **argv, Options *out) {
     case 'n':
       if (!read_size(optarg, &number) || !number || number > 1023)
         return 1 + refuse("--max-clients is 1 to 1023, not", optarg);
-      out->most_clients = (unsigned)number;
+      out->server.most_clients = (unsigned)number;
       break;
+    case 't':
+      if (read_lease(optarg, &out->server.lease_ns)) break;
+      return 1 + refuse("--lease is 0 to 86400000 ms, not", optarg);
     case 'q':
       out->quiet = true;
       break;
@@ -192,9 +207,10 @@ static void say_stats(const FarServer *server) {
   far_server_stats(server, &stats);
   snprintf(line, sizeof line,
            "clients=%" PRIu64 " accepted=%" PRIu64 " refused=%" PRIu64 " buried=%" PRIu64
-           " rounds=%" PRIu64 " operations=%" PRIu64 " bytes_in=%" PRIu64 " bytes_out=%" PRIu64,
-           stats.clients, stats.accepted, stats.refused, stats.buried, stats.rounds,
-           stats.operations, stats.bytes_in, stats.bytes_out);
+           " silent=%" PRIu64 " rounds=%" PRIu64 " operations=%" PRIu64 " notices=%" PRIu64
+           " bytes_in=%" PRIu64 " bytes_out=%" PRIu64,
+           stats.clients, stats.accepted, stats.refused, stats.buried, stats.silent, stats.rounds,
+           stats.operations, stats.notices, stats.bytes_in, stats.bytes_out);
   say(line);
 }
 
@@ -226,9 +242,7 @@ int main(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &set, NULL);
   const int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   FarMemory *memory = open_memory(&options, &fault);
-  FarServer *server = memory ? far_server_open(memory, *options.secret ? options.secret : NULL,
-                                               options.most_clients, &fault)
-                             : NULL;
+  FarServer *server = memory ? far_server_open(memory, &options.server, &fault) : NULL;
   const bool ok = server && run(server, &options, signals, &fault);
   if (!ok) say(fault.text);
   far_server_close(server);

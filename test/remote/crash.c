@@ -101,6 +101,14 @@ static void read_all(FarMap *map, State *out) {
   far_scan_end(scan);
 }
 
+/* So that whoever watches the map comes to know of it. */
+static uint64_t count_changes(FarMemory *memory, FarMap *map) {
+  uint64_t changes;
+  FarOp op = far_read_op(map->root + offsetof(FarMapRoot, changes), &changes, 8);
+  must(far_round(memory, &op, 1, NULL, &fault));
+  return changes;
+}
+
 /* Everything can be changed by somebody else, at once. */
 static void use_all(FarMemory *memory, FarMap *map) {
   for (int64_t key = 0; key < 2 * KEYS; key++) {
@@ -141,7 +149,8 @@ static bool crash_at(const char *at, const Deed *deed, uint64_t dies) {
   return WIFSIGNALED(status);
 }
 
-static int sweep(const char *folder, const Deed *deed, const State *before, const void *contents) {
+static int sweep(const char *folder, const Deed *deed, const State *before, uint64_t changes,
+                 const void *contents) {
   char file[200], at[210];
   State after = *before, found;
   int crashes = 0, undone = 0;
@@ -163,6 +172,7 @@ static int sweep(const char *folder, const Deed *deed, const State *before, cons
       exit(1);
     }
     assert(!alive || is_after);
+    assert(is_before || count_changes(memory, map) > changes);
     undone += is_before && !is_after;
     use_all(memory, map);
     far_map_close(map);
@@ -188,6 +198,8 @@ int main(void) {
     far_txn_end(txn);
     before.values[key] = key + 1;
   }
+  const uint64_t changes = count_changes(memory, map);
+  assert(changes > 0);
   far_map_close(map);
   far_close(memory);
   void *contents = malloc(SIZE);
@@ -195,7 +207,7 @@ int main(void) {
   assert(contents && fd >= 0 && read(fd, contents, SIZE) == SIZE);
   close(fd);
   for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++) {
-    assert(sweep(folder, &deeds[i], &before, contents) > 5);
+    assert(sweep(folder, &deeds[i], &before, changes, contents) > 5);
     printf("ok %d - killed at each operation: %s\n", (int)i + 1, deeds[i].name);
   }
   printf("1..%d\n", (int)(sizeof deeds / sizeof *deeds));

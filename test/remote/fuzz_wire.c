@@ -1,6 +1,6 @@
 /*
-** What a server is sent, what a client is answered, and what a dead client leaves behind: any
-** bytes. The first byte says which.
+** What a server is sent, what a client is answered, what a dead client leaves behind, watches and
+** notices: any bytes. The first byte says which.
 */
 #include <assert.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include "remote/client.h"
 #include "remote/execute.h"
 #include "remote/log.h"
+#include "remote/looks.h"
 #include "remote/wire.h"
 
 enum { SIZE = 6 << 20, REGION = 7 };
@@ -23,10 +24,40 @@ static void prepare(void) {
   assert(memory.base);
   memset(memory.base, 0, SIZE);
   memory.size = SIZE;
+  memory.board = (FarBoard *)(void *)(memory.base + FAR_BOARD_AT);
   memory.region = header.region = REGION;
   header.incarnation = 1;
   assert(far_plan(&header, SIZE));
   far_format(&memory, &header);
+}
+
+static void differ(void *ctx, FarLook *look) {
+  unsigned char copy[FAR_WATCH_DATA];
+  (void)ctx;
+  look->known = far_look(&memory, &look->what, look->what.length <= sizeof copy ? copy : NULL);
+}
+
+/* What a peer may watch is looked at; what a server may say of it is taken. */
+static void watch(const uint8_t *data, size_t size) {
+  static FarLooks looks;
+  FarClient *client = (FarClient *)(void *)(memory.base + header.clients);
+  const unsigned char *at = data, *end = data + size;
+  FarWireNotice notice;
+  FarLook look;
+  for (size_t i = 0; i + 48 <= size && i < 480; i += 48) {
+    if (!far_wire_take_watch(data + i, 48, &look)) continue;
+    if (i % 96) look.what.at = far_pointer(REGION, 0, look.what.at % SIZE);
+    if (far_watch_fault(&look.what, REGION, SIZE)) continue;
+    assert(far_looks_add(&looks, &look));
+    far_looks_pin(&looks, &memory, client, &look);
+  }
+  far_looks_check(&looks, &memory, true, differ, NULL);
+  far_board_leave_all(&memory, client);
+  far_looks_finish(&looks);
+  while (at < end && far_wire_take_notice(&at, end, &notice)) {
+    unsigned char copy[FAR_WATCH_DATA];
+    memcpy(copy, notice.data, notice.length);
+  }
 }
 
 /* Bytes that are executed where they fit: offsets are made small so that many of them do. */
@@ -72,15 +103,16 @@ static void bury(const uint8_t *data, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!size) return 0;
-  if (!memory.base || data[0] % 3 == 2) prepare();
+  if (!memory.base || data[0] % 4 == 2) prepare();
   /* A copy of its own: what is read behind its end is found. */
   const size_t length = (size - 1) / 8 * 8;
   uint8_t *copy = malloc(length + 1);
   assert(copy);
   memcpy(copy, data + 1, length);
-  if (data[0] % 3 == 0) serve(copy, length);
-  if (data[0] % 3 == 1) answer(copy, length);
-  if (data[0] % 3 == 2) bury(copy, length);
+  if (data[0] % 4 == 0) serve(copy, length);
+  if (data[0] % 4 == 1) answer(copy, length);
+  if (data[0] % 4 == 2) bury(copy, length);
+  if (data[0] % 4 == 3) watch(copy, length);
   free(copy);
   return 0;
 }

@@ -351,7 +351,7 @@ static pid_t serve(const char *at, const char *memory_at) {
     const FarOptions options = {.size = 8 << 20};
     FarMemory *memory = far_open(memory_at, &options, &fault);
     must(memory != NULL);
-    FarServer *server = far_server_open(memory, NULL, 0, &fault);
+    FarServer *server = far_server_open(memory, NULL, &fault);
     must(server && far_server_listen(server, at, &fault));
     must(far_server_run(server, -1, NULL, &fault));
     _exit(0);

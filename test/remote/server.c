@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -43,10 +44,12 @@ static pid_t start(const char *memory_at, const char *secret) {
   unlink(at + strlen("unix:"));
   const pid_t child = fork();
   if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     const FarOptions options = {.size = 16 << 20};
     FarMemory *memory = far_open(memory_at, &options, &fault);
     must(memory != NULL);
-    FarServer *server = far_server_open(memory, secret, 8, &fault);
+    const FarServerOptions how = {.secret = secret, .most_clients = 8};
+    FarServer *server = far_server_open(memory, &how, &fault);
     must(server && far_server_listen(server, at, &fault));
     must(far_server_run(server, -1, NULL, &fault));
     _exit(0);
