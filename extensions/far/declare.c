@@ -183,6 +183,8 @@ static bool take_number(FarTab *tab, const Option *option, FarOptions *options) 
   if (!strcmp(option->name, "length")) return it->length = number, number > 0;
   if (!strcmp(option->name, "buckets")) return it->plan.buckets = number, number > 0;
   if (!strcmp(option->name, "windows")) return it->plan.windows = number, number > 0;
+  if (!strcmp(option->name, "stale_ms"))
+    return tab->kept_rows.ns = (int64_t)number * 1000000, number <= 1000000000;
   if (!strcmp(option->name, "leaf")) return it->leaf = (unsigned)number, number <= FAR_SLOTS;
   options->deadline_ns = (int64_t)(number % 1000000) * 1000000; /* what is left */
   return number && number < 1000000;
@@ -196,6 +198,7 @@ static const struct {
     {"name", "name", ~0u},
     {"secret_file", "secret_file", ~0u},
     {"leaf", "leaf (2 to 64)", 1 << FAR_KIND_MAP},
+    {"stale_ms", "stale_ms", 1 << FAR_KIND_MAP},
     {"length", "length", 1 << FAR_KIND_VECTOR | 1 << FAR_KIND_QUEUE},
     {"refresh", "refresh (ms, or manual)", 1 << FAR_KIND_VECTOR},
     {"buckets", "buckets", 1 << FAR_KIND_HISTOGRAM},

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "remote/alloc.h"
 #include "remote/histogram.h"
+#include "remote/map_watch.h"
 #include "remote/queue.h"
 #include "remote/record.h"
 #include "remote/scan.h"
@@ -32,11 +33,14 @@ typedef struct FarLink {
   int nmarks;
   size_t marks_capacity;
   Map words; /* counters and mutexes: name to FarPointer */
+  struct FarWatchedMap *maps;
 } FarLink;
 
 typedef struct FarState {
   FarLink *links;
   struct FarTab *tabs; /* all that are connected */
+  struct FarWatched *watched;
+  int64_t last_watched, last_event; /* numbers */
 } FarState;
 
 /* The link to the memory at `at`; `options` count when it is opened here for the first time. */
@@ -82,6 +86,70 @@ int far_tab_rollback_to(VtTab *base, int n);
   .rollback = far_tab_rollback, .savepoint = far_tab_savepoint, .release = far_tab_release,        \
   .rollback_to = far_tab_rollback_to
 
+/* ---- watching (watched.c) -------------------------------------------------------------------- */
+
+/* Something that the connection watches, and what has come of it that no statement has read. */
+typedef struct FarWatched {
+  struct FarWatched *next;
+  int64_t number;
+  FarLink *link;
+  char *name;                /* of the thing in far memory */
+  FarPointer word;           /* a counter or mutex, or 0 */
+  uint64_t id;               /* of the watch on it */
+  struct FarWatchedMap *map; /* or a map, or NULL */
+  FarMapWatch watch;
+  bool noticed, gap_noticed; /* but not looked at: that failed */
+  uint64_t told, stamp; /* of the element in the last event that was read; in the one that is */
+  bool ended;           /* only the event is left */
+  /* The event, if there is one. */
+  bool has_event, read, gap;
+  int64_t event; /* its number */
+  FarMapEvent kind;
+  uint64_t value; /* of a word */
+} FarWatched;
+
+/* A thing by its name in the memory at `at`; without that, by the name of a table of this
+** connection, or in shm:default. `key`: NULL, or a value; an SQL NULL is none. *out_new: it was not
+** watched before. */
+bool far_watched_begin(FarState *state, const char *name, sqlite3_value *key, const char *at,
+                       bool *out_new, Stop *stop, Fault *fault);
+/* *out_was: it was watched. */
+bool far_watched_end(FarState *state, const char *name, sqlite3_value *key, const char *at,
+                     bool *out_was, Stop *stop, Fault *fault);
+void far_watched_close(FarState *state);
+
+/* Takes what has come, waiting so long until something has. */
+bool far_watched_hear(FarState *state, int64_t wait_ns, Stop *stop, Fault *fault);
+/* Events that nobody has read. */
+int far_watched_unread(const FarState *state);
+/* A statement has come past this event of this watch; what was read is forgotten; or it is as if it
+** had not been read. */
+void far_watched_read(FarState *state, int64_t number, int64_t event);
+int far_watched_forget(FarState *state); /* how many */
+void far_watched_keep(FarState *state);
+
+/* ---- rows that are kept (kept.c) ------------------------------------------------------------- */
+
+/* Of tables with stale_ms: rows by their keys, as they were read at most so long ago. */
+typedef struct FarKept {
+  int64_t ns; /* 0: nothing is kept */
+  Map index;  /* key: number of the row */
+  unsigned char *rows;
+  size_t count, capacity; /* bytes */
+  uint64_t client;        /* who we were then */
+} FarKept;
+
+struct FarTab;
+/* The row under the key as it is kept: false when it is not. *out NULL: there was none. */
+bool far_kept_get(struct FarTab *tab, const unsigned char *key, const unsigned char **out,
+                  FarSeen *out_seen);
+/* Keeps what was read, at a time not before `read_at`. What has no memory is not kept. */
+void far_kept_put(struct FarTab *tab, const unsigned char *key, const unsigned char *element,
+                  const FarSeen *seen, int64_t read_at);
+void far_kept_clear(struct FarTab *tab);
+/* Of all tables that show this map. */
+void far_kept_clear_map(FarState *state, const FarLink *link, const char *far_name);
+
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 /* A row as a statement that writes has read it: what is changed is what was read. */
@@ -117,6 +185,7 @@ typedef struct FarTab {
   uint32_t bring;                     /* bytes of them that a look-up has room for, 0: as usual */
   struct FarTab *next_tab;            /* of the transaction */
   struct FarRoom *room;               /* map_table.c: for the next cursor */
+  FarKept kept_rows;
   /* Since the transaction began here. */
   Map read_index; /* key: index in reads */
   FarRead *reads;
@@ -188,9 +257,14 @@ const FarRead *far_reads_get(const FarTab *tab, const unsigned char *key);
 ** that took them. */
 bool far_reads_end(FarTab *tab, bool happened, bool same);
 
-extern const VtTable far_histogram_table, far_map_table, far_queue_table, far_stats_table,
-    far_take_table, far_vector_table;
-enum { FAR_NFUNCTIONS = 11 };
+extern const VtTable far_events_table, far_histogram_table, far_map_table, far_queue_table,
+    far_stats_table, far_take_table, far_vector_table;
+/* events.c */
+void far_sql_watch(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_sql_unwatch(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_sql_wait(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+void far_sql_pump(sqlite3_context *ctx, int argc, sqlite3_value **argv);
+enum { FAR_NFUNCTIONS = 16 };
 extern const VtFunction far_functions[FAR_NFUNCTIONS];
 extern const VtWriter far_map_writer;
 

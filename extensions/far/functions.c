@@ -103,6 +103,24 @@ static void far_unlock(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   end(&it, ok);
 }
 
+static void far_come(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  Call it;
+  FarPointer word;
+  bool passed;
+  const sqlite3_int64 ms = argc > 3 ? sqlite3_value_int64(argv[3]) : 1000;
+  if (ms < 0 || ms > 1000000000) {
+    func_fail(ctx, SQLITE_RANGE, "a wait of 0 to 10^9 ms, not %lld", (long long)ms);
+    return;
+  }
+  if (!begin(&it, ctx, argv[0], argc > 2 ? argv[2] : NULL)) return;
+  Stop stop = stop_of(&it);
+  const bool ok =
+      word_of(&it, &word, &stop) && far_barrier(it.link->memory, word, sqlite3_value_int64(argv[1]),
+                                                ms * 1000000, &passed, &stop, &it.fault);
+  if (ok) sqlite3_result_int(ctx, passed);
+  end(&it, ok);
+}
+
 /* What other connections do with it fails from then on. */
 static bool drop_map(Call *it, const FarName *name, Stop *stop) {
   FarMemory *memory = it->link->memory;
@@ -178,8 +196,15 @@ static void far_inject(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
     injection->ns = n;
   } else if (!strcmp(what, "dies")) {
     injection->dies = (uint64_t)n;
+  } else if (!strcmp(what, "lost")) {
+    injection->lost = (unsigned)n;
+  } else if (!strcmp(what, "twice")) {
+    injection->twice = (unsigned)n;
+  } else if (!strcmp(what, "late")) {
+    injection->late_ns = n;
   } else {
-    ok = fault_set(&it.fault, FAULT_INVALID, "\"%s\": there are ns and dies", what);
+    ok = fault_set(&it.fault, FAULT_INVALID, "\"%s\": there are ns, dies, lost, twice and late",
+                   what);
   }
   end(&it, ok);
 }
@@ -187,7 +212,8 @@ static void far_inject(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
 static const VtArgument inject_arguments[] = {{"what", "TEXT", NULL,
                                                "'ns': so many nanoseconds more for each round; "
                                                "'dies': this process is killed before its n-th "
-                                               "operation"},
+                                               "operation; 'lost', 'twice': so one in n notices "
+                                               "is; 'late': so many nanoseconds are all notices"},
                                               {"n", "INTEGER", NULL, "how much of it; 0: no more"},
                                               {"at", "TEXT", "'shm:default'", "the far memory"},
                                               {0}};
@@ -200,6 +226,24 @@ static const VtArgument lock_arguments[] = {
     {"name", "TEXT", NULL, "of the mutex; made when there is none"},
     {"at", "TEXT", "'shm:default'", "the far memory"},
     {"wait", "INTEGER", "1000", "how many milliseconds to wait for another holder"},
+    {0}};
+static const VtArgument barrier_arguments[] = {
+    {"name", "TEXT", NULL, "of the barrier; made when there is none"},
+    {"parties", "INTEGER", NULL, "how many come to it: all have to say the same"},
+    {"at", "TEXT", "'shm:default'", "the far memory"},
+    {"wait", "INTEGER", "1000", "how many milliseconds to wait for the others"},
+    {0}};
+static const VtArgument watch_arguments[] = {
+    {"name", "TEXT", NULL,
+     "of a far_map table of this connection, or of a map, counter or mutex in the far memory"},
+    {"key", "", "NULL", "the row; NULL: all of the map"},
+    {"at", "TEXT", "the table's, or 'shm:default'", "the far memory"},
+    {0}};
+static const VtArgument wait_arguments[] = {
+    {"ms", "INTEGER", NULL, "how long to wait, when nothing has come already"}, {0}};
+static const VtArgument pump_arguments[] = {
+    {"table", "TEXT", NULL,
+     "an ordinary table, with some of the columns of far_events; of TEMP or the main database"},
     {0}};
 static const VtArgument name_arguments[] = {
     {"name", "TEXT", NULL, "of the thing"}, {"at", "TEXT", "'shm:default'", "the far memory"}, {0}};
@@ -236,6 +280,55 @@ const VtFunction far_functions[FAR_NFUNCTIONS] = {
      .doc = "Gives a mutex back.",
      .arguments = name_arguments,
      .scalar = far_unlock},
+    {.name = "far_barrier",
+     .args = "name, parties [, at [, wait]]",
+     .nargs = 2,
+     .optional = 2,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc =
+         "Waits until so many clients have come here: 1; 0 when not all of them came in time, and "
+         "then this one has not come either. Can be used again and again.",
+     .arguments = barrier_arguments,
+     .scalar = far_come},
+    {.name = "far_watch",
+     .args = "name [, key [, at]]",
+     .nargs = 1,
+     .optional = 2,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "From now on, what anybody changes of this comes to far_events. 1, or 0 when it was "
+            "watched already. At most 256 watches in each far memory.",
+     .arguments = watch_arguments,
+     .scalar = far_sql_watch},
+    {.name = "far_unwatch",
+     .args = "name [, key [, at]]",
+     .nargs = 1,
+     .optional = 2,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Ends what far_watch() with the same arguments began, and forgets its event. 1, or 0 "
+            "when it was not watched.",
+     .arguments = watch_arguments,
+     .scalar = far_sql_unwatch},
+    {.name = "far_wait",
+     .args = "ms",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Forgets the events that were read, and waits until there are others: how many.",
+     .arguments = wait_arguments,
+     .scalar = far_sql_wait},
+    {.name = "far_pump",
+     .args = "table",
+     .nargs = 1,
+     .flags = VT_EFFECT,
+     .returns = "INTEGER",
+     .doc = "Forgets the events that were read, and inserts those that have come since into an "
+            "ordinary table, so that its triggers run: how many. If one fails, none is inserted, "
+            "and all are kept.",
+     .arguments = pump_arguments,
+     .scalar = far_sql_pump},
     {.name = "far_drop",
      .args = "name [, at]",
      .nargs = 1,

@@ -11,7 +11,8 @@
 static void state_close(void *state) { far_links_close(state); }
 
 static const VtTable *const tables[] = {&far_map_table,       &far_vector_table, &far_queue_table,
-                                        &far_histogram_table, &far_take_table,   &far_stats_table};
+                                        &far_histogram_table, &far_take_table,   &far_events_table,
+                                        &far_stats_table};
 
 static const VtExtension far_extension = {
     .name = "far",
@@ -23,7 +24,7 @@ static const VtExtension far_extension = {
     .nfunctions = FAR_NFUNCTIONS,
     .state_size = sizeof(FarState),
     .close = state_close,
-    .permanent = true, /* it watches fork() */
+    .permanent = true, /* it watches fork(), and has threads */
 };
 
 VT_EXPORT int sqlite3_far_init(sqlite3 *db, char **err, const sqlite3_api_routines *api);

@@ -29,6 +29,7 @@ FarLink *far_link(FarState *state, const char *at, const FarOptions *options, Fa
 }
 
 void far_links_close(FarState *state) {
+  far_watched_close(state);
   for (FarLink *link = state->links, *next; link; link = next) {
     next = link->next;
     far_txn_end(link->txn);
@@ -118,7 +119,11 @@ void far_link_end(FarLink *link, bool happens) {
   }
   happens = happens || link->happened; /* memory was refused after that, say */
   const bool same = far_client(link->memory) == link->client;
-  for (; link->tabs; link->tabs = link->tabs->next_tab) far_reads_end(link->tabs, happens, same);
+  for (; link->tabs; link->tabs = link->tabs->next_tab) {
+    FarTab *tab = link->tabs;
+    far_reads_end(tab, happens, same);
+    far_kept_clear_map(vt_state(tab->base.conn), link, tab->far_name);
+  }
   far_txn_end(link->txn);
   link->txn = NULL;
   link->nmarks = 0;

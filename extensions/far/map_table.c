@@ -179,12 +179,68 @@ static bool overlay(FarTab *tab, const unsigned char *key, unsigned char *elemen
   return true;
 }
 
-static int read_keys(MapCursor *cur) {
+/* What is found goes to the places of the keys in the room; NULL: in their order. */
+static void put_found(MapCursor *cur, const FarFound *found, const size_t *places, size_t n,
+                      int64_t read_at) {
   FarTab *tab = tab_of(cur);
   FarRoom *room = cur->room;
   const FarShape *shape = &tab->record.shape;
+  for (size_t i = 0; i < n; i++) {
+    const size_t place = places ? places[i] : i;
+    const unsigned char *key = room->keys + (cur->next_key + place) * shape->key;
+    unsigned char *element = room->elements + place * shape->stride;
+    room->there[place] = found[i].element != NULL;
+    room->seens[place] = far_seen(&found[i]);
+    if (found[i].element) memcpy(element, found[i].element, shape->stride);
+    if (places) far_kept_put(tab, key, found[i].element, &room->seens[place], read_at);
+    if (!overlay(tab, key, element, &room->seens[place], &room->there[place]))
+      far_brought_take(&room->brought, place, &found[i]);
+  }
+}
+
+/* Those of the next n keys that are kept are put into the room, the others gathered, with their
+** places: how many. */
+static size_t use_kept(MapCursor *cur, size_t n, unsigned char *keys, size_t *places) {
+  FarTab *tab = tab_of(cur);
+  FarRoom *room = cur->room;
+  const FarShape *shape = &tab->record.shape;
+  const unsigned char *key = room->keys + cur->next_key * shape->key;
+  size_t asked = 0;
+  for (size_t i = 0; i < n; i++, key += shape->key) {
+    const unsigned char *element;
+    if (far_kept_get(tab, key, &element, &room->seens[i])) {
+      room->there[i] = element != NULL;
+      if (element) memcpy(room->elements + i * shape->stride, element, shape->stride);
+    } else {
+      memcpy(keys + asked * shape->key, key, shape->key);
+      places[asked++] = i;
+    }
+  }
+  return asked;
+}
+
+/* The next n keys of a table that keeps rows: a round if it has not all of them. */
+static bool read_unless_kept(MapCursor *cur, size_t n, FarFound *found, Stop *stop, Fault *fault) {
+  FarTab *tab = tab_of(cur);
+  unsigned char one[FAR_MOST_KEY], *keys = n == 1 ? one : malloc(n * tab->record.shape.key);
+  size_t first, *places = n == 1 ? &first : malloc(n * sizeof *places);
+  bool ok = (keys && places) || fault_oom(fault);
+  const size_t asked = ok ? use_kept(cur, n, keys, places) : 0;
+  const int64_t read_at = clock_now();
+  ok = ok && (!asked || far_map_find(tab->map, keys, asked, found, stop, fault));
+  if (ok) put_found(cur, found, places, asked, read_at);
+  if (n > 1) {
+    free(keys);
+    free(places);
+  }
+  return ok;
+}
+
+static int read_keys(MapCursor *cur) {
+  FarTab *tab = tab_of(cur);
+  const FarShape *shape = &tab->record.shape;
+  FarRoom *room = cur->room;
   const size_t left = cur->nkeys - cur->next_key, n = left < AT_ONCE ? left : AT_ONCE;
-  const unsigned char *keys = room->keys + cur->next_key * shape->key;
   Stop stop = stop_of(cur);
   FarFound one, *found = n == 1 ? &one : malloc(n * sizeof *found);
   Fault fault = {0};
@@ -192,17 +248,15 @@ static int read_keys(MapCursor *cur) {
     if (found != &one) free(found);
     return SQLITE_NOMEM;
   }
-  const bool ok = far_brought_begin(&room->brought, tab, cur->used, n) &&
-                  far_map_find(tab->map, keys, n, found, &stop, &fault);
-  far_map_bring(tab->map, NULL, 0, 0);
-  for (size_t i = 0; ok && i < n; i++) {
-    unsigned char *element = room->elements + i * shape->stride;
-    room->there[i] = found[i].element != NULL;
-    room->seens[i] = far_seen(&found[i]);
-    if (found[i].element) memcpy(element, found[i].element, shape->stride);
-    if (!overlay(tab, keys + i * shape->key, element, &room->seens[i], &room->there[i]))
-      far_brought_take(&room->brought, i, &found[i]);
+  const unsigned char *keys = room->keys + cur->next_key * shape->key;
+  bool ok = far_brought_begin(&room->brought, tab, cur->used, n);
+  if (ok && tab->kept_rows.ns) {
+    ok = read_unless_kept(cur, n, found, &stop, &fault);
+  } else if (ok) {
+    ok = far_map_find(tab->map, keys, n, found, &stop, &fault);
+    if (ok) put_found(cur, found, NULL, n, 0);
   }
+  far_map_bring(tab->map, NULL, 0, 0);
   if (found != &one) free(found);
   cur->count = n;
   cur->at = 0;

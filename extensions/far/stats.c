@@ -15,6 +15,7 @@ enum {
   STATS_RETRIES,
   STATS_TIMEOUTS,
   STATS_HITS,
+  STATS_NOTICES,
   STATS_CLIENT,
   STATS_INCARNATION,
   STATS_NCOL
@@ -30,6 +31,7 @@ static const VtColumn stats_columns[] = {
     [STATS_RETRIES] = {"retries", "INTEGER", VT_OUT, 0, "times that another client was in the way"},
     [STATS_TIMEOUTS] = {"timeouts", "INTEGER", VT_OUT, 0, "waits that were given up"},
     [STATS_HITS] = {"hits", "INTEGER", VT_OUT, 0, "answers from what is kept here: no round"},
+    [STATS_NOTICES] = {"notices", "INTEGER", VT_OUT, 0, "that came of what is watched"},
     [STATS_CLIENT] = {"client", "INTEGER", VT_OUT, 0, "this connection's, as locks hold it"},
     [STATS_INCARNATION] = {"incarnation", "TEXT", VT_OUT, 0,
                            "of the memory: another one when its contents were lost"},
@@ -59,10 +61,11 @@ static int stats_column(VtCursor *base, sqlite3_context *ctx, int col) {
   FarMemory *memory = ((StatsCursor *)base)->link->memory;
   const FarCounts *counts = far_counts(memory);
   const uint64_t numbers[] = {
-      [STATS_ROUNDS] = counts->rounds,   [STATS_MESSAGES] = counts->messages,
-      [STATS_OUT] = counts->bytes_out,   [STATS_IN] = counts->bytes_in,
-      [STATS_RETRIES] = counts->retries, [STATS_TIMEOUTS] = counts->timeouts,
-      [STATS_HITS] = counts->hits,       [STATS_CLIENT] = far_client(memory)};
+      [STATS_ROUNDS] = counts->rounds,    [STATS_MESSAGES] = counts->messages,
+      [STATS_OUT] = counts->bytes_out,    [STATS_IN] = counts->bytes_in,
+      [STATS_RETRIES] = counts->retries,  [STATS_TIMEOUTS] = counts->timeouts,
+      [STATS_HITS] = counts->hits,        [STATS_NOTICES] = counts->notices,
+      [STATS_CLIENT] = far_client(memory)};
   if (col == STATS_AT) {
     sqlite3_result_text(ctx, far_at(memory), -1, SQLITE_TRANSIENT);
   } else if (col == STATS_INCARNATION) {

@@ -70,6 +70,7 @@ void far_tab_disconnect(VtTab *base) {
     break;
   }
   if (tab->link) far_link_leave(tab->link, tab);
+  far_kept_clear(tab);
   far_map_close(tab->map);
   far_queue_close(tab->queue);
   far_histogram_close(tab->histogram);
