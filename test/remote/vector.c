@@ -347,6 +347,66 @@ static void together(const char *at) {
   ok("several processes: no half elements, no half transactions, nothing added is lost");
 }
 
+/* ---- large elements -------------------------------------------------------------------------- */
+
+enum { LARGE = 1500, LARGE_LENGTH = 3, FLIPS = 20000 };
+
+static const FarShape large = {
+    .kind = FAR_KEY_INTEGER, .key = 8, .stride = FAR_STAMP + 8 + 8 * LARGE, .slots = 4};
+
+static FarMap *open_large(FarMemory *memory) {
+  static const uint64_t zeroes[LARGE];
+  const FarVectorOptions options = {.length = LARGE_LENGTH, .group = 1, .initial = zeroes};
+  FarMap *map;
+  must(far_vector_open(memory, "large", &large, 1, &options, &map, NULL, &fault));
+  return map;
+}
+
+/* All words of an element are the same. */
+static void flip(const char *at, uint64_t index) {
+  static uint64_t words[LARGE];
+  FarMemory *memory = far_open(at, NULL, &fault);
+  must(memory != NULL);
+  FarMap *map = open_large(memory);
+  for (uint64_t i = 0; i < FLIPS; i++) {
+    for (int j = 0; j < LARGE; j++) words[j] = i;
+    must(far_vector_set(map, index, words, NULL, &fault));
+  }
+  far_map_close(map);
+  far_close(memory);
+  _exit(0);
+}
+
+static void torn(const char *at) {
+  static uint64_t words[LARGE];
+  far_unlink(at, NULL);
+  FarMemory *memory = far_open(at, NULL, &fault);
+  must(memory != NULL);
+  FarMap *map = open_large(memory);
+  fflush(stdout);
+  int reads = 0, left = LARGE_LENGTH;
+  for (uint64_t i = 0; i < LARGE_LENGTH; i++)
+    if (fork() == 0) flip(at, i);
+  for (; left > 0; reads++) {
+    const uint64_t keys[LARGE_LENGTH] = {0, 1, 2};
+    FarFound found[LARGE_LENGTH];
+    int status;
+    must(far_map_find(map, keys, LARGE_LENGTH, found, NULL, &fault));
+    for (int i = 0; i < LARGE_LENGTH; i++) {
+      memcpy(words, found[i].element + FAR_STAMP + 8, sizeof words);
+      for (int j = 1; j < LARGE; j++) assert(words[j] == words[0]);
+    }
+    if (waitpid(-1, &status, WNOHANG) <= 0) continue;
+    assert(status == 0);
+    left--;
+  }
+  printf("# read %d times\n", reads);
+  far_map_close(map);
+  far_close(memory);
+  must(far_unlink(at, &fault));
+  ok("elements of 12 kB are read whole while they are written");
+}
+
 static void refusals(const char *at) {
   far_unlink(at, NULL);
   FarMemory *memory = far_open(at, NULL, &fault);
@@ -391,6 +451,7 @@ int main(int argc, char **argv) {
   ok("vectors, as an array would have it");
   rounds(at);
   together(at);
+  torn(at);
   refusals(at);
   printf("1..%d\n", tests_done);
   return 0;
