@@ -146,6 +146,7 @@ static OwnAnswer call_there(LinkTab *tab, LinkCallArgs *call, const OwnPlace *pl
     return OWN_MISS;
   }
   if (answer != OWN_FOUND) return answer;
+  link_near_forget(tab, &call->key);
   call->reply.length = 0;
   if (!own_take_bytes(&at, end, &result) ||
       !far_wire_add(&call->reply, result.bytes, result.length))

@@ -230,6 +230,10 @@ static void forget(LinkTab *tab) {
 void link_commit(LinkTab *tab) {
   if (!tab->prepared) return;
   tab->prepared = false;
+  for (size_t i = 0; i < tab->nchanges; i++) {
+    const OwnKey key = own_key_of(&tab->type, tab->changes[i].object->row);
+    link_near_forget(tab, &key);
+  }
   for (int i = 0; i < OWN_MEMBERS; i++) {
     if (!is_prepared(tab, i)) continue;
     if (i == OWN_SELF) {

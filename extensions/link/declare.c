@@ -167,9 +167,10 @@ static int take_option(Declaration *it, const char *name, const char *value) {
     return take_number(it, name, value, OWN_MOST_SLICES, &options->slices);
   if (!strcmp(name, "deadline"))
     return take_number(it, name, value, 1000000, &options->deadline_ms);
+  if (!strcmp(name, "stale")) return take_number(it, name, value, 1000000, &options->stale_ms);
   return wrong_option(it->tab, name, value,
                       "options are load, scan, table, write, coord, me, name, secret_file, slices, "
-                      "consistency, deadline (ms), op_NAME");
+                      "consistency, deadline (ms), stale (ms), op_NAME");
 }
 
 /* What options mean, and which of them go together. */
@@ -228,6 +229,7 @@ static int read_arguments(Declaration *it, const VtCreate *create) {
 /* ---- what stays ------------------------------------------------------------------------------ */
 
 static void kept_free(LinkKept *kept) {
+  if (kept->table) link_near_clear(kept);
   if (kept->table) own_node_table_close(kept->table);
   own_node_close(kept->node);
   free(kept->schema);
@@ -322,6 +324,7 @@ int link_tab_declare(LinkTab *tab, const VtCreate *create) {
   if (rc != SQLITE_OK) return rc;
   tab->alone = !*it.options.coord;
   if (create->create) link_kept_drop(vt_state(tab->base.conn), tab->schema, tab->name);
+  tab->stale_ns = (int64_t)it.options.stale_ms * 1000000;
   tab->deadline_ns = (int64_t)it.options.deadline_ms * 1000000;
   LinkSource *source =
       link_source_make(tab->base.conn, tab->schema, &tab->type, &it.options, &fault);

@@ -124,6 +124,7 @@ typedef struct Reach {
   uint64_t mask;
   LinkFound *out;
   Stop *stop;
+  int64_t asked;      /* when the last message was sent */
   signed char *state; /* 0: not known yet; 1: known; 2: in the message */
 } Reach;
 
@@ -143,6 +144,7 @@ static bool take_answer(Reach *it, size_t i, const unsigned char **at, const uns
       return fault_set(fault, FAULT_IO, "an answer to another key");
     if (!(it->out[i].object = own_object_make(type, row.words))) return fault_oom(fault);
     it->out[i].object->version = version;
+    link_near_put(it->tab, &it->keys[i], it->out[i].object, it->mask, it->asked);
   }
   if (answer == OWN_FOUND || answer == OWN_ABSENT) it->state[i] = 1;
   return true;
@@ -172,6 +174,7 @@ static bool ask_owner(Reach *it, int member, size_t first, Fault *fault) {
   const unsigned char *at, *end;
   tab->kept->counts.messages++;
   tab->kept->counts.asked += count;
+  it->asked = clock_now();
   ok = own_peer_ask(peer, &answer, &at, &end, it->stop, fault);
   for (size_t i = first; i < it->n; i++) {
     if (it->state[i] != 2) continue;
@@ -190,7 +193,8 @@ static bool reach_once(Reach *it, size_t *out_left, Fault *fault) {
     if (it->state[i]) continue;
     const OwnAnswer answer = find_here(tab, &it->keys[i], &it->out[i], fault);
     if (answer == OWN_MISS) return false;
-    if (answer == OWN_FOUND) {
+    if (answer == OWN_NOT_HERE) it->out[i].object = link_near_get(tab, &it->keys[i], it->mask);
+    if (answer == OWN_FOUND || it->out[i].object) {
       it->state[i] = 1;
       continue;
     }
@@ -332,16 +336,35 @@ int link_reach_slice(LinkTab *tab, int slice, uint64_t mask, OwnObject ***out, s
   }
 }
 
-bool link_flush_all(LinkTab *tab, Stop *stop, Fault *fault) {
+/* Bits of slices of which all is in the database. */
+static bool flush_once(LinkTab *tab, uint64_t *whole, Stop *stop, Fault *fault) {
   OwnMember member;
   OwnAnswer answer;
   for (int i = OWN_SELF + 1; own_node_member(tab->node, i, &member); i++) {
     Fault told = {0};
+    const unsigned char *at, *end;
     OwnPeer *peer = member.alive && *member.address ? link_peer(tab, i, stop, &told) : NULL;
     FarWireBuffer *out = peer ? own_peer_begin(peer, OWN_MSG_FLUSH, tab->table->name) : NULL;
-    if (out) own_peer_tell(peer, &answer, stop, &told);
+    if (out && own_peer_ask(peer, &answer, &at, &end, stop, &told)) {
+      uint64_t word = 0;
+      for (int j = 0; j < OWN_MOST_SLICES / 64 && own_take_word(&at, end, &word); j++)
+        whole[j] |= word;
+    }
     if (told.code == FAULT_NONE || told.code == FAULT_NOTFOUND || told.code == FAULT_IO) continue;
     return fault_set(fault, told.code, "%s", told.text);
   }
-  return own_table_flush(tab->table, fault);
+  return own_table_flush(tab->table, whole, fault);
+}
+
+/* A slice that changes hands meanwhile may be seen at neither of the two: then it is done again. */
+bool link_flush_all(LinkTab *tab, Stop *stop, Fault *fault) {
+  LinkWait wait = {0};
+  for (;;) {
+    uint64_t whole[OWN_MOST_SLICES / 64] = {0};
+    int missing = 0;
+    if (!flush_once(tab, whole, stop, fault)) return false;
+    for (int i = 0; i < tab->table->nslices; i++) missing += !(whole[i / 64] >> (i % 64) & 1);
+    if (!missing) return true;
+    if (!link_wait(tab, &wait, "the owner of a slice does not answer", stop, fault)) return false;
+  }
 }

@@ -60,7 +60,7 @@ typedef struct LinkSource {
 
 typedef struct LinkOptions {
   const char *load, *scan, *table, *write, *coord, *me, *secret, *consistency, *name;
-  int slices, deadline_ms;
+  int slices, deadline_ms, stale_ms;
 } LinkOptions;
 
 /* Looks the SQL over on the user's connection. */
@@ -125,7 +125,7 @@ typedef struct LinkPeer {
 } LinkPeer;
 
 typedef struct LinkCounts {
-  uint64_t here, loaded, asked, messages, retries; /* rows; requests; tries again */
+  uint64_t here, loaded, asked, near, messages, retries; /* rows; requests; tries again */
 } LinkCounts;
 
 /* What a connection keeps of a table until it is dropped or the connection closes: SQLite opens
@@ -137,6 +137,9 @@ typedef struct LinkKept {
   OwnNode *node;
   OwnTable *table;
   LinkCounts counts;
+  Map near; /* near.c: number of the copy by key */
+  struct LinkNear *nears;
+  size_t nnears, nears_capacity;
 } LinkKept;
 
 typedef struct LinkState {
@@ -168,7 +171,7 @@ typedef struct LinkTab {
   LinkClerk user;           /* on this connection */
   void *own;                /* a LinkClerk of our own, for what others have committed */
   const char *schema, *name;
-  int64_t deadline_ns;
+  int64_t deadline_ns, stale_ns;
   bool alone; /* there is no coordinator */
 
   /* Since the transaction began. */
@@ -224,6 +227,14 @@ typedef struct LinkWait {
   int64_t until; /* 0 at the beginning */
 } LinkWait;
 bool link_wait(LinkTab *tab, LinkWait *wait, const char *why, Stop *stop, Fault *fault);
+
+/* Copies of other processes' rows (near.c): a reference, if one is young enough and has the
+** columns. */
+OwnObject *link_near_get(LinkTab *tab, const OwnKey *key, uint64_t mask);
+void link_near_put(LinkTab *tab, const OwnKey *key, OwnObject *object, uint64_t mask,
+                   int64_t asked);
+void link_near_forget(LinkTab *tab, const OwnKey *key); /* this connection has changed the row */
+void link_near_clear(LinkKept *kept);
 
 /* All rows in memory of a slice, wherever it is. */
 int link_reach_slice(LinkTab *tab, int slice, uint64_t mask, OwnObject ***out, size_t *out_n,

@@ -228,16 +228,18 @@ enum { STAT_TABLE, STAT_NAME, STAT_VALUE, STAT_NCOL };
 
 static const VtColumn stat_columns[] = {
     [STAT_TABLE] = {"table", "TEXT", VT_OUT, 0, "the link table"},
-    [STAT_NAME] = {"name", "TEXT", VT_OUT, 0,
-                   "here, loaded, asked (rows); messages, retries: of this connection. claims, "
-                   "moves_out, moves_in (slices), longest_pause_ns, requests, refused, bytes_in, "
-                   "bytes_out, flushed: of the process"},
+    [STAT_NAME] =
+        {"name", "TEXT", VT_OUT, 0,
+         "here, loaded, asked, near (rows); messages, retries: of this connection. claims, "
+         "moves_out, moves_in (slices), longest_pause_ns, requests, refused, bytes_in, "
+         "bytes_out, flushed: of the process"},
     [STAT_VALUE] = {"value", "INTEGER", VT_OUT, 0, "since it was opened"},
 };
 
-static const char *const stat_names[] = {
-    "here",     "loaded",           "asked",    "messages", "retries",  "claims",    "moves_out",
-    "moves_in", "longest_pause_ns", "requests", "refused",  "bytes_in", "bytes_out", "flushed"};
+static const char *const stat_names[] = {"here",     "loaded",           "asked",    "near",
+                                         "messages", "retries",          "claims",   "moves_out",
+                                         "moves_in", "longest_pause_ns", "requests", "refused",
+                                         "bytes_in", "bytes_out",        "flushed"};
 
 typedef struct StatCursor {
   VtCursor base;
@@ -250,12 +252,14 @@ static void count_all(StatCursor *cur) {
   const LinkCounts *counts = &cur->tab->counts;
   OwnNodeStats stats;
   own_node_stats(cur->tab->node, &stats);
-  const uint64_t values[countof(stat_names)] = {
-      counts->here,     counts->loaded,  counts->asked,
-      counts->messages, counts->retries, stats.claims,
-      stats.moves_out,  stats.moves_in,  (uint64_t)stats.longest_pause_ns,
-      stats.requests,   stats.refused,   stats.bytes_in,
-      stats.bytes_out,  stats.flushed};
+  const uint64_t values[countof(stat_names)] = {counts->here,     counts->loaded,
+                                                counts->asked,    counts->near,
+                                                counts->messages, counts->retries,
+                                                stats.claims,     stats.moves_out,
+                                                stats.moves_in,   (uint64_t)stats.longest_pause_ns,
+                                                stats.requests,   stats.refused,
+                                                stats.bytes_in,   stats.bytes_out,
+                                                stats.flushed};
   memcpy(cur->values, values, sizeof values);
 }
 
@@ -294,7 +298,7 @@ const VtTable link_stats_table = {
     .name = "link_stats",
     .doc = "What the link tables of this connection have done.",
     .risk = SQLITE_VTAB_DIRECTONLY,
-    .rows = 14,
+    .rows = 15,
     .cols = stat_columns,
     .ncols = STAT_NCOL,
     .cursor_size = sizeof(StatCursor),

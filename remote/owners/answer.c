@@ -275,7 +275,7 @@ static const char *do_take(Ask *it) {
   if (!take_slice(it, &number)) return cut_off;
   OwnSlice *slice = &it->use->table->slices[number];
   pthread_mutex_lock(&slice->lock);
-  const bool ok = slice->state == OWN_ELSEWHERE;
+  const bool ok = slice->state == OWN_ELSEWHERE && !it->use->table->going;
   if (ok) {
     slice->state = OWN_CLOSED;
     slice->from = it->conn;
@@ -330,9 +330,13 @@ static const char *do_begin(Ask *it) {
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static const char *do_flush(Ask *it) {
-  uint64_t count = 0;
-  return own_use_flush(it->use, &count, &it->fault) ? only(it, OWN_FOUND)
-                                                    : own_answer_fault(it->conn, &it->fault);
+  uint64_t whole[OWN_MOST_SLICES / 64] = {0};
+  if (own_use_flush_here(it->use, whole, &it->fault)) {
+    return begin_answer(it->conn, OWN_FOUND) && far_wire_add(&it->conn->out, whole, sizeof whole)
+               ? NULL
+               : no_memory;
+  }
+  return own_answer_fault(it->conn, &it->fault);
 }
 
 static const char *do_commit(Ask *it) {

@@ -194,6 +194,21 @@ int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, 
   return kept;
 }
 
+bool own_release(OwnKeeper *it, OwnTable *table, Fault *fault) {
+  for (int i = 0; i < table->nslices; i++) {
+    char key[COORD_KEY];
+    const CoordItem *item = find_item(it, table, i);
+    if (!item || strcmp(item->value, it->node->name)) continue;
+    own_slice_key(table, i, key);
+    const CoordChange change = {key, "", item->revision, NULL};
+    bool done;
+    uint64_t revision;
+    own_slice_end(table, i, OWN_ELSEWHERE);
+    if (!it->node->coord->cas(it->node->coord, &change, 1, &done, &revision, fault)) return false;
+  }
+  return true;
+}
+
 static bool claim_some(OwnKeeper *it, OwnTable *table, const int *numbers, size_t n, Fault *fault) {
   CoordChange changes[COORD_MOST_CHANGES];
   char keys[COORD_MOST_CHANGES][COORD_KEY], owners[COORD_MOST_CHANGES][COORD_KEY];
@@ -205,7 +220,7 @@ static bool claim_some(OwnKeeper *it, OwnTable *table, const int *numbers, size_
     changes[i] = (CoordChange){.key = keys[i], .value = it->node->name};
     if (!item) continue;
     changes[i].revision = item->revision;
-    if (!strcmp(item->value, it->node->name)) continue;
+    if (!*item->value || !strcmp(item->value, it->node->name)) continue;
     /* Who was away for a moment and is back keeps what nobody has taken. */
     snprintf(owners[i], sizeof owners[i], "node/%.*s", COORD_KEY - 10, item->value);
     changes[i].absent = owners[i];

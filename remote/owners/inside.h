@@ -90,6 +90,8 @@ bool own_apply_map(OwnKeeper *it, OwnTable *table, Fault *fault);
 ** */
 int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, int *targets);
 bool own_claim(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets, Fault *fault);
+/* Says that slices which the map has as ours are nobody's. */
+bool own_release(OwnKeeper *it, OwnTable *table, Fault *fault);
 void own_fence_later(OwnKeeper *it, OwnTable *table);
 void own_slice_key(const OwnTable *table, int slice, char out[COORD_KEY]);
 /* handover.c: a slice of ours becomes that member's. */
@@ -110,6 +112,7 @@ OwnAnswer own_use_find(OwnUse *use, const OwnKey *key, OwnObject **out, Fault *f
 
 /* Rows that are not in the database yet get there. */
 bool own_use_flush(OwnUse *use, uint64_t *count, Fault *fault);
+bool own_use_flush_here(OwnUse *use, uint64_t *out, Fault *fault);
 
 void own_pause(int64_t ns);
 

@@ -12,7 +12,8 @@
 #include "remote/owners/assign.h"
 #include "remote/owners/inside.h"
 
-enum { TICK = 10000000, FLUSH = 50000000, MOVES_AT_ONCE = 8 };
+enum { TICK = 10000000, FLUSH = 50000000, MOVES_AT_ONCE = 8, SHORT_GOODBYE = 200000000 };
+static const int64_t long_goodbye = 5000000000;
 
 /* ---- what is asked for ----------------------------------------------------------------------- */
 
@@ -79,19 +80,40 @@ bool own_node_move(OwnTable *table, int slice, const char *address, Stop *stop, 
 
 /* ---- tables that go -------------------------------------------------------------------------- */
 
+static bool read_map(OwnKeeper *it, Fault *fault) {
+  free(it->items);
+  it->items = NULL;
+  it->nitems = 0;
+  if (!it->node->coord->get(it->node->coord, "", &it->items, &it->nitems, fault)) return false;
+  own_read_members(it);
+  return true;
+}
+
+/* Gives away what is ours. False: some of it is ours still, and somebody may take it later. */
+static bool give_away(OwnKeeper *it, OwnTable *table, int64_t until) {
+  int owners[OWN_MOST_SLICES], targets[OWN_MOST_SLICES], left = 0;
+  Fault fault = {0};
+  if (!read_map(it, &fault) || !own_apply_map(it, table, &fault)) return false;
+  if (!own_assign_table(it, table, true, owners, targets)) return true; /* there is nobody */
+  for (int i = 0; i < table->nslices; i++) {
+    Fault told = {0};
+    if (owners[i] != OWN_SELF || targets[i] < 0) continue;
+    left += clock_now() > until || !own_hand_over(it, table, i, targets[i], &told);
+  }
+  return !left;
+}
+
+/* The others know already that we are going, and give us nothing any more. What is in the database
+** they can load; what is here alone is worth a while of trying. */
 static void leave_table(OwnKeeper *it, OwnTable *table) {
-  int owners[OWN_MOST_SLICES], targets[OWN_MOST_SLICES];
+  const bool stored = table->write == OWN_WRITE_THROUGH;
+  const int64_t until = clock_now() + (stored ? SHORT_GOODBYE : long_goodbye);
   Fault fault = {0};
   uint64_t flushed = 0;
-  const int others = own_assign_table(it, table, true, owners, targets);
-  for (int i = 0; others && i < table->nslices; i++) {
-    if (owners[i] == OWN_SELF && targets[i] >= 0 &&
-        !own_hand_over(it, table, i, targets[i], &fault))
-      break; /* they go, too, perhaps: whoever stays takes them up */
-  }
-  fault_clear(&fault);
+  while (!give_away(it, table, until) && clock_now() < until) own_pause(TICK / 2);
   OwnUse *use = own_use(&it->uses, own_table_keep(table), &fault);
   if (use) own_use_flush(use, &flushed, &fault);
+  if (read_map(it, &fault)) own_release(it, table, &fault);
   for (int i = 0; i < table->nslices; i++) own_slice_end(table, i, OWN_ELSEWHERE);
 }
 
@@ -99,6 +121,7 @@ static OwnTable *table_that_goes(OwnNode *node) {
   pthread_mutex_lock(&node->lock);
   OwnTable *table = node->tables;
   while (table && (table->users || table->left)) table = table->next;
+  if (table) table->going = node->tables_changed = true;
   pthread_mutex_unlock(&node->lock);
   return table;
 }
@@ -127,7 +150,7 @@ static bool announce(OwnKeeper *it, Fault *fault) {
   node->tables_changed = false;
   for (const OwnTable *table = node->tables; table; table = table->next) {
     const size_t n = strlen(table->name);
-    if (table->left) continue;
+    if (table->going) continue;
     fits = fits && length + n + 2 < sizeof value;
     if (fits) length += (size_t)snprintf(value + length, sizeof value - length, "%s ", table->name);
   }
@@ -148,7 +171,7 @@ static size_t open_tables(OwnNode *node, OwnTable ***out) {
   OwnTable **tables = NULL;
   pthread_mutex_lock(&node->lock);
   for (OwnTable *table = node->tables; table; table = table->next) {
-    if (table->left || !array_grow(tables, capacity, n + 1)) continue;
+    if (table->going || !array_grow(tables, capacity, n + 1)) continue;
     table->refs++;
     tables[n++] = table;
   }
@@ -185,11 +208,7 @@ static bool look(OwnKeeper *it, Fault *fault) {
   bool ok = true;
   const size_t n = open_tables(node, &tables);
   for (size_t i = 0; i < n; i++) settle_arrivals(tables[i]);
-  free(it->items);
-  it->items = NULL;
-  it->nitems = 0;
-  ok = node->coord->get(node->coord, "", &it->items, &it->nitems, fault);
-  if (ok) own_read_members(it);
+  ok = read_map(it, fault);
   const bool known = ok;
   for (size_t i = 0; i < n; i++) {
     int owners[OWN_MOST_SLICES], targets[OWN_MOST_SLICES];
@@ -231,13 +250,11 @@ static void leave_tables(OwnKeeper *it) {
   OwnNode *node = it->node;
   for (OwnTable *table; (table = table_that_goes(node));) {
     Fault fault = {0};
+    announce(it, &fault);
     leave_table(it, table);
     drop_use(it, table);
     pthread_mutex_lock(&node->lock);
-    table->left = node->tables_changed = true;
-    pthread_mutex_unlock(&node->lock);
-    announce(it, &fault);
-    pthread_mutex_lock(&node->lock);
+    table->left = true;
     pthread_cond_broadcast(&node->news);
     pthread_mutex_unlock(&node->lock);
   }

@@ -161,7 +161,7 @@ OwnTable *own_node_table(OwnNode *node, const OwnTable *like, bool *out_made, Fa
   }
   pthread_mutex_lock(&node->lock);
   OwnTable *table = node->tables;
-  while (table && (strcmp(table->name, like->name) || table->left)) table = table->next;
+  while (table && (strcmp(table->name, like->name) || table->going)) table = table->next;
   if (!table) {
     *out_made = (table = make_table(node, like)) != NULL;
     if (!table) fault_oom(fault);
@@ -387,10 +387,24 @@ bool own_use_flush(OwnUse *use, uint64_t *count, Fault *fault) {
   return ok;
 }
 
-bool own_table_flush(OwnTable *table, Fault *fault) {
+bool own_use_flush_here(OwnUse *use, uint64_t *out, Fault *fault) {
+  OwnTable *table = use->table;
+  uint64_t epochs[OWN_MOST_SLICES] = {0}, count = 0;
+  for (int i = 0; i < table->nslices; i++) {
+    const OwnPlace place = own_node_place(table, i);
+    if (place.here) epochs[i] = place.epoch;
+  }
+  if (!own_use_flush(use, &count, fault)) return false;
+  for (int i = 0; i < table->nslices; i++) {
+    const OwnPlace place = own_node_place(table, i);
+    if (place.here && place.epoch == epochs[i]) out[i / 64] |= UINT64_C(1) << (i % 64);
+  }
+  return true;
+}
+
+bool own_table_flush(OwnTable *table, uint64_t *out, Fault *fault) {
   OwnUse *uses = NULL, *use = own_use(&uses, own_table_keep(table), fault);
-  uint64_t count = 0;
-  const bool ok = use && own_use_flush(use, &count, fault);
+  const bool ok = use && own_use_flush_here(use, out, fault);
   own_uses_end(&uses);
   return ok;
 }

@@ -59,8 +59,9 @@ void own_node_table_close(OwnTable *table);
 /* Another reference to a table by its name, for who was asked about it: NULL, there is none. */
 OwnTable *own_node_find_table(OwnNode *node, const char *name, size_t length);
 
-/* Rows of ours that are not in the database yet get there. */
-bool own_table_flush(OwnTable *table, Fault *fault);
+/* Rows of ours that are not in the database yet get there. Bits are set of the slices of which that
+** is all: those that were here before and afterwards; room for OWN_MOST_SLICES. */
+bool own_table_flush(OwnTable *table, uint64_t *out, Fault *fault);
 
 /* Around what a thread of ours does with SQLite, whose locks a child of fork() would find taken for
 ** ever: fork() waits until nobody is in there. */

@@ -29,7 +29,7 @@ typedef enum OwnKindOfMessage {
   OWN_MSG_CALL,   /* epoch, key, operation, arguments: a value */
   OWN_MSG_ROWS,   /* mask, slice, from: n, more, n * (version, row) */
   OWN_MSG_COUNTS, /* nslices * (state, rows, reads, writes, loads) */
-  OWN_MSG_FLUSH,
+  OWN_MSG_FLUSH,  /* a bit for each slice: all of it is in the database */
   OWN_MSG_MOVE,   /* slice, address: move it there */
   OWN_MSG_TAKE,   /* slice: it is coming */
   OWN_MSG_ARRIVE, /* slice, n, n * (version, gone, dirty, row) */

@@ -110,7 +110,8 @@ struct OwnTable {
   bool strict;
   OwnStore store;  /* of the connection that came first; ctx is the table's */
   int refs, users; /* references; those of connections of this process among them (node.c) */
-  bool left, unfenced, balancing; /* the keeper's */
+  atomic_bool going, left;  /* the last connection has closed it; its slices are others' */
+  bool unfenced, balancing; /* the keeper's */
   struct OwnNode *node;
   OwnTable *next;
   pthread_mutex_t flushing;

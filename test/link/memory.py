@@ -14,7 +14,7 @@ import time
 ROWS, SLICES = 300, 64
 
 
-def open_node(build, folder, me, write):
+def open_node(build, folder, me, write, more=""):
     db = sqlite3.connect(folder / "app.db", isolation_level=None, timeout=5)
     db.execute("PRAGMA journal_mode = WAL")
     db.enable_load_extension(True)
@@ -23,7 +23,7 @@ def open_node(build, folder, me, write):
     address = f"unix:{folder}/{me}.sock" if me else ""
     load = "load='SELECT id, n FROM cart WHERE id = ?'," if write == "back" else ""
     db.execute(f"""CREATE VIRTUAL TABLE temp.carts USING link(id INTEGER PRIMARY KEY, n INTEGER,
-                   {load} write='{write}', op_add='n = n + ?1', deadline=10000,
+                   {load} write='{write}', op_add='n = n + ?1', deadline=10000, {more}
                    coord='local:{folder}/{write}.db', me='{address}')""")
     return db
 
@@ -52,7 +52,8 @@ def leave(process):
 
 def check(db, expected, when):
     rows = dict(db.execute("SELECT id, n FROM carts"))
-    assert rows == expected, (when, "all", len(rows), len(expected))
+    wrong = [(k, rows.get(k), expected.get(k)) for k in range(ROWS) if rows.get(k) != expected.get(k)]
+    assert not wrong, (when, "all", wrong)
     for key in range(ROWS):
         found = db.execute("SELECT n FROM carts WHERE id = ?", (key,)).fetchone()
         assert (found and found[0]) == expected.get(key), (when, key, found, expected.get(key))
@@ -115,16 +116,50 @@ def run(build, folder, write):
     db.close()
 
 
+def stat(db, name):
+    return db.execute("SELECT value FROM link_stats WHERE name = ?", (name,)).fetchone()[0]
+
+
+def run_stale(build, folder):
+    """Copies of other processes' rows: as old as they may be, and no older."""
+    owner = start(build, folder, 4, "none")
+    reader = open_node(build, folder, 0, "none", "stale=500,")
+    writer = open_node(build, folder, "", "none")
+    writer.execute("INSERT INTO carts VALUES (1, 1)")
+    question = "SELECT n FROM carts WHERE id = 1"
+    assert reader.execute(question).fetchone() == (1,)
+    asked = time.monotonic()
+    before = stat(reader, "messages")
+    seen = []
+    for n in range(2, 30):
+        writer.execute("UPDATE carts SET n = ? WHERE id = 1", (n,))
+        written = time.monotonic()
+        seen.append(reader.execute(question).fetchone()[0])
+        assert seen[-1] == n or written - asked < 0.5 or stat(reader, "messages") > before, seen
+    assert seen == sorted(seen) and stat(reader, "near") > 0, seen
+    time.sleep(0.5)
+    assert reader.execute(question).fetchone() == (29,)
+    reader.execute("UPDATE carts SET n = 100 WHERE id = 1")
+    assert reader.execute(question).fetchone() == (100,), "what we have changed is seen at once"
+    reader.execute("SELECT link_call('carts', 1, 'add', 1)").fetchone()
+    assert reader.execute(question).fetchone() == (101,)
+    reader.close()
+    writer.close()
+    leave(owner)
+
+
 def main():
     if len(sys.argv) > 2:
         node(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
         return
     build = pathlib.Path(sys.argv[1]).resolve()
-    print("1..2")
+    print("1..3")
     with tempfile.TemporaryDirectory() as folder:
         for number, write in enumerate(("none", "back"), 1):
             run(build, pathlib.Path(folder), write)
             print(f"ok {number} - write='{write}': nothing is lost", flush=True)
+        run_stale(build, pathlib.Path(folder))
+        print("ok 3 - copies are as old as they may be")
 
 
 if __name__ == "__main__":
