@@ -5,12 +5,13 @@
 #include <time.h>
 
 enum {
-  SLICE = 1 << 20,   /* most bytes of a work */
-  PATIENCE = 16,     /* reads of a bucket that somebody is changing */
-  FIND_WORKS = 4,    /* version, head, the rest, version */
-  SPIN_NS = 1000000, /* a card answers in microseconds: until then it is asked all the time */
-  PAUSE_NS = 50000,  /* and then so often */
-  LOOKS = 64         /* at the card, for each at the clock */
+  SLICE = 1 << 20,    /* most bytes of a work */
+  PATIENCE = 16,      /* reads of a bucket that somebody is changing */
+  FIND_WORKS = 4,     /* version, head, the rest, version */
+  SPIN_NS = 1000000,  /* a card answers in microseconds: until then it is asked all the time */
+  PAUSE_NS = 50000,   /* and then so often */
+  LATE_NS = 20000000, /* when it is nudged; then after twice as long, … */
+  LOOKS = 64          /* at the card, for each at the clock */
 };
 
 /* What becomes of what a work brings. */
@@ -75,7 +76,7 @@ static bool give_up(Chain *chain, int64_t now, Fault *fault) {
     return lost(chain, FAULT_INTERRUPT, "interrupted", fault);
   if (now < chain->deadline) return true;
   chain->counts->timeouts++;
-  return lost(chain, FAULT_IO, "no answer in time", fault);
+  return lost(chain, FAULT_IO, "the card is not done in time", fault);
 }
 
 static void count(FarCounts *counts, const NicWork *works, size_t n) {
@@ -98,6 +99,7 @@ static bool run(Chain *chain, size_t from, Fault *fault) {
     return false;
   }
   const int64_t begun = clock_now();
+  int nudges = 0;
   for (unsigned looks = 1;; looks++) {
     const NicState state = nic->kind->poll(nic, &why);
     if (state == NIC_DONE) return true;
@@ -106,6 +108,10 @@ static bool run(Chain *chain, size_t from, Fault *fault) {
     const int64_t now = clock_now();
     if (!give_up(chain, now, fault)) return false;
     if (now - begun < SPIN_NS) continue;
+    if (nudges < NIC_NUDGES && now - begun > (int64_t)LATE_NS << nudges) {
+      nic->kind->nudge(nic);
+      nudges++;
+    }
     const struct timespec pause = {0, PAUSE_NS};
     nanosleep(&pause, NULL);
     looks = LOOKS - 1;

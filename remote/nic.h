@@ -39,6 +39,9 @@ typedef struct NicKind {
   /* What became of the chain. NIC_FAILED: *out_why says what the card says, and the connection is
   ** of no more use. Does not wait. */
   NicState (*poll)(Nic *nic, const char **out_why);
+  /* The chain takes long: makes a card look again at what it waits for. At most NIC_NUDGES times
+  ** a chain. */
+  void (*nudge)(Nic *nic);
   /* Afterwards nothing comes into `room` any more. `inherited`: by fork(); the parent uses it. */
   void (*close)(Nic *nic, bool inherited);
 } NicKind;
@@ -52,6 +55,6 @@ struct Nic {
 };
 
 /* So much room is enough for any work that chain.c makes. */
-enum { NIC_ROOM = 2 << 20, NIC_DEPTH = 512 };
+enum { NIC_ROOM = 2 << 20, NIC_DEPTH = 512, NIC_NUDGES = 6 };
 
 #endif

@@ -76,6 +76,16 @@ static NicState rdma_poll(Nic *nic, const char **out_why) {
   return NIC_FAILED;
 }
 
+/* rdma_rxe may miss that what a fence waits for is done (its requester says that it waits after its
+** completer looked whether it does). A write of nothing makes the requester look again. */
+static void rdma_nudge(Nic *nic) {
+  RdmaNic *it = (RdmaNic *)nic;
+  struct ibv_send_wr nothing = {.wr_id = it->chain, .opcode = IBV_WR_RDMA_WRITE}, *refused;
+  nothing.wr.rdma.remote_addr = it->nic.base;
+  nothing.wr.rdma.rkey = it->nic.key;
+  ibv_post_send(it->id->qp, &nothing, &refused);
+}
+
 static void rdma_nic_close(Nic *nic, bool inherited) {
   RdmaNic *it = (RdmaNic *)nic;
   if (inherited) { /* a child may let go of what is its parent's, but not end it */
@@ -93,7 +103,7 @@ static void rdma_nic_close(Nic *nic, bool inherited) {
   free(it);
 }
 
-static const NicKind by_verbs = {rdma_post, rdma_poll, rdma_nic_close};
+static const NicKind by_verbs = {rdma_post, rdma_poll, rdma_nudge, rdma_nic_close};
 
 /* ---- a connection ---------------------------------------------------------------------------- */
 
@@ -160,7 +170,8 @@ static bool make_queues(const Attempt *it, Fault *fault) {
   if (device.atomic_cap == IBV_ATOMIC_NONE || device.max_qp_wr < 16) {
     return fault_set(fault, FAULT_UNSUPPORTED, "%s: the RDMA device cannot change words", it->at);
   }
-  nic->nic.depth = device.max_qp_wr < NIC_DEPTH ? (size_t)device.max_qp_wr : NIC_DEPTH;
+  const int most = device.max_qp_wr - NIC_NUDGES;
+  nic->nic.depth = most < NIC_DEPTH ? (size_t)most : NIC_DEPTH;
   void *room = mmap(NULL, NIC_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (room == MAP_FAILED) return fault_oom(fault);
   nic->nic.room = room;
@@ -170,11 +181,12 @@ static bool make_queues(const Attempt *it, Fault *fault) {
     return refuse(it, "no protection domain", fault);
   if (!(nic->mr = nic->rdma->reg_mr(nic->pd, room, NIC_ROOM, IBV_ACCESS_LOCAL_WRITE)))
     return refuse(it, "2 MiB cannot be pinned (ulimit -l)", fault);
-  if (!(nic->cq = nic->rdma->create_cq(nic->id->verbs, (int)nic->nic.depth + 1, NULL, NULL, 0)))
+  if (!(nic->cq = nic->rdma->create_cq(nic->id->verbs, (int)nic->nic.depth + NIC_NUDGES + 1, NULL,
+                                       NULL, 0)))
     return refuse(it, "no completion queue", fault);
   struct ibv_qp_init_attr wanted = {.send_cq = nic->cq, .recv_cq = nic->cq};
   wanted.qp_type = IBV_QPT_RC;
-  wanted.cap = (struct ibv_qp_cap){.max_send_wr = (uint32_t)nic->nic.depth,
+  wanted.cap = (struct ibv_qp_cap){.max_send_wr = (uint32_t)nic->nic.depth + NIC_NUDGES,
                                    .max_recv_wr = 1,
                                    .max_send_sge = 1,
                                    .max_recv_sge = 1};

@@ -3,7 +3,7 @@
 **
 **   guest-verbs check HOST:PORT PID SECRET   a server at verbs: and tcp:; it is stopped and killed
 **   guest-verbs watch HOST:PORT SECRET       reads until the server is gone
-**   guest-verbs work|die HOST:PORT AT SECRET   its own children
+**   guest-verbs work|die|doze HOST:PORT AT SECRET   its own children
 */
 #include <assert.h>
 #include <signal.h>
@@ -271,6 +271,39 @@ static void fenced(void) {
   ok("a client that was buried cannot write any more");
 }
 
+/* Stopped while it holds a mutex, longer than its lease; then it writes what it was about to. */
+static void doze(void) {
+  FarMemory *memory = open_at(verbs_at);
+  const FarPointer mutex = word_named(memory, "dozed"), word = word_named(memory, "guarded");
+  const uint64_t late = 99;
+  FarLocked locked;
+  FarOp op = far_write_op(word, &late, 8);
+  must(far_mutex_lock(memory, mutex, 0, &locked, NULL, &fault) && locked == FAR_LOCKED);
+  raise(SIGSTOP);
+  must(!far_round(memory, &op, 1, NULL, &fault));
+}
+
+static void dozed(void) {
+  FarMemory *memory = open_at(verbs_at);
+  const FarPointer mutex = word_named(memory, "dozed"), word = word_named(memory, "guarded");
+  FarLocked locked;
+  uint64_t value = 5;
+  FarOp op = far_write_op(word, &value, 8);
+  int status;
+  const pid_t child = start("doze", verbs_at);
+  must(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
+  const int64_t before = clock_now();
+  must(far_mutex_lock(memory, mutex, 30000 * (int64_t)MILLISECOND, &locked, NULL, &fault));
+  printf("# the mutex of a stopped client after %d ms\n",
+         (int)((clock_now() - before) / MILLISECOND));
+  must(locked == FAR_LOCKED_RECOVERED && far_round(memory, &op, 1, NULL, &fault));
+  must(kill(child, SIGCONT) == 0 && waitpid(child, &status, 0) == child && status == 0);
+  must(read_some(memory, word, &value, 8, &fault) && value == 5);
+  must(far_mutex_unlock(memory, mutex, NULL, &fault));
+  far_close(memory);
+  ok("a client that was stopped for longer than its lease writes nothing more");
+}
+
 /* ---- servers that do not answer -------------------------------------------------------------- */
 
 static void stopped(pid_t server) {
@@ -350,6 +383,10 @@ int main(int argc, char **argv) {
     return 0;
   }
   if (!strcmp(argv[1], "die")) die();
+  if (!strcmp(argv[1], "doze")) {
+    doze();
+    return 0;
+  }
   const pid_t server = atoi(argv[3]);
   missing();
   measure();
@@ -358,6 +395,7 @@ int main(int argc, char **argv) {
   death();
   forked();
   fenced();
+  dozed();
   stopped(server);
   killed(server);
   return 0;

@@ -412,7 +412,8 @@ static void failures(void) {
   bool lost;
   it.card->silent = true;
   assert(!go(&it, &op, 1, &lost, &late) && lost && late.code == FAULT_IO);
-  assert(strstr(late.text, "in time") && it.counts.timeouts == 1);
+  assert(strstr(late.text, "not done in time") && it.counts.timeouts == 1);
+  assert(it.card->nudges > 0 && it.card->nudges <= NIC_NUDGES);
   begin(&it);
   Stop stop = {.asked = yes};
   const FarSegment segment = {&op, 1};

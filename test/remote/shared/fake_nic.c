@@ -96,13 +96,15 @@ static NicState fake_poll(Nic *nic, const char **out_why) {
   return it->failed ? NIC_FAILED : NIC_DONE;
 }
 
+static void fake_nudge(Nic *nic) { ((FakeNic *)nic)->nudges++; }
+
 static void fake_close(Nic *nic, bool inherited) {
   (void)inherited;
   free(nic->room);
   free(nic);
 }
 
-static const NicKind fake = {fake_post, fake_poll, fake_close};
+static const NicKind fake = {fake_post, fake_poll, fake_nudge, fake_close};
 
 FakeNic *fake_nic_open(const FarMapped *memory, size_t room, size_t depth, uint64_t seed) {
   FakeNic *it = calloc(1, sizeof *it);

@@ -18,6 +18,7 @@ typedef struct FakeNic {
   void *ctx;
   uint64_t fails;  /* the work, counted from now, that fails; 0: none */
   const char *why; /* what it says then */
+  unsigned nudges; /* so far */
   bool silent;     /* it never answers */
   unsigned late;   /* polls until it answers */
   uint64_t chains, works;
