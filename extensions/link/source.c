@@ -56,6 +56,13 @@ static void add_table(const Made *it, Text *sql) {
   text_add_name(sql, it->source->table);
 }
 
+/* The text, which is the caller's; NULL: memory was refused. */
+static char *taken(Text *text) {
+  if (!text->oom) return text->data;
+  text_finish(text);
+  return NULL;
+}
+
 static char *insert_sql(const Made *it, const char *verb) {
   Text sql = {0};
   text_addf(&sql, "%s INTO ", verb);
@@ -67,7 +74,7 @@ static char *insert_sql(const Made *it, const char *verb) {
   text_add(&sql, ") VALUES ");
   for (int i = 0; i < it->type->ncolumns; i++) text_addf(&sql, "%s?%d", i ? "," : "(", i + 1);
   text_addc(&sql, ')');
-  return sql.oom ? NULL : sql.data;
+  return taken(&sql);
 }
 
 static void add_key_test(const Made *it, Text *sql) {
@@ -86,7 +93,7 @@ static char *update_sql(const Made *it, const char *verb) {
     text_addf(&sql, "=?%d", i + 1);
   }
   add_key_test(it, &sql);
-  return sql.oom ? NULL : sql.data;
+  return taken(&sql);
 }
 
 static char *remove_sql(const Made *it) {
@@ -94,7 +101,7 @@ static char *remove_sql(const Made *it) {
   text_add(&sql, "DELETE FROM ");
   add_table(it, &sql);
   add_key_test(it, &sql);
-  return sql.oom ? NULL : sql.data;
+  return taken(&sql);
 }
 
 static char *scan_sql(const Made *it) {
@@ -105,7 +112,7 @@ static char *scan_sql(const Made *it) {
   }
   text_add(&sql, " FROM ");
   add_table(it, &sql);
-  return sql.oom ? NULL : sql.data;
+  return taken(&sql);
 }
 
 static char *fence_sql(const LinkSource *source, const char *before, const char *after) {
@@ -114,7 +121,7 @@ static char *fence_sql(const LinkSource *source, const char *before, const char 
   text_add_name(&sql, source->schema);
   text_add(&sql, ".link_fence");
   text_add(&sql, after);
-  return sql.oom ? NULL : sql.data;
+  return taken(&sql);
 }
 
 static bool make_statements(const Made *it, Fault *fault) {

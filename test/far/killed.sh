@@ -5,7 +5,7 @@
 #   killed.sh BUILD_FOLDER    makes shop.db here, and the accounts in shm:tour
 set -eu
 # A library with sanitizers wants them in the program that loads it.
-sanitizers=$(ldd "$1/far.so" | awk '/lib[a-z]*san\.so/ {print $3}')
+sanitizers=$(ldd "$1/far.so" | awk '/lib[a-z]*san\.so/ {print $3}' | paste -sd :)
 shell() {
   LD_PRELOAD=$sanitizers ASAN_OPTIONS=detect_leaks=0 sqlite3 -batch -bail -cmd ".load $1/far" shop.db
 }
