@@ -13,43 +13,12 @@
 #include "base/array.h"
 #include "extensions/far/far.h"
 #include "remote/root.h"
+#include "vtab/words.h"
 
 typedef struct Option {
   char name[16];
   char value[200];
 } Option;
-
-/* ---- words ----------------------------------------------------------------------------------- */
-
-static const char *skip_space(const char *at) {
-  while (isspace((unsigned char)*at)) at++;
-  return at;
-}
-
-/* A name or a string, with its quotes taken off. Returns what follows; NULL: there is none. */
-static const char *word(const char *at, char *out, size_t room) {
-  at = skip_space(at);
-  const char quote = *at == '[' ? ']' : *at == '"' || *at == '`' || *at == '\'' ? *at : 0;
-  size_t n = 0;
-  if (quote) at++;
-  while (*at && n + 1 < room) {
-    if (quote && *at == quote && (quote == ']' || at[1] != quote)) break;
-    if (!quote && !isalnum((unsigned char)*at) && *at != '_' && !(*at & 0x80)) break;
-    if (quote && *at == quote) at++;
-    out[n++] = *at++;
-  }
-  out[n] = '\0';
-  if (quote && *at++ != quote) return NULL;
-  return n || quote ? at : NULL;
-}
-
-static bool is_word(const char **at, const char *wanted) {
-  char text[32];
-  const char *after = word(*at, text, sizeof text);
-  if (!after || sqlite3_stricmp(text, wanted)) return false;
-  *at = after;
-  return true;
-}
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
@@ -69,11 +38,11 @@ static FarType type_of(const char *name) {
 
 /* "(40)" */
 static int read_room(FarTab *tab, const char *column, const char **at, uint32_t *out) {
-  const char *from = skip_space(*at);
+  const char *from = vt_skip_space(*at);
   if (*from != '(') return SQLITE_OK;
   char *end;
   const unsigned long room = strtoul(from + 1, &end, 10);
-  end = (char *)skip_space(end);
+  end = (char *)vt_skip_space(end);
   if (*end != ')' || room < 1 || room > FAR_MOST_ROOM) {
     return vt_fail(&tab->base, SQLITE_ERROR, "column \"%s\": a room of 1 to %d bytes, not %.20s",
                    column, FAR_MOST_ROOM, from);
@@ -85,12 +54,12 @@ static int read_room(FarTab *tab, const char *column, const char **at, uint32_t 
 
 /* `i`: the column; -1: it cannot be a key. */
 static int read_constraints(FarTab *tab, FarColumn *column, int i, const char *at) {
-  while (*(at = skip_space(at))) {
-    if (i >= 0 && is_word(&at, "primary") && is_word(&at, "key")) {
+  while (*(at = vt_skip_space(at))) {
+    if (i >= 0 && vt_word_is(&at, "primary") && vt_word_is(&at, "key")) {
       if (tab->record.key >= 0)
         return vt_fail(&tab->base, SQLITE_ERROR, "there are two primary keys");
       tab->record.key = i;
-    } else if (is_word(&at, "not") && is_word(&at, "null")) {
+    } else if (vt_word_is(&at, "not") && vt_word_is(&at, "null")) {
       column->not_null = true;
     } else {
       return vt_fail(&tab->base, SQLITE_ERROR,
@@ -105,14 +74,14 @@ static int add_column(FarTab *tab, const char *text) {
   const int i = tab->record.ncolumns;
   char name[200], type[64];
   const bool told = tab->kind == FAR_KIND_MAP || i == 0; /* the others have their key */
-  const char *at = word(text, name, sizeof name);
+  const char *at = vt_word(text, name, sizeof name);
   if (!at || !*name) return vt_fail(&tab->base, SQLITE_ERROR, "a column has a name: %.60s", text);
   if (i == FAR_COLUMNS)
     return vt_fail(&tab->base, SQLITE_ERROR, "more than %d columns", FAR_COLUMNS);
   FarColumn *column = &tab->record.columns[i];
   column->name = arena_strdup(&tab->base.arena, name);
   if (!column->name) return SQLITE_NOMEM;
-  const char *after = word(at, type, sizeof type);
+  const char *after = vt_word(at, type, sizeof type);
   column->type = after ? type_of(type) : 0;
   if (!column->type) {
     return vt_fail(&tab->base, SQLITE_ERROR,
@@ -232,10 +201,10 @@ static int take_option(FarTab *tab, const Option *option, FarOptions *options) {
 
 /* name=value; anything else is a column. */
 static bool is_option(const char *text, Option *out) {
-  const char *at = word(text, out->name, sizeof out->name);
-  if (!at || *(at = skip_space(at)) != '=') return false;
-  at = skip_space(at + 1);
-  if (*at == '\'' || *at == '"') return word(at, out->value, sizeof out->value) != NULL;
+  const char *at = vt_word(text, out->name, sizeof out->name);
+  if (!at || *(at = vt_skip_space(at)) != '=') return false;
+  at = vt_skip_space(at + 1);
+  if (*at == '\'' || *at == '"') return vt_word(at, out->value, sizeof out->value) != NULL;
   size_t n = strlen(at);
   while (n && isspace((unsigned char)at[n - 1])) n--;
   if (n >= sizeof out->value) n = sizeof out->value - 1;
