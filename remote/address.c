@@ -128,20 +128,47 @@ static void clear_path(const char *at) {
   }
 }
 
+/* Listens at a path of its own first: whoever sees the socket file can connect to it. */
+static bool listen_at_path(int fd, const char *at, Fault *fault) {
+  enum { SUFFIX = 12 };
+  Place place;
+  char path[sizeof((struct sockaddr_un *)0)->sun_path];
+  if (strlen(at + 5) >= sizeof path - SUFFIX)
+    return fault_set(fault, FAULT_INVALID, "\"%s\": a path of 1 to %zu bytes to listen at", at,
+                     sizeof path - SUFFIX - 1);
+  snprintf(path, sizeof path, "%s.%d", at + 5, (int)getpid());
+  if (!unix_place(at, path, &place, fault)) return false;
+  unlink(path);
+  bool ok = bind(fd, (struct sockaddr *)&place.address, place.length) == 0 && listen(fd, 128) == 0;
+  if (ok) clear_path(at);
+  ok = ok && link(path, at + 5) == 0;
+  if (!ok) {
+    if (errno == EEXIST) errno = EADDRINUSE;
+    refused(at, "cannot listen", fault);
+  }
+  unlink(path);
+  return ok;
+}
+
+static bool listen_at_port(int fd, const char *at, const Place *place, Fault *fault) {
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  return (bind(fd, (struct sockaddr *)&place->address, place->length) == 0 &&
+          listen(fd, 128) == 0) ||
+         refused(at, "cannot listen", fault);
+}
+
 int address_listen(const char *at, Fault *fault) {
   Place place;
-  const int on = 1;
   if (!place_of(at, true, &place, fault)) return -1;
   const int fd = socket(place.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) {
     refused(at, "no socket", fault);
     return -1;
   }
-  clear_path(at);
-  if (place.address.ss_family != AF_UNIX) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(fd, (struct sockaddr *)&place.address, place.length) == 0 && listen(fd, 128) == 0)
+  if (place.address.ss_family == AF_UNIX ? listen_at_path(fd, at, fault)
+                                         : listen_at_port(fd, at, &place, fault))
     return fd;
-  refused(at, "cannot listen", fault);
   close(fd);
   return -1;
 }

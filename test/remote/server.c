@@ -3,69 +3,27 @@
 ** lie, servers that die and come back.
 */
 #define _GNU_SOURCE
-#include <assert.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "remote/address.h"
 #include "remote/map.h"
 #include "remote/scan.h"
-#include "remote/server.h"
 #include "remote/txn.h"
 #include "remote/wire.h"
 #include "remote/word.h"
+#include "test/remote/serving.h"
 
 enum { ROWS = 1000 };
 
-static char folder[] = "/tmp/tenfold-server-XXXXXX";
-static char at[100], file[100];
 static const FarShape shape = {.kind = FAR_KEY_INTEGER, .key = 8, .stride = 24, .slots = 16};
-static Fault fault;
-static int done;
 
-static void must(bool ok) {
-  if (ok) return;
-  printf("Bail out! %s\n", fault.text);
-  exit(1);
+static pid_t serve(const char *secret) {
+  const FarServerOptions how = {.secret = secret, .most_clients = 8};
+  return start(&how);
 }
 
-static void ok(const char *what) { printf("ok %d - %s\n", ++done, what); }
-
-static pid_t start(const char *memory_at, const char *secret) {
-  struct timespec pause = {0, 2000000};
-  unlink(at + strlen("unix:"));
-  const pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const FarOptions options = {.size = 16 << 20};
-    FarMemory *memory = far_open(memory_at, &options, &fault);
-    must(memory != NULL);
-    const FarServerOptions how = {.secret = secret, .most_clients = 8};
-    FarServer *server = far_server_open(memory, &how, &fault);
-    must(server && far_server_listen(server, at, &fault));
-    must(far_server_run(server, -1, NULL, &fault));
-    _exit(0);
-  }
-  while (access(at + strlen("unix:"), F_OK)) nanosleep(&pause, NULL);
-  return child;
-}
-
-static void stop(pid_t server) {
-  int status;
-  kill(server, SIGKILL);
-  assert(waitpid(server, &status, 0) == server);
-}
-
-static FarMemory *open_it(const char *where, const char *secret) {
-  const FarOptions options = {.deadline_ns = 2000000000, .secret = secret};
+static FarMemory *open_with(const char *where, const char *secret) {
+  const FarOptions options = {.deadline_ns = PATIENCE, .secret = secret};
   FarMemory *memory = far_open(where, &options, &fault);
   must(memory != NULL);
   return memory;
@@ -96,8 +54,8 @@ static int64_t get(FarMap *map, int64_t key) {
 
 /* Two sorts of client of one memory. */
 static void both_ways(void) {
-  const pid_t server = start(file, "word");
-  FarMemory *near = open_it(file, NULL), *far = open_it(at, "word");
+  const pid_t server = serve("word");
+  FarMemory *near = open_it(file), *far = open_with(at, "word");
   FarMap *left = map_of(near), *right = map_of(far);
   for (int64_t i = 0; i < ROWS; i++)
     must(i % 2 ? put(near, left, i * 7 % ROWS, i) : put(far, right, i * 7 % ROWS, i));
@@ -114,7 +72,7 @@ static void both_ways(void) {
 }
 
 static void secrets(void) {
-  const pid_t server = start(file, "word");
+  const pid_t server = serve("word");
   static const char *const wrong[] = {NULL, "", "words"};
   for (int i = 0; i < 3; i++) {
     const FarOptions options = {.secret = wrong[i]};
@@ -122,7 +80,7 @@ static void secrets(void) {
     assert(!far_open(at, &options, &told) && told.code == FAULT_DENIED);
     assert(strstr(told.text, "secret"));
   }
-  FarMemory *memory = open_it(at, "word");
+  FarMemory *memory = open_with(at, "word");
   far_close(memory);
   stop(server);
   ok("who does not know the secret is sent away, and told why");
@@ -130,8 +88,8 @@ static void secrets(void) {
 
 /* A client dies with locks and a prepared transaction; another one goes on at once. */
 static void death(void) {
-  const pid_t server = start(file, NULL);
-  FarMemory *memory = open_it(at, NULL);
+  const pid_t server = serve(NULL);
+  FarMemory *memory = open_it(at);
   FarMap *map = map_of(memory);
   FarPointer word;
   FarLocked locked;
@@ -140,7 +98,7 @@ static void death(void) {
   if (child == 0) {
     static const unsigned char mark[FAR_MARK];
     const FarSeen any = {.stamp = FAR_ANY};
-    FarMemory *mine = open_it(at, NULL);
+    FarMemory *mine = open_it(at);
     FarMap *its = map_of(mine);
     must(far_mutex_lock(mine, word, 0, &locked, NULL, &fault) && locked == FAR_LOCKED);
     FarTxn *txn = far_txn_begin(mine, &fault);
@@ -150,7 +108,7 @@ static void death(void) {
   }
   waitpid(child, NULL, 0);
   assert(!far_revive(memory, NULL, NULL) == false);
-  must(far_mutex_lock(memory, word, 500000000, &locked, NULL, &fault));
+  must(far_mutex_lock(memory, word, PATIENCE, &locked, NULL, &fault));
   assert(locked == FAR_LOCKED_RECOVERED);
   for (int64_t i = 0; i < 100; i++) must(put(memory, map, i, i + 5));
   assert(get(map, 99) == 104);
@@ -162,8 +120,8 @@ static void death(void) {
 
 /* The server dies, and comes back with what it kept, or without. */
 static void restart(bool kept) {
-  pid_t server = start(file, NULL);
-  FarMemory *memory = open_it(at, NULL);
+  pid_t server = serve(NULL);
+  FarMemory *memory = open_it(at);
   FarMap *map = map_of(memory);
   must(put(memory, map, 1, 11));
   stop(server);
@@ -174,7 +132,7 @@ static void restart(bool kept) {
   told = (Fault){0};
   assert(!far_revive(memory, NULL, &told) && told.code == FAULT_IO);
   if (!kept) must(far_unlink(file, &fault));
-  server = start(file, NULL);
+  server = serve(NULL);
   told = (Fault){0};
   const bool revived = far_revive(memory, NULL, &told);
   assert(revived == kept);
@@ -192,7 +150,7 @@ static void restart(bool kept) {
 
 /* Nobody answers: an error within the deadline. */
 static void freeze(void) {
-  const pid_t server = start(file, NULL);
+  const pid_t server = serve(NULL);
   const FarOptions options = {.deadline_ns = 100000000};
   FarMemory *memory = far_open(at, &options, &fault);
   must(memory != NULL);
@@ -203,7 +161,7 @@ static void freeze(void) {
   assert(!far_word_open(memory, "w", &word, NULL, &told) && told.code == FAULT_IO);
   assert(clock_now() - before < INT64_C(5000000000));
   kill(server, SIGCONT);
-  must(far_revive(memory, NULL, &fault));
+  while (!far_revive(memory, NULL, &told) && clock_now() - before < PATIENCE) pause_ms(10);
   must(far_word_open(memory, "w", &word, NULL, &fault));
   far_close(memory);
   stop(server);
@@ -220,12 +178,12 @@ static unsigned pick(unsigned n) {
 
 /* A client that knows how to begin, and then says anything. */
 static void lie(int kind) {
-  const FarOptions options = {.deadline_ns = 1000000000};
+  const FarOptions options = {.deadline_ns = PATIENCE};
   unsigned char bytes[4096];
   size_t n = pick(sizeof bytes);
   for (size_t i = 0; i < n; i++) bytes[i] = (unsigned char)(pick(3) ? pick(256) : 0);
   if (kind == 0) { /* not even that */
-    const int fd = address_connect(at, clock_now() + 1000000000, NULL, &fault);
+    const int fd = address_connect(at, clock_now() + PATIENCE, NULL, &fault);
     must(fd >= 0);
     const ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
     (void)sent;
@@ -255,8 +213,8 @@ static void lie(int kind) {
 }
 
 static void lies(void) {
-  const pid_t server = start(file, NULL);
-  FarMemory *memory = open_it(at, NULL);
+  const pid_t server = serve(NULL);
+  FarMemory *memory = open_it(at);
   FarMap *map = map_of(memory);
   must(put(memory, map, 1, 111));
   for (int i = 0; i < 600; i++) lie(i % 3);
@@ -270,10 +228,7 @@ static void lies(void) {
 }
 
 int main(void) {
-  char command[100];
-  assert(mkdtemp(folder));
-  snprintf(at, sizeof at, "unix:%s/socket", folder);
-  snprintf(file, sizeof file, "file:%s/memory", folder);
+  begin_tests();
   both_ways();
   secrets();
   death();
@@ -281,7 +236,5 @@ int main(void) {
   restart(false);
   freeze();
   lies();
-  printf("1..%d\n", done);
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  return system(command);
+  return end_tests();
 }

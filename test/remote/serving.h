@@ -17,6 +17,8 @@
 
 #include "remote/server.h"
 
+#define PATIENCE INT64_C(20000000000) /* ns: this is no test of speed */
+
 static char folder[] = "/tmp/tenfold-serving-XXXXXX";
 static char at[100], file[100]; /* of the server, and of the memory that it serves */
 static Fault fault;
@@ -59,7 +61,7 @@ static void stop(pid_t process) {
 }
 
 static FarMemory *open_it(const char *where) {
-  const FarOptions options = {.deadline_ns = INT64_C(20000000000)};
+  const FarOptions options = {.deadline_ns = PATIENCE};
   FarMemory *memory = far_open(where, &options, &fault);
   must(memory != NULL);
   return memory;
