@@ -4,8 +4,22 @@
 */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "extensions/link/tab.h"
+
+enum { PATIENCE = 2000000000 }; /* ns */
+
+/* They show what the coordinator says: a new table waits a while until that has been read. */
+static LinkKept *tables_known(VtCursor *cur) {
+  LinkKept *tables = ((LinkState *)vt_state(cur->tab->conn))->kept;
+  Stop stop = {.asked = vt_asked, .ctx = &cur->poll, .deadline = clock_now() + PATIENCE};
+  const struct timespec pause = {0, 500000};
+  for (const LinkKept *tab = tables; tab; tab = tab->next)
+    while (!own_node_inherited(tab->node) && !atomic_load(&tab->table->known) && !stop_now(&stop))
+      nanosleep(&pause, NULL);
+  return tables;
+}
 
 /* ---- slices ---------------------------------------------------------------------------------- */
 
@@ -58,7 +72,7 @@ static void look_at_slice(SliceCursor *cur) {
 static int slice_seek(VtCursor *base, const VtPlan *plan) {
   SliceCursor *cur = (SliceCursor *)base;
   (void)plan;
-  cur->tab = ((LinkState *)vt_state(base->tab->conn))->kept;
+  cur->tab = tables_known(base);
   cur->slice = 0;
   base->eof = !cur->tab;
   if (cur->tab) look_at_slice(cur);
@@ -169,7 +183,7 @@ static int find_node(NodeCursor *cur) {
 static int node_seek(VtCursor *base, const VtPlan *plan) {
   NodeCursor *cur = (NodeCursor *)base;
   (void)plan;
-  cur->tab = ((LinkState *)vt_state(base->tab->conn))->kept;
+  cur->tab = tables_known(base);
   cur->number = 0;
   return find_node(cur);
 }

@@ -216,9 +216,11 @@ static bool look(OwnKeeper *it, Fault *fault) {
       own_table_release(tables[i]);
       continue;
     }
-    ok = own_apply_map(it, tables[i], fault) && ok;
+    bool fine = own_apply_map(it, tables[i], fault);
     own_assign_table(it, tables[i], false, owners, targets);
-    if (*node->address) ok = own_claim(it, tables[i], owners, targets, fault) && ok;
+    if (*node->address) fine = own_claim(it, tables[i], owners, targets, fault) && fine;
+    if (fine) atomic_store(&tables[i]->known, true);
+    ok = ok && fine;
     if (ok) balance(it, tables[i], owners, targets);
     own_table_release(tables[i]);
   }

@@ -146,6 +146,7 @@ static OwnTable *make_table(OwnNode *node, const OwnTable *like) {
   table->strict = like->strict;
   table->store = like->store;
   table->node = node;
+  table->known = node->private;
   table->next = node->tables;
   node->tables = table;
   node->tables_changed = true;

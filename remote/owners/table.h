@@ -111,6 +111,7 @@ struct OwnTable {
   OwnStore store;  /* of the connection that came first; ctx is the table's */
   int refs, users; /* references; those of connections of this process among them (node.c) */
   atomic_bool going, left;  /* the last connection has closed it; its slices are others' */
+  atomic_bool known;        /* who owns what has been read once, and claimed where it was free */
   bool unfenced, balancing; /* the keeper's */
   struct OwnNode *node;
   OwnTable *next;

@@ -54,21 +54,26 @@ orders() { # of a process; then it lives on for a minute
   done
 }
 
+serve() { exec "${shell[@]}" -cmd '.timeout 20000' -cmd ".load $build/link" -cmd "ATTACH 'shop.db' AS shop" :memory:; }
+
 work() { # number; $! is the shell's
-  orders "$1" | "${shell[@]}" -cmd '.timeout 20000' -cmd ".load $build/link" \
-    -cmd "ATTACH 'shop.db' AS shop" :memory: > "$1.log" 2> "$1.err" &
+  orders "$1" | serve > "$1.log" 2> "$1.err" &
 }
+
+living() { { cat carts.sql; echo 'SELECT count(*) FROM link_nodes WHERE NOT me;'; } | serve; }
 
 close_shop() {
   while [[ $(sqlite3 shop.db 'SELECT closed FROM door') == 0 && -e carts.sql ]]; do sleep 0.2; done
   rm -f carts.sql
-  sleep 0.5
+  wait "${processes[@]}"
   [[ $coordinator != etcd ]] || kill "$etcd"
 }
 
 touch {1,2,3}.log
 work 1
+processes=($!)
 work 3
+processes+=($!)
 work 2
 victim=$!
 until [[ $(wc -l < 2.log) -ge 40 ]]; do
@@ -77,6 +82,7 @@ until [[ $(wc -l < 2.log) -ge 40 ]]; do
 done
 kill -9 $victim
 until grep -q all 1.log && grep -q all 3.log; do sleep 0.05; done
+until [[ $(living) == 2 ]]; do sleep 0.1; done
 cat ./*.err >&2
 grep -h ^order ./*.log | sed "s/.*/INSERT INTO taken VALUES ('&');/" | sqlite3 -cmd '.timeout 20000' shop.db
 close_shop > /dev/null 2>&1 < /dev/null &

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test/runner/run.h"
@@ -23,7 +24,14 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
   return unlink(path);
 }
 
-static void remove_tree(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
+/* What the commands left running may still write there, until it sees that the folder is gone. */
+static void remove_tree(const char *path) {
+  const struct timespec pause = {0, 50000000};
+  for (int i = 0; i < 40 && access(path, F_OK) == 0; i++) {
+    if (i) nanosleep(&pause, NULL);
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+  }
+}
 
 /* Standard output is where tests report. */
 static bool run_command(const char *line, Text *why) {
