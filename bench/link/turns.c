@@ -1,29 +1,34 @@
 /*
-** Slices that change hands: planned moves under load, owners that are killed, nodes that join.
+** Slices that change hands: planned moves under load, owners that are killed, nodes that join. What
+** is wanted of each is printed beside it.
 */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdint.h>
-#include <sys/wait.h>
-#include <time.h>
+#include <sys/mman.h>
 
 #include "bench/table.h"
+#include "remote/owners/table.h"
+#include "test/link/etcd.h"
 
-enum { ROWS = 20000, SLICES = 64, MOVES = 600, KILLS = 15, MOST_NODES = 5 };
+enum { ROWS = 20000, SLICES = 64, MOVES = 600, KILLS = 15, MOST_NODES = 5, SOME = 8, TTL = 2 };
+
+/* A request of those that are made during moves. */
+typedef struct Request {
+  double began, took, failed; /* ms */
+} Request;
 
 static char made[] = "/tmp/tenfold-bench-turns-XXXXXX";
 static const char *folder = made;
 static sqlite3 *db;
+static atomic_int *moving; /* the slice of which rows are asked for */
 
 static double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
-}
-
-static void pause_ms(int ms) {
-  nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
 static bool run(const char *sql) {
@@ -47,42 +52,39 @@ static int64_t number(const char *sql) {
 
 /* me 0: owns nothing */
 static void open_node(int me) {
-  const char *build = getenv("TENFOLD_BUILD");
-  char text[1000], address[200] = "";
+  const char *build = getenv("TENFOLD_BUILD"), *coord = getenv("BENCH_COORD");
+  char text[1000], local[200], address[200] = "";
   snprintf(text, sizeof text, "%s/app.db", folder);
   if (sqlite3_open(text, &db) != SQLITE_OK) exit(1);
   sqlite3_busy_timeout(db, 5000);
   sqlite3_enable_load_extension(db, 1);
   snprintf(text, sizeof text, "%s/link.so", build ? build : "build");
   if (sqlite3_load_extension(db, text, NULL, NULL) != SQLITE_OK) exit(1);
+  snprintf(local, sizeof local, "local:%s/map.db", folder);
   if (me) snprintf(address, sizeof address, "unix:%s/%d.sock", folder, me);
   snprintf(
       text, sizeof text,
       "CREATE VIRTUAL TABLE temp.carts USING link(id INTEGER PRIMARY KEY, total REAL, items TEXT, "
       "load='SELECT id, total, items FROM cart WHERE id = ?', slices=%d, deadline=5000, "
-      "coord='local:%s/map.db', me='%s')",
-      SLICES, folder, address);
+      "balance=0, coord='%s', me='%s')",
+      SLICES, coord ? coord : local, address);
   if (!run(text)) exit(1);
 }
 
-/* This program again, as another process: a node, or one that reads or writes. */
-static pid_t start(const char *what, int number_of, const char *keys) {
+/* This program again, as another process: a node, or one that reads or writes, and tells by a file
+** how long that took. */
+static pid_t start(const char *what, int number_of) {
   char text[16];
   snprintf(text, sizeof text, "%d", number_of);
   const pid_t child = fork();
   if (child == 0) {
-    execl("/proc/self/exe", "turns", what, folder, text, keys, (char *)NULL);
+    execl("/proc/self/exe", "turns", what, folder, text, (char *)NULL);
     _exit(127);
   }
   return child;
 }
 
-static pid_t start_node(int me) { return start("node", me, ""); }
-
-static void stop_node(pid_t child) {
-  kill(child, SIGKILL);
-  waitpid(child, NULL, 0);
-}
+static pid_t start_node(int me) { return start("node", me); }
 
 static int slices_of(int me) {
   char sql[300];
@@ -106,93 +108,121 @@ static void wait_for(int nodes) {
 
 /* ---- planned moves --------------------------------------------------------------------------- */
 
-/* Reads or writes rows all the time, and writes to `fd` how long each took, and whether it did. */
-static int load(int fd, const char *keys, bool writes) {
+/* Which slice it is about is told in a file that is mapped. */
+static void map_moving(void) {
+  char path[200];
+  snprintf(path, sizeof path, "%s/moving", folder);
+  const int fd = open(path, O_RDWR | O_CREAT, 0600);
+  if (fd < 0 || ftruncate(fd, sizeof *moving)) exit(1);
+  moving = mmap(NULL, sizeof *moving, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (moving == MAP_FAILED) exit(1);
+  close(fd);
+}
+
+static int slice_of(int64_t id) {
+  const OwnTable table = {.nslices = SLICES};
+  return own_slice_of(&table, own_key_number(id).hash);
+}
+
+/* Reads or writes some rows of the slice all the time. */
+static int load(int fd, bool writes) {
+  static int64_t keys[SLICES][SOME];
+  int have[SLICES] = {0};
   open_node(0);
-  for (const char *at = keys;; at = *at ? at : keys) {
-    char sql[200], *end;
-    const long long key = strtoll(at, &end, 10);
-    at = *end ? end + 1 : end;
+  map_moving();
+  for (int64_t id = 1; id <= ROWS; id++) {
+    const int slice = slice_of(id);
+    if (have[slice] < SOME) keys[slice][have[slice]++] = id;
+  }
+  for (int i = 0;; i = (i + 1) % SOME) {
+    char sql[200];
     snprintf(sql, sizeof sql,
              writes ? "UPDATE carts SET total = total + 1 WHERE id = %lld"
                     : "SELECT total FROM carts WHERE id = %lld",
-             key);
-    const double began = now();
-    const bool ok = run(sql);
-    const double took[2] = {now() - began, ok};
-    if (write(fd, took, sizeof took) != sizeof took) return 0;
+             (long long)keys[atomic_load(moving)][i]);
+    Request it = {.began = now()};
+    it.failed = !run(sql);
+    it.took = now() - it.began;
+    if (write(fd, &it, sizeof it) != sizeof it) return 0;
   }
 }
 
-/* Some of each slice. */
-static void find_keys(char *out, size_t room) {
-  sqlite3_stmt *statement = NULL;
-  size_t at = 0;
-  sqlite3_prepare_v2(db, "SELECT id FROM cart WHERE id % 100 = 0", -1, &statement, NULL);
-  while (sqlite3_step(statement) == SQLITE_ROW && at + 20 < room)
-    at += (size_t)snprintf(out + at, room - at, "%lld ",
-                           (long long)sqlite3_column_int64(statement, 0));
-  sqlite3_finalize(statement);
+static Request *read_requests(int fd, size_t *out_n) {
+  const off_t size = lseek(fd, 0, SEEK_END);
+  Request *all = malloc((size_t)size + 1);
+  if (!all || pread(fd, all, (size_t)size, 0) != size) exit(1);
+  *out_n = (size_t)size / sizeof *all;
+  return all;
+}
+
+/* The longest request that was made while the slice moved. */
+static double pause_of(const Request *all, size_t n, double from, double to) {
+  double longest = 0;
+  for (size_t i = 0; i < n; i++) {
+    const bool meanwhile = all[i].began < to && all[i].began + all[i].took > from;
+    if (meanwhile && all[i].took > longest) longest = all[i].took;
+  }
+  return longest;
 }
 
 static void measure_moves(void) {
-  static char keys[4000];
+  static double from[MOVES], each[MOVES], pauses[MOVES];
   int failed = 0;
-  size_t n = 0;
-  static double took[4000000];
+  double misses = 0;
+  size_t n;
+  char sql[300];
   const pid_t nodes[] = {start_node(1), start_node(2)};
   open_node(0);
+  map_moving();
   wait_for(2);
   number("SELECT sum(total) FROM carts WHERE id IN (SELECT id FROM cart)"); /* loaded */
-  char sql[300];
-  find_keys(keys, sizeof keys);
   snprintf(sql, sizeof sql, "%s/took", folder);
-  const int took_fd = open(sql, O_RDWR | O_CREAT | O_APPEND, 0600);
-  const pid_t loads[] = {start("read", took_fd, keys), start("write", took_fd, keys)};
-  pause_ms(300);
+  const int fd = open(sql, O_RDWR | O_CREAT | O_APPEND, 0600);
+  const pid_t loads[] = {start("read", fd), start("write", fd)};
+  pause_ms(500);
   /* Each slice goes to the other node, and so on. */
-  double each[MOVES];
   for (int i = 0; i < MOVES; i++) {
     const int slice = i % SLICES;
+    atomic_store(moving, slice);
     snprintf(sql, sizeof sql,
              "SELECT 1 + (owner LIKE '%%/1.sock') FROM link_slices WHERE slice = %d", slice);
     const int to = (int)number(sql);
+    pause_ms(3);
     snprintf(sql, sizeof sql, "SELECT link_move('carts', %d, 'unix:%s/%d.sock')", slice, folder,
              to);
-    const double began = now();
+    from[i] = now();
     failed += number(sql) != 1;
-    each[i] = now() - began;
+    each[i] = now() - from[i];
   }
-  for (int i = 0; i < 2; i++) stop_node(loads[i]);
-  double one[2];
-  lseek(took_fd, 0, SEEK_SET);
-  double misses = 0;
-  while (read(took_fd, one, sizeof one) == sizeof one && n < 4000000) {
-    took[n++] = one[0];
-    misses += one[1] == 0;
-  }
-  qsort(took, n, sizeof *took, table_by_value);
+  pause_ms(100);
+  for (int i = 0; i < 2; i++) stop_process(loads[i]);
+  Request *all = read_requests(fd, &n);
+  for (size_t i = 0; i < n; i++) misses += all[i].failed;
+  for (int i = 0; i < MOVES; i++) pauses[i] = pause_of(all, n, from[i], from[i] + each[i]);
   qsort(each, MOVES, sizeof *each, table_by_value);
-  printf(
-      "\n%d planned moves of a slice of %d rows, under %zu reads and writes of two processes: %d "
-      "moves and %.0f requests failed. A move took %.2f ms (median), %.2f ms (p99); requests "
-      "%.3f ms (median), %.2f ms (p99.9), %.2f ms (longest).\n",
-      MOVES, ROWS / SLICES, n, failed, misses, each[MOVES / 2], each[MOVES * 99 / 100], took[n / 2],
-      took[n * 999 / 1000], took[n - 1]);
-  close(took_fd);
+  qsort(pauses, MOVES, sizeof *pauses, table_by_value);
+  printf("\n%d planned moves of a slice of %d rows, while two processes read and write rows of it "
+         "(%zu requests). A move took %.2f ms (median), %.2f ms (p99).\n",
+         MOVES, ROWS / SLICES, n, each[MOVES / 2], each[MOVES * 99 / 100]);
+  table_head(" L4: planned moves | here | wanted ", 1);
+  printf("| moves that failed | %d | 0 |\n| requests that failed | %.0f | 0 |\n", failed, misses);
+  printf("| longest request during a move, median | %.2f ms | |\n", pauses[MOVES / 2]);
+  printf("| longest request during a move, p99 | %.2f ms | <= 50 ms |\n", pauses[MOVES * 99 / 100]);
+  printf("| longest of all | %.2f ms | |\n", pauses[MOVES - 1]);
+  free(all);
+  close(fd);
   sqlite3_close(db);
-  for (int i = 0; i < 2; i++) stop_node(nodes[i]);
+  for (int i = 0; i < 2; i++) stop_process(nodes[i]);
 }
 
 /* ---- killed owners --------------------------------------------------------------------------- */
 
-static void measure_kills(void) {
+static void measure_kills(const char *what, int kills, double wanted) {
   double took[KILLS];
   const pid_t stays = start_node(1);
   open_node(0);
   wait_for(1);
-  for (int i = 0; i < KILLS; i++) {
-    int64_t keys[1];
+  for (int i = 0; i < kills; i++) {
     char sql[200];
     const pid_t dies = start_node(2);
     wait_for(2);
@@ -200,8 +230,8 @@ static void measure_kills(void) {
     snprintf(sql, sizeof sql,
              "SELECT id FROM cart WHERE link_owner('carts', id) = 'unix:%s/2.sock' LIMIT 1",
              folder);
-    keys[0] = number(sql);
-    snprintf(sql, sizeof sql, "SELECT total FROM carts WHERE id = %lld", (long long)keys[0]);
+    const int64_t key = number(sql);
+    snprintf(sql, sizeof sql, "SELECT total FROM carts WHERE id = %lld", (long long)key);
     number(sql);
     kill(dies, SIGKILL);
     const double began = now();
@@ -210,13 +240,30 @@ static void measure_kills(void) {
     waitpid(dies, NULL, 0);
     wait_for(1);
   }
-  qsort(took, KILLS, sizeof *took, table_by_value);
-  printf(
-      "\nAn owner was killed %d times: its rows were served again after %.1f ms (median), %.1f ms "
-      "(longest).\n",
-      KILLS, took[KILLS / 2], took[KILLS - 1]);
+  qsort(took, (size_t)kills, sizeof *took, table_by_value);
+  printf("| %s | %d | %.1f ms | %.1f ms | <= %.0f ms |\n", what, kills, took[kills / 2],
+         took[kills - 1], wanted);
   sqlite3_close(db);
-  stop_node(stays);
+  stop_process(stays);
+}
+
+static void measure_all_kills(void) {
+  char path[300], coord[100];
+  table_head(" L5: an owner is killed | times | rows served again, median | longest | wanted ", 1);
+  measure_kills("local", KILLS, 50);
+  if (!etcd_installed()) {
+    printf("| etcd | not installed | | | |\n");
+    return;
+  }
+  const int client = etcd_free_port(), peer = etcd_free_port();
+  snprintf(path, sizeof path, "%s/etcd", folder);
+  fflush(stdout);
+  const pid_t etcd = etcd_start(path, client, peer);
+  snprintf(coord, sizeof coord, "etcd:http://127.0.0.1:%d/bench?ttl=%d", client, TTL);
+  setenv("BENCH_COORD", coord, 1);
+  measure_kills("etcd, a lease of 2 s", KILLS / 3, TTL * 1000 + 500);
+  unsetenv("BENCH_COORD");
+  stop_process(etcd);
 }
 
 /* ---- nodes that join ------------------------------------------------------------------------- */
@@ -226,7 +273,7 @@ static void measure_joins(void) {
   nodes[1] = start_node(1);
   open_node(0);
   wait_for(1);
-  table_head(" nodes before | slices that moved | share of the keys | 1.3 / N ", 1);
+  table_head(" L6: a node joins N | slices that moved | share of the keys | wanted ", 1);
   for (int n = 1; n < MOST_NODES; n++) {
     char sql[300];
     run("CREATE TEMP TABLE before AS SELECT slice, owner FROM link_slices");
@@ -237,19 +284,19 @@ static void measure_joins(void) {
         sql, sizeof sql,
         "SELECT count(*) FROM link_slices s JOIN before b USING (slice) WHERE s.owner <> b.owner");
     const int64_t moved = number(sql);
-    printf("| %d | %lld of %d | %.3f | %.3f |\n", n, (long long)moved, SLICES,
+    printf("| %d | %lld of %d | %.3f | <= %.3f |\n", n, (long long)moved, SLICES,
            (double)moved / SLICES, 1.3 / n);
     run("DROP TABLE temp.before");
   }
   sqlite3_close(db);
-  for (int n = 1; n <= MOST_NODES; n++) stop_node(nodes[n]);
+  for (int n = 1; n <= MOST_NODES; n++) stop_process(nodes[n]);
 }
 
 int main(int argc, char **argv) {
   char sql[500];
-  if (argc == 5) {
+  if (argc == 4) {
     folder = argv[2];
-    if (strcmp(argv[1], "node")) return load(atoi(argv[3]), argv[4], !strcmp(argv[1], "write"));
+    if (strcmp(argv[1], "node")) return load(atoi(argv[3]), !strcmp(argv[1], "write"));
     open_node(atoi(argv[3]));
     for (;;) pause();
   }
@@ -266,7 +313,7 @@ int main(int argc, char **argv) {
   if (!run(sql)) return 1;
   sqlite3_close(db);
   measure_joins();
-  measure_kills();
+  measure_all_kills();
   measure_moves();
   snprintf(sql, sizeof sql, "rm -rf '%s'", folder);
   return system(sql) != 0;

@@ -136,11 +136,12 @@ static int add_operation(Declaration *it, const char *name, const char *text) {
   return operation->name ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-static int take_number(Declaration *it, const char *name, const char *value, long most, int *out) {
+static int take_number(Declaration *it, const char *name, const char *value, int least, int most,
+                       int *out) {
   char *end, wanted[64];
   const long number = strtol(value, &end, 10);
-  snprintf(wanted, sizeof wanted, "a number of 1 to %ld", most);
-  if (end == value || *end || number < 1 || number > most)
+  snprintf(wanted, sizeof wanted, "a number of %d to %d", least, most);
+  if (end == value || *end || number < least || number > most)
     return wrong_option(it->tab, name, value, wanted);
   *out = (int)number;
   return SQLITE_OK;
@@ -163,14 +164,20 @@ static int take_option(Declaration *it, const char *name, const char *value) {
   }
   if (!strncmp(name, "op_", 3) && name[3]) return add_operation(it, name + 3, value);
   if (!strcmp(name, "secret_file")) return read_secret(it, value);
-  if (!strcmp(name, "slices"))
-    return take_number(it, name, value, OWN_MOST_SLICES, &options->slices);
-  if (!strcmp(name, "deadline"))
-    return take_number(it, name, value, 1000000, &options->deadline_ms);
-  if (!strcmp(name, "stale")) return take_number(it, name, value, 1000000, &options->stale_ms);
+  const struct {
+    const char *name;
+    int least, most, *out;
+  } numbers[] = {{"slices", 1, OWN_MOST_SLICES, &options->slices},
+                 {"deadline", 1, 1000000, &options->deadline_ms},
+                 {"stale", 1, 1000000, &options->stale_ms},
+                 {"balance", 0, 1000000, &options->balance_ms}};
+  for (size_t i = 0; i < countof(numbers); i++) {
+    if (!strcmp(name, numbers[i].name))
+      return take_number(it, name, value, numbers[i].least, numbers[i].most, numbers[i].out);
+  }
   return wrong_option(it->tab, name, value,
                       "options are load, scan, table, write, coord, me, name, secret_file, slices, "
-                      "consistency, deadline (ms), stale (ms), op_NAME");
+                      "consistency, deadline (ms), stale (ms), balance (ms), op_NAME");
 }
 
 /* What options mean, and which of them go together. */
@@ -309,8 +316,10 @@ static int open_table(Declaration *it, OwnTable *like, LinkSource *source) {
 }
 
 int link_tab_declare(LinkTab *tab, const VtCreate *create) {
-  Declaration it = {.tab = tab,
-                    .options = {.coord = "", .me = "", .slices = OWN_SLICES, .deadline_ms = 2000}};
+  Declaration it = {
+      .tab = tab,
+      .options = {
+          .coord = "", .me = "", .slices = OWN_SLICES, .deadline_ms = 2000, .balance_ms = 2000}};
   OwnTable like = {0};
   Fault fault = {0};
   tab->type.key = -1;
@@ -345,5 +354,6 @@ int link_tab_declare(LinkTab *tab, const VtCreate *create) {
   like.name = (char *)it.options.name;
   like.type = tab->type;
   like.nslices = it.options.slices;
+  like.balance.period_ns = (int64_t)it.options.balance_ms * 1000000;
   return open_table(&it, &like, source);
 }

@@ -60,7 +60,7 @@ typedef struct LinkSource {
 
 typedef struct LinkOptions {
   const char *load, *scan, *table, *write, *coord, *me, *secret, *consistency, *name;
-  int slices, deadline_ms, stale_ms;
+  int slices, deadline_ms, stale_ms, balance_ms;
 } LinkOptions;
 
 /* Looks the SQL over on the user's connection. */

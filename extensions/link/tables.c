@@ -35,6 +35,7 @@ enum {
   SLICE_READS,
   SLICE_WRITES,
   SLICE_LOADS,
+  SLICE_LOAD,
   SLICE_NCOL
 };
 
@@ -50,6 +51,8 @@ static const VtColumn slice_columns[] = {
     [SLICE_READS] = {"reads", "INTEGER", VT_OUT, 0, "since it is here"},
     [SLICE_WRITES] = {"writes", "INTEGER", VT_OUT, 0, "likewise"},
     [SLICE_LOADS] = {"loads", "INTEGER", VT_OUT, 0, "rows that came from the database"},
+    [SLICE_LOAD] = {"load", "INTEGER", VT_OUT, 0,
+                    "what requests for it cost, in millionths of a processor: an average of late"},
 };
 
 typedef struct SliceCursor {
@@ -57,14 +60,14 @@ typedef struct SliceCursor {
   LinkKept *tab;
   int slice;
   OwnPlace place;
-  uint64_t counts[4];
+  uint64_t counts[5];
 } SliceCursor;
 
 static void look_at_slice(SliceCursor *cur) {
   OwnSlice *slice = &cur->tab->table->slices[cur->slice];
   cur->place = own_node_place(cur->tab->table, cur->slice);
   pthread_mutex_lock(&slice->lock);
-  const uint64_t counts[] = {slice->count, slice->reads, slice->writes, slice->loads};
+  const uint64_t counts[] = {slice->count, slice->reads, slice->writes, slice->loads, slice->load};
   pthread_mutex_unlock(&slice->lock);
   memcpy(cur->counts, counts, sizeof counts);
 }
@@ -151,7 +154,7 @@ const VtTable link_slices_table = {
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-enum { NODE_TABLE, NODE_ADDRESS, NODE_NAME, NODE_ME, NODE_SLICES, NODE_NCOL };
+enum { NODE_TABLE, NODE_ADDRESS, NODE_NAME, NODE_ME, NODE_SLICES, NODE_LOAD, NODE_NCOL };
 
 static const VtColumn node_columns[] = {
     [NODE_TABLE] = {"table", "TEXT", VT_OUT, 0, "the link table"},
@@ -161,6 +164,8 @@ static const VtColumn node_columns[] = {
                    "the address and a number that is new for each start"},
     [NODE_ME] = {"me", "INTEGER", VT_OUT, 0, "1: this process"},
     [NODE_SLICES] = {"slices", "INTEGER", VT_OUT, 0, "how many it owns"},
+    [NODE_LOAD] = {"load", "INTEGER", VT_OUT, 0,
+                   "what it said last that they cost, in millionths of a processor"},
 };
 
 typedef struct NodeCursor {
@@ -216,6 +221,9 @@ static int node_column(VtCursor *base, sqlite3_context *ctx, int col) {
     break;
   case NODE_ME:
     sqlite3_result_int(ctx, cur->number == OWN_SELF);
+    break;
+  case NODE_LOAD:
+    sqlite3_result_int64(ctx, (sqlite3_int64)own_node_load(cur->tab->table, cur->number));
     break;
   default:
     sqlite3_result_int(ctx, slices_of(cur));

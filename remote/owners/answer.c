@@ -51,8 +51,11 @@ static bool take_slice(Ask *it, int *out) {
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Who knows of a later owner than us is right. */
-static bool outdated(OwnTable *table, const OwnKey *key, uint64_t epoch) {
-  return own_node_place(table, own_slice_of(table, key->hash)).epoch < epoch;
+static bool outdated(Ask *it, const OwnKey *key, uint64_t epoch) {
+  OwnTable *table = it->use->table;
+  const int slice = own_slice_of(table, key->hash);
+  own_load_touch(it->conn, table, slice);
+  return own_node_place(table, slice).epoch < epoch;
 }
 
 static const char *do_get(Ask *it) {
@@ -67,7 +70,7 @@ static const char *do_get(Ask *it) {
     if (!own_take_word(&it->at, it->end, &epoch) ||
         !own_take_key(&it->at, it->end, &table->type, &key))
       return cut_off;
-    OwnAnswer answer = outdated(table, &key, epoch) || out->length > WIRE_MOST - OWN_MOST_ROW
+    OwnAnswer answer = outdated(it, &key, epoch) || out->length > WIRE_MOST - OWN_MOST_ROW
                            ? OWN_WAIT
                            : own_use_find(it->use, &key, &object, &it->fault);
     if (answer == OWN_MISS) return own_answer_fault(it->conn, &it->fault);
@@ -115,7 +118,7 @@ static const char *do_prepare(Ask *it) {
     wrong = take_change(it, &changes[i], &epoch);
     if (wrong || answer != OWN_FOUND) continue;
     const OwnKey key = own_key_of(&table->type, changes[i].object->row);
-    if (outdated(table, &key, epoch)) answer = OWN_WAIT;
+    if (outdated(it, &key, epoch)) answer = OWN_WAIT;
   }
   if (!wrong && answer == OWN_FOUND)
     answer = own_table_prepare(table, changes, n, it->conn, &failed);
@@ -199,7 +202,7 @@ static const char *do_call(Ask *it) {
       !own_take_bytes(&it->at, it->end, &call.op) || !own_take_bytes(&it->at, it->end, &call.args))
     return cut_off;
   if (own_table_prepared(table, it->conn)) return "a call in the middle of a transaction";
-  OwnAnswer answer = outdated(table, &call.key, epoch) ? OWN_WAIT : OWN_LOCKED;
+  OwnAnswer answer = outdated(it, &call.key, epoch) ? OWN_WAIT : OWN_LOCKED;
   for (int attempt = 0; answer == OWN_LOCKED || answer == OWN_CONFLICT; attempt++) {
     if (attempt) own_pause(200000);
     answer = attempt < 1000 ? call_once(it, &call) : OWN_WAIT;
@@ -224,6 +227,7 @@ static const char *do_rows(Ask *it) {
   OwnAnswer answer = OWN_FOUND;
   if (!own_take_word(&it->at, it->end, &mask)) return cut_off;
   if (!take_slice(it, &slice) || !own_take_word(&it->at, it->end, &from)) return cut_off;
+  own_load_touch(conn, table, slice);
   if (!from) {
     own_rows_drop(conn->rows, conn->nrows);
     conn->rows = NULL;
@@ -313,14 +317,17 @@ static const char *do_arrive(Ask *it) {
 
 static const char *do_begin(Ask *it) {
   int number;
-  uint64_t epoch;
-  if (!take_slice(it, &number) || !own_take_word(&it->at, it->end, &epoch)) return cut_off;
+  uint64_t epoch, load;
+  if (!take_slice(it, &number) || !own_take_word(&it->at, it->end, &epoch) ||
+      !own_take_word(&it->at, it->end, &load))
+    return cut_off;
   OwnSlice *slice = &it->use->table->slices[number];
   OwnNode *node = it->conn->node;
   pthread_mutex_lock(&slice->lock);
   const bool ok = slice->state == OWN_CLOSED && slice->from == it->conn && epoch > slice->epoch;
   pthread_mutex_unlock(&slice->lock);
   if (ok) own_slice_begin(it->use->table, number, epoch);
+  if (ok) own_load_carry(it->use->table, number, load);
   pthread_mutex_lock(&node->lock);
   node->stats.moves_in += ok;
   pthread_mutex_unlock(&node->lock);
@@ -360,6 +367,8 @@ const char *own_answer(OwnConn *conn, uint32_t kind) {
   Ask it = {.conn = conn, .at = conn->in.bytes + 8, .end = conn->in.bytes + conn->in.length};
   OwnBytes name;
   if (kind < OWN_MSG_GET || kind > OWN_MSG_BEGIN) return "a request that is not known";
+  /* How a transaction ends is about what it was about. */
+  if (kind != OWN_MSG_COMMIT && kind != OWN_MSG_ABORT) conn->nslices = 0;
   if (!own_take_bytes(&it.at, it.end, &name)) return cut_off;
   OwnTable *table = own_node_find_table(conn->node, name.bytes, name.length);
   if (!table) {

@@ -1,19 +1,43 @@
 /*
-** Who should own which slice: as even as can be, with as few moves as can be.
+** Who should own which slice. What all nodes know is the map (whose each slice is) and a number of
+** each member: its load, as it said last. A member weighs its load and a little for each of its
+** slices, so that what nobody uses is spread evenly, too.
 **
-** Slices of nobody go to whoever has least. Owners give slices away only when somebody has less
-** than three quarters of an even share (one who has just come has nothing), or when `fully`; then
-** each has the even share, rounded up for those who had most. So when a node joins N others it gets
-** its share, 1/(N + 1) of the slices, and nothing else moves. What follows from the arguments alone
-** is the same on every node.
+** - Slices of nobody go to whoever weighs least.
+** - Who is new (few slices, little weight) gets his share by number, 1/N of all, of every other one
+**   in proportion to what he has, at once. Nothing else moves for it, and who was as busy as the
+**   others before still is.
+** - Otherwise loads are evened out in pairs, the heaviest with the lightest and so on: a few slices
+**   at a time, and only if somebody weighs much more or less than the mean (Slicer, OSDI'16: "limit
+**   key churn"). A slice moves only when the heavier of the two gets lighter and the other one does
+**   not get as heavy: so this ends, and nothing moves to and fro.
+**
+** What follows from the map alone is the same on every node. Which of his slices a giver gives is
+** his own choice: he alone knows their loads.
 */
 #ifndef TENFOLD_REMOTE_OWNERS_ASSIGN_H
 #define TENFOLD_REMOTE_OWNERS_ASSIGN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* owners[nslices]: a member's number, below nmembers, or -1. out[nslices] likewise; all -1 when
-** there are no members. */
-void own_assign(const int *owners, int nslices, int nmembers, bool fully, int *out);
+/* What a slice weighs that nobody uses. Loads are in millionths of a processor. */
+enum { OWN_IDLE = 500 };
+
+typedef struct OwnMap {
+  int nslices, nmembers;
+  const int *owners;     /* of each slice: a member's number, below nmembers, or -1 */
+  const uint64_t *loads; /* of each member */
+  const uint64_t *own;   /* of each slice that is ours; 0: it is another's */
+} OwnMap;
+
+/* out[nslices]: who should have it, of nobody's slices and for the sake of those who are new.
+** `fully`: that was begun, and goes on until they have all of it. All -1 when there are no
+** members. */
+void own_assign(const OwnMap *map, bool fully, int *out);
+
+/* out[nslices]: the same, with at most `most` slices of member `me` given away to even out loads.
+** `fully`: that was begun. How many are given away. */
+int own_even_out(const OwnMap *map, int me, int most, bool fully, int *out);
 
 #endif

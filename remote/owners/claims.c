@@ -2,10 +2,13 @@
 ** The map of slices and its members: what it says is applied, and what nobody owns is claimed.
 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "remote/owners/assign.h"
 #include "remote/owners/inside.h"
+
+enum { KEPT_AT_ONCE = 16 }; /* of so many slices one is given away in a period */
 
 /* ---- members --------------------------------------------------------------------------------- */
 
@@ -35,11 +38,13 @@ int own_member_number(OwnNode *node, const char *name) {
   return number;
 }
 
-/* "node/NAME" has the tables that it has open: " carts orders ". */
-static bool has_table(const CoordItem *item, const char *table) {
+/* "node/NAME" has the tables that it has open, and their loads: " carts/1200 orders/0 ". */
+static bool has_table(const CoordItem *item, const char *table, uint64_t *out_load) {
   char word[COORD_VALUE];
-  snprintf(word, sizeof word, " %s ", table);
-  return strstr(item->value, word) != NULL;
+  snprintf(word, sizeof word, " %s/", table);
+  const char *at = strstr(item->value, word);
+  *out_load = at ? strtoull(at + strlen(word), NULL, 10) : 0;
+  return at != NULL;
 }
 
 static bool is_node(const CoordItem *item) { return !strncmp(item->key, "node/", 5); }
@@ -155,43 +160,85 @@ bool own_apply_map(OwnKeeper *it, OwnTable *table, Fault *fault) {
 
 /* ---- claims ---------------------------------------------------------------------------------- */
 
-/* Of those who have the table open, in the order of their names: members' numbers. */
-static int table_members(OwnKeeper *it, const OwnTable *table, int *out) {
-  int n = 0;
-  for (size_t i = 0; i < it->nitems && n < OWN_MEMBERS; i++) {
+/* The map as assign.h wants it: members have numbers of their own there, in the order of their
+** names, which is the same on all nodes. */
+typedef struct Drawn {
+  OwnMap map;
+  int owners[OWN_MOST_SLICES], members[OWN_MEMBERS];
+  uint64_t loads[OWN_MEMBERS], own[OWN_MOST_SLICES];
+} Drawn;
+
+static void draw_members(OwnKeeper *it, OwnTable *table, bool leaving, Drawn *out) {
+  for (size_t i = 0; i < it->nitems && out->map.nmembers < OWN_MEMBERS; i++) {
     const CoordItem *item = &it->items[i];
-    if (!is_node(item) || !has_table(item, table->name)) continue;
+    uint64_t load;
+    if (!is_node(item) || !has_table(item, table->name, &load)) continue;
     if (item->key[5] == '#') continue; /* a guest: it listens nowhere */
     pthread_mutex_lock(&it->node->lock);
     const int number = own_member_number(it->node, item->key + 5);
     pthread_mutex_unlock(&it->node->lock);
-    if (number >= 0) out[n++] = number;
+    if (number < 0) continue;
+    atomic_store(&table->balance.of[number], load);
+    if (leaving && number == OWN_SELF) continue;
+    out->loads[out->map.nmembers] = load;
+    out->members[out->map.nmembers++] = number;
   }
-  return n;
 }
 
-/* targets[slice]: the member who should have it. Without us, when `leaving`. */
-int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, int *targets) {
-  int members[OWN_MEMBERS], ordinals[OWN_MEMBERS];
-  int n = table_members(it, table, members), kept = 0;
-  for (int i = 0; i < n; i++)
-    if (!leaving || members[i] != OWN_SELF) members[kept++] = members[i];
+static void draw(OwnKeeper *it, OwnTable *table, bool leaving, Drawn *out) {
+  int ordinals[OWN_MEMBERS];
+  out->map = (OwnMap){
+      .nslices = table->nslices, .owners = out->owners, .loads = out->loads, .own = out->own};
+  draw_members(it, table, leaving, out);
   for (int i = 0; i < OWN_MEMBERS; i++) ordinals[i] = -1;
-  for (int i = 0; i < kept; i++) ordinals[members[i]] = i;
+  for (int i = 0; i < out->map.nmembers; i++) ordinals[out->members[i]] = i;
   for (int i = 0; i < table->nslices; i++) {
+    OwnSlice *slice = &table->slices[i];
+    pthread_mutex_lock(&slice->lock);
+    out->owners[i] = slice->owner >= 0 ? ordinals[slice->owner] : -1;
+    out->own[i] = slice->owner == OWN_SELF ? slice->load : 0;
+    pthread_mutex_unlock(&slice->lock);
+  }
+}
+
+static void to_numbers(const Drawn *drawn, int *targets) {
+  for (int i = 0; i < drawn->map.nslices; i++)
+    targets[i] = targets[i] < 0 ? OWN_NOBODY : drawn->members[targets[i]];
+}
+
+int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, int *targets) {
+  Drawn drawn;
+  OwnBalance *balance = &table->balance;
+  draw(it, table, leaving, &drawn);
+  own_assign(&drawn.map, balance->welcoming, targets);
+  balance->welcoming = false; /* what was begun goes on until it is done */
+  for (int i = 0; i < table->nslices; i++) {
+    const int before = drawn.owners[i];
+    balance->welcoming = balance->welcoming || (before >= 0 && before != targets[i]);
     pthread_mutex_lock(&table->slices[i].lock);
-    owners[i] = table->slices[i].owner;
+    owners[i] = table->slices[i].owner; /* ours as well, when we leave */
     pthread_mutex_unlock(&table->slices[i].lock);
-    targets[i] = owners[i] >= 0 ? ordinals[owners[i]] : -1;
   }
-  int wanted[OWN_MOST_SLICES];
-  own_assign(targets, table->nslices, kept, table->balancing, wanted);
-  table->balancing = false; /* what was begun goes on until all is even */
-  for (int i = 0; i < table->nslices; i++) {
-    table->balancing = table->balancing || (targets[i] >= 0 && targets[i] != wanted[i]);
-    targets[i] = wanted[i] < 0 ? -1 : members[wanted[i]];
-  }
-  return kept;
+  to_numbers(&drawn, targets);
+  return drawn.map.nmembers;
+}
+
+int own_even_table(OwnKeeper *it, OwnTable *table, int *owners, int *targets) {
+  Drawn drawn;
+  OwnBalance *balance = &table->balance;
+  int me = 0;
+  draw(it, table, false, &drawn);
+  while (me < drawn.map.nmembers && drawn.members[me] != OWN_SELF) me++;
+  if (me == drawn.map.nmembers) return 0;
+  for (int i = 0; i < table->nslices; i++)
+    if (drawn.owners[i] < 0) return 0; /* there is more urgent work */
+  const int most = table->nslices / KEPT_AT_ONCE;
+  const int n = own_even_out(&drawn.map, me, most ? most : 1, balance->evening, targets);
+  balance->evening = n > 0;
+  memcpy(owners, drawn.owners, sizeof drawn.owners);
+  to_numbers(&drawn, owners);
+  to_numbers(&drawn, targets);
+  return n;
 }
 
 bool own_release(OwnKeeper *it, OwnTable *table, Fault *fault) {

@@ -93,18 +93,21 @@ static bool pass_on(OwnKeeper *it, OwnTable *table, int number, const OwnMember 
   uint64_t revision = 0;
   own_slice_key(table, number, key);
   const CoordChange change = {key, member->name, own_node_place(table, number).epoch, NULL};
+  const uint64_t load = own_load_of(table, number);
   own_slice_end(table, number, OWN_CLOSED); /* whatever comes of it, the map will say */
   atomic_store(&it->node->hurry, true);
   if (!it->node->coord->cas(it->node->coord, &change, 1, &done, &revision, fault)) return false;
   if (!done) return fault_set(fault, FAULT_CONFLICT, "slice %d has changed hands", number);
   own_slice_end(table, number, OWN_ELSEWHERE);
+  atomic_store(&table->balance.changed, true);
   pthread_mutex_lock(&slice->lock);
   slice->owner = to;
   slice->epoch = revision;
   pthread_mutex_unlock(&slice->lock);
   FarWireBuffer *out = own_peer_begin(it->peer, OWN_MSG_BEGIN, table->name);
   /* If it does not hear of it from us, it will see it in the map. */
-  if (out && own_put_word(out, (uint64_t)number) && own_put_word(out, revision))
+  if (out && own_put_word(out, (uint64_t)number) && own_put_word(out, revision) &&
+      own_put_word(out, load))
     own_peer_tell(it->peer, &answer, NULL, NULL);
   return true;
 }

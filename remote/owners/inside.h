@@ -6,6 +6,8 @@
 
 #include "remote/owners/peer.h"
 
+enum { OWN_TOUCHED = 64 };
+
 /* A table in use by a thread: with a clerk of its own, once it needs one. */
 typedef struct OwnUse {
   struct OwnUse *next;
@@ -23,6 +25,10 @@ typedef struct OwnConn { /* from another node */
   OwnUse *uses;
   OwnObject **rows; /* of a slice that is being read in pages */
   size_t nrows;
+  OwnTable *touched; /* load.c: what the last request was about, and some of its slices */
+  int slices[OWN_TOUCHED];
+  size_t nslices;
+  int64_t cpu_ns; /* of this thread, at the end of the request before */
 } OwnConn;
 
 typedef struct OwnMove { /* that somebody waits for */
@@ -69,6 +75,14 @@ extern OwnNode *own_nodes;
 const char *own_answer(OwnConn *conn, uint32_t kind);
 const char *own_answer_fault(OwnConn *conn, const Fault *fault);
 
+/* load.c: a request concerns a slice; it has been answered, and has cost what it has. */
+void own_load_touch(OwnConn *conn, OwnTable *table, int slice);
+void own_load_charge(OwnConn *conn);
+/* What the slices cost now. True: the others should be told. */
+bool own_load_weigh(OwnTable *table);
+void own_load_carry(OwnTable *table, int slice, uint64_t load); /* it came with so much */
+uint64_t own_load_of(OwnTable *table, int slice);
+
 /* serve.c */
 bool own_listen(OwnNode *node, Fault *fault);
 void own_listen_end(OwnNode *node);
@@ -89,6 +103,8 @@ bool own_apply_map(OwnKeeper *it, OwnTable *table, Fault *fault);
 /* targets[slice]: the member who should have it, not us when `leaving`. How many others there are.
 ** */
 int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, int *targets);
+/* The same for slices of ours that are given away to even out loads: how many. */
+int own_even_table(OwnKeeper *it, OwnTable *table, int *owners, int *targets);
 bool own_claim(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets, Fault *fault);
 /* Says that slices which the map has as ours are nobody's. */
 bool own_release(OwnKeeper *it, OwnTable *table, Fault *fault);

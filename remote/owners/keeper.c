@@ -139,7 +139,7 @@ static void drop_use(OwnKeeper *it, const OwnTable *table) {
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* Says which tables we have open. */
+/* Says which tables we have open, and what they cost. */
 static bool announce(OwnKeeper *it, Fault *fault) {
   OwnNode *node = it->node;
   char key[COORD_KEY], value[COORD_VALUE] = " ";
@@ -148,12 +148,15 @@ static bool announce(OwnKeeper *it, Fault *fault) {
   pthread_mutex_lock(&node->lock);
   const bool wanted = node->tables_changed;
   node->tables_changed = false;
-  for (const OwnTable *table = node->tables; table; table = table->next) {
-    const size_t n = strlen(table->name);
+  for (OwnTable *table = node->tables; table && wanted; table = table->next) {
     if (table->going) continue;
-    fits = fits && length + n + 2 < sizeof value;
-    if (fits) length += (size_t)snprintf(value + length, sizeof value - length, "%s ", table->name);
+    table->balance.told = table->balance.load;
+    const int n = snprintf(value + length, sizeof value - length, "%s/%llu ", table->name,
+                           (unsigned long long)table->balance.told);
+    fits = fits && (size_t)n + length < sizeof value;
+    if (fits) length += (size_t)n;
   }
+  value[length] = '\0';
   pthread_mutex_unlock(&node->lock);
   snprintf(key, sizeof key, "node/%s", node->name);
   if (!wanted) return true;
@@ -180,7 +183,7 @@ static size_t open_tables(OwnNode *node, OwnTable ***out) {
   return n;
 }
 
-static void balance(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets) {
+static void give(OwnKeeper *it, OwnTable *table, const int *owners, const int *targets) {
   int moved = 0;
   Fault fault = {0};
   for (int i = 0; i < table->nslices && moved < MOVES_AT_ONCE; i++) {
@@ -221,7 +224,7 @@ static bool look(OwnKeeper *it, Fault *fault) {
     if (*node->address) fine = own_claim(it, tables[i], owners, targets, fault) && fine;
     if (fine) atomic_store(&tables[i]->known, true);
     ok = ok && fine;
-    if (ok) balance(it, tables[i], owners, targets);
+    if (ok) give(it, tables[i], owners, targets);
     own_table_release(tables[i]);
   }
   free(tables);
@@ -229,7 +232,24 @@ static bool look(OwnKeeper *it, Fault *fault) {
   return ok;
 }
 
-static void flush(OwnKeeper *it) {
+/* What is busy here is shared out. */
+static void balance(OwnKeeper *it, OwnTable *table) {
+  OwnNode *node = it->node;
+  OwnBalance *balance = &table->balance;
+  if (own_load_weigh(table)) {
+    pthread_mutex_lock(&node->lock);
+    node->tables_changed = true;
+    pthread_mutex_unlock(&node->lock);
+  }
+  if (!balance->period_ns || clock_now() - balance->evened_at < balance->period_ns) return;
+  balance->evened_at = clock_now();
+  int owners[OWN_MOST_SLICES], targets[OWN_MOST_SLICES];
+  if (!balance->welcoming && own_even_table(it, table, owners, targets))
+    give(it, table, owners, targets);
+}
+
+/* What is to be done now and then. */
+static void tend(OwnKeeper *it) {
   OwnNode *node = it->node;
   OwnTable **tables;
   if (clock_now() - it->flushed < FLUSH) return;
@@ -238,6 +258,7 @@ static void flush(OwnKeeper *it) {
   for (size_t i = 0; i < n; i++) {
     Fault fault = {0};
     uint64_t count = 0;
+    balance(it, tables[i]);
     OwnUse *use = own_use(&it->uses, tables[i], &fault); /* takes the reference */
     if (use) own_use_flush(use, &count, &fault);
     if (use) own_fence_later(it, tables[i]);
@@ -283,7 +304,7 @@ static void *keep(void *ctx) {
     if (atomic_exchange(&node->hurry, false) || changed || again) again = !look(&it, &fault);
     note(node, &fault);
     do_moves(&it);
-    flush(&it);
+    tend(&it);
     leave_tables(&it);
     own_gate_leave();
   }

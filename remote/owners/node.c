@@ -131,11 +131,11 @@ void own_node_close(OwnNode *node) {
 static bool same_table(const OwnTable *a, const OwnTable *b, Fault *fault) {
   if (!own_type_same(&a->type, &b->type, fault)) return false;
   if (a->nslices == b->nslices && a->write == b->write && a->strict == b->strict &&
-      a->loads == b->loads)
+      a->loads == b->loads && a->balance.period_ns == b->balance.period_ns)
     return true;
   return fault_set(fault, FAULT_INVALID,
                    "another connection has it with other options (slices, write, load, "
-                   "consistency)");
+                   "consistency, balance)");
 }
 
 static OwnTable *make_table(OwnNode *node, const OwnTable *like) {
@@ -144,6 +144,8 @@ static OwnTable *make_table(OwnNode *node, const OwnTable *like) {
   table->write = like->write;
   table->loads = like->loads;
   table->strict = like->strict;
+  table->balance.period_ns = like->balance.period_ns;
+  table->balance.weighed_at = table->balance.evened_at = clock_now();
   table->store = like->store;
   table->node = node;
   table->known = node->private;

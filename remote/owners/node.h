@@ -17,7 +17,7 @@
 #include "remote/owners/coordinator.h"
 #include "remote/owners/table.h"
 
-enum { OWN_ADDRESS = 200, OWN_MEMBERS = 256 };
+enum { OWN_ADDRESS = 200 };
 
 typedef struct OwnNode OwnNode;
 
@@ -85,6 +85,9 @@ bool own_node_member(OwnNode *node, int number, OwnMember *out);
 
 /* Hands a slice of ours over to the member at that address, and waits for it. */
 bool own_node_move(OwnTable *table, int slice, const char *address, Stop *stop, Fault *fault);
+
+/* A member's load, as it said last: millionths of a processor. */
+uint64_t own_node_load(const OwnTable *table, int number);
 
 typedef struct OwnNodeStats {
   uint64_t claims, moves_out, moves_in, refused, requests, bytes_in, bytes_out, flushed;

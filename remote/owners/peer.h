@@ -12,7 +12,7 @@
 
 #include "remote/owners/node.h"
 
-enum { OWN_WIRE_VERSION = 1, OWN_PAGE = 256 << 10 };
+enum { OWN_WIRE_VERSION = 2, OWN_PAGE = 256 << 10 };
 
 typedef enum OwnKindOfMessage {
   OWN_MSG_HELLO = 64, /* version, nonce */
@@ -33,7 +33,7 @@ typedef enum OwnKindOfMessage {
   OWN_MSG_MOVE,   /* slice, address: move it there */
   OWN_MSG_TAKE,   /* slice: it is coming */
   OWN_MSG_ARRIVE, /* slice, n, n * (version, gone, dirty, row) */
-  OWN_MSG_BEGIN   /* slice, epoch: it is yours */
+  OWN_MSG_BEGIN   /* slice, epoch, load: it is yours */
 } OwnKindOfMessage;
 
 typedef struct OwnPeer OwnPeer;

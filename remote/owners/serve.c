@@ -132,6 +132,7 @@ static void *converse(void *ctx) {
     own_gate_leave();
     if (!wrong) wrong = reply(conn);
     if (!wrong) count(conn);
+    own_load_charge(conn);
   }
   own_socket_remove(&conn->fd);
   own_gate_enter();

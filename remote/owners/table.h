@@ -17,7 +17,7 @@
 
 #include "remote/owners/object.h"
 
-enum { OWN_SLICES = 64, OWN_MOST_SLICES = 1024, OWN_NOBODY = -1, OWN_SELF = 0 };
+enum { OWN_SLICES = 64, OWN_MOST_SLICES = 1024, OWN_MEMBERS = 256, OWN_NOBODY = -1, OWN_SELF = 0 };
 
 typedef enum OwnState {
   OWN_ELSEWHERE, /* another node's, or nobody's */
@@ -70,6 +70,8 @@ typedef struct OwnSlice {
   uint64_t changes; /* goes up with each */
   uint64_t ndirty;
   uint64_t reads, writes, loads;
+  atomic_uint_fast64_t busy; /* ns of a processor that others' requests have cost */
+  uint64_t counted, load;    /* load.c: of the costs, so much; millionths of a processor, of late */
 } OwnSlice;
 
 /* How rows come from the database and get there: the host's part. A clerk is used by one thread,
@@ -102,6 +104,16 @@ typedef struct OwnStore {
 
 typedef enum OwnWrite { OWN_WRITE_NONE, OWN_WRITE_BACK, OWN_WRITE_THROUGH } OwnWrite;
 
+/* What the keeper knows of loads, in millionths of a processor. */
+typedef struct OwnBalance {
+  int64_t period_ns;                      /* how often they are evened out; 0: never */
+  int64_t weighed_at, evened_at, told_at; /* clock_now() */
+  bool welcoming, evening;                /* begun, and not yet done (assign.h) */
+  atomic_bool changed;                    /* slices have come or gone since we told our load */
+  uint64_t load, told;                    /* ours; as the others know it */
+  atomic_uint_fast64_t of[OWN_MEMBERS];   /* of each member, as it has told */
+} OwnBalance;
+
 struct OwnTable {
   char *name;
   OwnType type;
@@ -110,9 +122,10 @@ struct OwnTable {
   bool strict;
   OwnStore store;  /* of the connection that came first; ctx is the table's */
   int refs, users; /* references; those of connections of this process among them (node.c) */
-  atomic_bool going, left;  /* the last connection has closed it; its slices are others' */
-  atomic_bool known;        /* who owns what has been read once, and claimed where it was free */
-  bool unfenced, balancing; /* the keeper's */
+  atomic_bool going, left; /* the last connection has closed it; its slices are others' */
+  atomic_bool known;       /* who owns what has been read once, and claimed where it was free */
+  bool unfenced;           /* the keeper's */
+  OwnBalance balance;
   struct OwnNode *node;
   OwnTable *next;
   pthread_mutex_t flushing;
