@@ -283,6 +283,7 @@ static const char *do_take(Ask *it) {
   if (ok) {
     slice->state = OWN_CLOSED;
     slice->from = it->conn;
+    slice->awaited = 0;
   }
   pthread_mutex_unlock(&slice->lock);
   return only(it, ok ? OWN_FOUND : OWN_WAIT);
@@ -324,7 +325,7 @@ static const char *do_begin(Ask *it) {
   OwnSlice *slice = &it->use->table->slices[number];
   OwnNode *node = it->conn->node;
   pthread_mutex_lock(&slice->lock);
-  const bool ok = slice->state == OWN_CLOSED && slice->from == it->conn && epoch > slice->epoch;
+  const bool ok = slice->state == OWN_CLOSED && slice->from == it->conn && epoch >= slice->epoch;
   pthread_mutex_unlock(&slice->lock);
   if (ok) own_slice_begin(it->use->table, number, epoch);
   if (ok) own_load_carry(it->use->table, number, load);

@@ -4,6 +4,8 @@
 
 #include "remote/owners/node.h"
 
+enum { MARGIN = 5 }; /* the part of the mean that is as good as nothing: loads are measured */
+
 typedef struct Scale {
   int counts[OWN_MEMBERS];
   uint64_t weights[OWN_MEMBERS], sum;
@@ -164,7 +166,7 @@ static int give_load(const OwnMap *map, Scale *scale, int me, int to, int most, 
     const int slice = choose(map, out, me, heavy - light);
     const uint64_t weight = slice < 0 ? 0 : weight_of(map, slice);
     /* The other one stays lighter than we were, by more than what comes from measuring. */
-    if (!weight || light + weight + mean / 20 >= heavy) break;
+    if (!weight || light + weight + mean / MARGIN >= heavy) break;
     out[slice] = to;
     scale->counts[me]--;
     scale->counts[to]++;
@@ -175,7 +177,7 @@ static int give_load(const OwnMap *map, Scale *scale, int me, int to, int most, 
   return given;
 }
 
-int own_even_out(const OwnMap *map, int me, int most, bool fully, int *out) {
+int own_even_out(const OwnMap *map, int me, int most, int *out) {
   Scale scale;
   int order[OWN_MEMBERS], at = 0;
   memcpy(out, map->owners, (size_t)map->nslices * sizeof *out);
@@ -185,7 +187,7 @@ int own_even_out(const OwnMap *map, int me, int most, bool fully, int *out) {
   while (at < n && order[at] != me) at++;
   if (at >= n / 2) return 0; /* there is nobody to give to */
   const int to = order[n - 1 - at];
-  const uint64_t mean = scale.sum / (uint64_t)map->nmembers, part = fully ? 10 : 4;
-  if (scale.weights[me] <= mean + mean / part && scale.weights[to] >= mean - mean / part) return 0;
+  const uint64_t mean = scale.sum / (uint64_t)map->nmembers, part = mean / MARGIN;
+  if (scale.weights[me] <= mean + part && scale.weights[to] >= mean - part) return 0;
   return give_load(map, &scale, me, to, most, out);
 }

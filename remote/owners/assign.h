@@ -36,8 +36,8 @@ typedef struct OwnMap {
 ** members. */
 void own_assign(const OwnMap *map, bool fully, int *out);
 
-/* out[nslices]: the same, with at most `most` slices of member `me` given away to even out loads.
-** `fully`: that was begun. How many are given away. */
-int own_even_out(const OwnMap *map, int me, int most, bool fully, int *out);
+/* out[nslices]: the same, with at most `most` slices of member `me` given away to even out loads:
+** how many. */
+int own_even_out(const OwnMap *map, int me, int most, int *out);
 
 #endif

@@ -8,7 +8,10 @@
 #include "remote/owners/assign.h"
 #include "remote/owners/inside.h"
 
-enum { KEPT_AT_ONCE = 16 }; /* of so many slices one is given away in a period */
+enum {
+  KEPT_AT_ONCE = 16,   /* of so many slices one is given away in a period */
+  PATIENCE = 100000000 /* ns */
+};
 
 /* ---- members --------------------------------------------------------------------------------- */
 
@@ -97,6 +100,17 @@ static const CoordItem *find_item(const OwnKeeper *it, const OwnTable *table, in
   return NULL;
 }
 
+/* Who has sent us a slice tells us next, and then nobody has to be fenced off; but not if he was
+** stopped just there. */
+static bool is_awaited(OwnKeeper *it, OwnSlice *slice) {
+  if (slice->state != OWN_CLOSED || !slice->from || slice->from == &own_gone) return false;
+  const int64_t now = clock_now();
+  if (!slice->awaited) slice->awaited = now;
+  if (now - slice->awaited > PATIENCE) return false;
+  atomic_store(&it->node->hurry, true);
+  return true;
+}
+
 /* What the map says about a slice. True: it is ours, and has to be begun. */
 static bool apply(OwnKeeper *it, OwnTable *table, int number, const CoordItem *item) {
   OwnSlice *slice = &table->slices[number];
@@ -112,9 +126,10 @@ static bool apply(OwnKeeper *it, OwnTable *table, int number, const CoordItem *i
     slice->owner = owner;
     slice->epoch = item ? item->revision : 0;
   }
+  const bool begin = !stale && mine && !begun && !is_awaited(it, slice);
   pthread_mutex_unlock(&slice->lock);
   if (lost) own_slice_end(table, number, OWN_ELSEWHERE);
-  return !stale && mine && !begun;
+  return begin;
 }
 
 /* Nobody may write as a former owner would have let him. What cannot be said now is said later. */
@@ -225,7 +240,6 @@ int own_assign_table(OwnKeeper *it, OwnTable *table, bool leaving, int *owners, 
 
 int own_even_table(OwnKeeper *it, OwnTable *table, int *owners, int *targets) {
   Drawn drawn;
-  OwnBalance *balance = &table->balance;
   int me = 0;
   draw(it, table, false, &drawn);
   while (me < drawn.map.nmembers && drawn.members[me] != OWN_SELF) me++;
@@ -233,8 +247,7 @@ int own_even_table(OwnKeeper *it, OwnTable *table, int *owners, int *targets) {
   for (int i = 0; i < table->nslices; i++)
     if (drawn.owners[i] < 0) return 0; /* there is more urgent work */
   const int most = table->nslices / KEPT_AT_ONCE;
-  const int n = own_even_out(&drawn.map, me, most ? most : 1, balance->evening, targets);
-  balance->evening = n > 0;
+  const int n = own_even_out(&drawn.map, me, most ? most : 1, targets);
   memcpy(owners, drawn.owners, sizeof drawn.owners);
   to_numbers(&drawn, owners);
   to_numbers(&drawn, targets);

@@ -1,7 +1,7 @@
 /*
 ** What slices cost: the processor's time that requests about them take here (of the thread that
 ** answers them, system calls included), and a little for each row that is looked up or changed in
-** this process. Rates are averages over about a period of the table's, so that a moment is none.
+** this process. Rates are averages over a few periods of the table's: a moment does not count.
 **
 ** A node tells its sum when that is another one by a tenth, or slices have come or gone, and not
 ** twice in half a period: when nothing changes, nothing is written.
@@ -11,7 +11,8 @@
 #include "remote/owners/assign.h"
 #include "remote/owners/inside.h"
 
-enum { LOOK_UP = 1000, USUAL = 2000000000 }; /* ns: of a row here; a period when there is none */
+/* ns of a row here, and of a period when there is none; over how many of them is averaged */
+enum { LOOK_UP = 1000, USUAL = 2000000000, PERIODS = 4 };
 
 static int64_t thread_ns(void) {
   struct timespec now;
@@ -48,7 +49,7 @@ static uint64_t weigh_slice(OwnSlice *slice, int64_t ns, int64_t period) {
   const int64_t rate = (int64_t)((all - slice->counted) * 1000000 / (uint64_t)ns);
   const bool here = slice->state == OWN_HERE || slice->state == OWN_LEAVING;
   const int64_t before = (int64_t)slice->load;
-  slice->load = here ? (uint64_t)(before + (rate - before) * ns / (ns + period)) : 0;
+  slice->load = here ? (uint64_t)(before + (rate - before) * ns / (ns + PERIODS * period)) : 0;
   slice->counted = all;
   const uint64_t load = slice->load;
   pthread_mutex_unlock(&slice->lock);

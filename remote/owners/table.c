@@ -342,6 +342,7 @@ void own_slice_begin(OwnTable *table, int number, uint64_t epoch) {
   slice->owner = OWN_SELF;
   slice->epoch = epoch;
   slice->from = NULL;
+  slice->awaited = 0;
   slice->changes++;
   pthread_mutex_unlock(&slice->lock);
 }
@@ -351,6 +352,7 @@ void own_slice_end(OwnTable *table, int number, OwnState state) {
   pthread_mutex_lock(&slice->lock);
   slice->state = state;
   slice->from = NULL;
+  slice->awaited = 0;
   slice->changes++;
   if (state == OWN_ELSEWHERE) {
     while (slice->pending) drop_pending(slice, &slice->pending);

@@ -63,6 +63,7 @@ typedef struct OwnSlice {
   uint64_t epoch;   /* of our own turn; of the owner's as the map says, while it is elsewhere */
   int owner;        /* as the map says: a member's number, or OWN_NOBODY */
   const void *from; /* OWN_CLOSED: who sends it; NULL: the map will say whose it is */
+  int64_t awaited;  /* since when the map says that it is ours, and its sender does not; 0: not */
   OwnObject **slots;
   size_t count, capacity;
   OwnPending *pending;
@@ -108,7 +109,7 @@ typedef enum OwnWrite { OWN_WRITE_NONE, OWN_WRITE_BACK, OWN_WRITE_THROUGH } OwnW
 typedef struct OwnBalance {
   int64_t period_ns;                      /* how often they are evened out; 0: never */
   int64_t weighed_at, evened_at, told_at; /* clock_now() */
-  bool welcoming, evening;                /* begun, and not yet done (assign.h) */
+  bool welcoming;                         /* begun, and not yet done (assign.h) */
   atomic_bool changed;                    /* slices have come or gone since we told our load */
   uint64_t load, told;                    /* ours; as the others know it */
   atomic_uint_fast64_t of[OWN_MEMBERS];   /* of each member, as it has told */

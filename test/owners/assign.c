@@ -18,6 +18,8 @@
 
 enum { MOST = 300, MOST_MEMBERS = 20, ROUNDS = 300 };
 
+static long late_moves, noisy_worlds;
+
 typedef struct World {
   int nslices, nmembers, owners[MOST];
   uint64_t rates[MOST];        /* what slices cost in truth */
@@ -55,6 +57,7 @@ static void tell(World *it) {
     uint64_t load = 0;
     for (int i = 0; i < it->nslices; i++)
       if (it->owners[i] == m) load += measured(it, i);
+    if (it->noise) load = load * (uint64_t)(92 + rand() % 17) / 100; /* not all at one moment */
     const uint64_t told = it->told[m], change = load > told ? load - told : told - load;
     if (it->changed[m] || (change > told / 10 && change > 8 * OWN_IDLE)) it->told[m] = load;
     it->changed[m] = false;
@@ -82,13 +85,13 @@ static uint64_t mean(const World *it) {
 }
 
 /* Everybody gives what is his to give. */
-static int step_all(World *it, int most, bool fully) {
+static int step_all(World *it, int most) {
   int next[MOST], out[MOST], moves = 0;
   memcpy(next, it->owners, sizeof next);
   for (int m = 0; m < it->nmembers; m++) {
     uint64_t own[MOST];
     const OwnMap map = seen(it, m, own);
-    const int n = own_even_out(&map, m, most, fully, out);
+    const int n = own_even_out(&map, m, most, out);
     assert(n <= most && n == moved(it->owners, out, it->nslices));
     for (int i = 0; i < it->nslices; i++) {
       if (out[i] == it->owners[i]) continue;
@@ -216,7 +219,7 @@ static uint64_t best_of_all(World *it, int slice, uint64_t *weights, uint64_t be
 static bool could_be_better(const World *it) {
   const int g = heaviest(it, false), t = heaviest(it, true);
   const uint64_t heavy = weight(it, g), light = weight(it, t);
-  const uint64_t part = mean(it) / 20 + (heavy + light) / 8 + 16 * OWN_IDLE;
+  const uint64_t part = mean(it) / 5 + (heavy + light) / 8 + 16 * OWN_IDLE;
   for (int i = 0; i < it->nslices; i++) {
     const uint64_t w = it->rates[i] + OWN_IDLE;
     if (it->owners[i] == g && light + w + part < heavy && w * (uint64_t)it->nslices > heavy - light)
@@ -232,23 +235,24 @@ static void check_loads(bool small) {
   for (int i = 0; i < it.nslices; i++) it.owners[i] = rand() % 3 ? rand() % n : 0;
   it.noise = rand() % 3 ? 0 : 3;
   const int budget = it.nslices / 16 ? it.nslices / 16 : 1;
-  int moves = 0, last = 0;
+  int moves = 0;
   for (int round = 0; round < ROUNDS; round++) {
     tell(&it);
-    const int now = step_all(&it, budget, last > 0);
+    const int now = step_all(&it, budget);
     assert(now <= budget * (n / 2));
     moves += now;
-    last = now;
-    assert(!now || round < ROUNDS / 2);
+    assert(!now || it.noise || round < ROUNDS / 2);
+    if (it.noise && round >= ROUNDS / 2) late_moves += now;
   }
-  assert(moves <= 3 * it.nslices);
+  noisy_worlds += it.noise > 0;
+  assert(it.noise || moves <= 3 * it.nslices);
   const uint64_t most = weight(&it, heaviest(&it, false)), usual = mean(&it);
-  const double error = 1.12 + it.noise / 100.; /* of what was told */
-  assert((double)most <= 1.25 * error * (double)usual || !could_be_better(&it));
+  const double error = 1.12 + (it.noise ? 0.12 : 0); /* of what was told */
+  assert((double)most <= 1.2 * error * (double)usual || !could_be_better(&it));
   if (!small) return;
   uint64_t weights[MOST_MEMBERS] = {0};
   const uint64_t best = best_of_all(&it, 0, weights, UINT64_MAX);
-  assert((double)most <= 1.25 * error * (double)usual || (double)most <= 2 * (double)best);
+  assert((double)most <= 1.2 * error * (double)usual || (double)most <= 2 * (double)best);
 }
 
 /* Many small slices, of which none is a problem: then it has to become even. */
@@ -260,14 +264,13 @@ static void check_even(void) {
     it.rates[i] = 1000 + (uint64_t)(rand() % 4000);
     it.owners[i] = rand() % 4 ? 0 : rand() % n;
   }
-  int rounds = 0, last = 0;
+  int rounds = 0;
   for (; rounds < 100; rounds++) {
     tell(&it);
-    last = step_all(&it, MOST / 16, last > 0);
-    if (!last) break;
+    if (!step_all(&it, MOST / 16)) break;
   }
   assert(rounds < 100);
-  assert((double)weight(&it, heaviest(&it, false)) <= 1.25 * 1.12 * (double)mean(&it));
+  assert((double)weight(&it, heaviest(&it, false)) <= 1.2 * 1.12 * (double)mean(&it));
 }
 
 int main(int argc, char **argv) {
@@ -287,6 +290,9 @@ int main(int argc, char **argv) {
     check_loads(false);
     check_even();
   }
+  printf("# %ld moves in %d rounds of %ld worlds in which nothing but noise changed\n", late_moves,
+         ROUNDS / 2, noisy_worlds);
+  assert(late_moves <= noisy_worlds);
   puts("1..1\nok 1 - assignments are even, and move little");
   return 0;
 }
