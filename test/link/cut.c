@@ -164,6 +164,13 @@ static bool even(void) { return slices_of("A") == SLICES / 2 && slices_of("B") =
 
 static bool all_at_b(void) { return slices_of("B") == SLICES; }
 
+static bool b_serves_all(void) {
+  const int phase = atomic_load(&shared->phase);
+  for (int id = 0; id < COUNTERS; id++)
+    if (!atomic_load(&shared->served[phase][1][id].first_end)) return false;
+  return true;
+}
+
 static long refused_before, reads_before[2];
 static bool a_refuses(void) { return atomic_load(&shared->refused[0]) > refused_before; }
 static bool both_read(void) {
@@ -216,6 +223,7 @@ static void cut_off(Cut how, int days) {
   atomic_store(&shared->cut, how);
   jump_by(days);
   wait_until(all_at_b, "nobody takes over what the one who was cut off had");
+  wait_until(b_serves_all, "who has taken over does not serve");
   check_counters();
   refused_before = atomic_load(&shared->refused[0]);
   next_phase(); /* from here on A serves nothing: it is counted as refused, or asked of B */
