@@ -83,9 +83,18 @@ static int find_columns(VtTab *tab) {
   return SQLITE_OK;
 }
 
+static void cursor_free(VtCursor *cur) {
+  if (!cur) return;
+  vt_poll_end(&cur->poll);
+  arena_finish(&cur->arena);
+  sqlite3_free(cur->kept);
+  sqlite3_free(cur);
+}
+
 static void tab_free(VtTab *tab) {
   VtConn *conn = tab->conn;
   if (tab->connected && tab->desc->disconnect) tab->desc->disconnect(tab);
+  cursor_free(tab->spare);
   arena_finish(&tab->arena);
   sqlite3_free(tab->base.zErrMsg);
   sqlite3_free(tab);
@@ -228,26 +237,32 @@ int vt_argument(VtCursor *cur, sqlite3_context *ctx, int col) {
 
 /* ---- cursor ----------------------------------------------------------------------------- */
 
-static void cursor_free(VtCursor *cur) {
-  vt_poll_end(&cur->poll);
-  arena_finish(&cur->arena);
-  sqlite3_free(cur->kept);
-  sqlite3_free(cur);
+/* Zeroed, but for what a scan leaves to the next one. */
+static VtCursor *take_cursor(VtTab *tab) {
+  const size_t wanted = tab->desc->cursor_size;
+  const size_t size = wanted > sizeof(VtCursor) ? wanted : sizeof(VtCursor);
+  VtCursor *cur = tab->spare;
+  if (cur) {
+    tab->spare = NULL;
+    memset(cur, 0, offsetof(VtCursor, plan));
+    memset(cur + 1, 0, size - sizeof *cur);
+  } else if ((cur = sqlite3_malloc64(size))) {
+    memset(cur, 0, size);
+  }
+  return cur;
 }
 
 static int cursor_open(sqlite3_vtab *base, sqlite3_vtab_cursor **out) {
   VtTab *tab = (VtTab *)base;
   const VtTable *table = tab->desc;
-  size_t size = table->cursor_size > sizeof(VtCursor) ? table->cursor_size : sizeof(VtCursor);
-  VtCursor *cur = sqlite3_malloc64(size);
+  VtCursor *cur = take_cursor(tab);
   if (!cur) return SQLITE_NOMEM;
-  memset(cur, 0, size);
   cur->tab = tab;
   cur->step = table->step;
   cur->column = table->column;
   cur->poll.conn = tab->conn; /* most scans never poll, and a look at the clock is not free */
   int rc = SQLITE_OK, nargs = tab->ncols - tab->first_arg;
-  if (nargs > 0) {
+  if (nargs > 0 && !cur->kept) {
     cur->kept = sqlite3_malloc64((size_t)nargs * sizeof *cur->kept);
     if (cur->kept) memset(cur->kept, 0, (size_t)nargs * sizeof *cur->kept);
     if (!cur->kept) rc = SQLITE_NOMEM;
@@ -271,20 +286,35 @@ static void end_seek(VtCursor *cur) {
 static int cursor_close(sqlite3_vtab_cursor *base) {
   VtCursor *cur = (VtCursor *)base;
   end_seek(cur);
-  if (cur->tab->desc->close) cur->tab->desc->close(cur);
-  cursor_free(cur);
+  VtTab *tab = cur->tab;
+  if (tab->desc->close) tab->desc->close(cur);
+  if (tab->spare) {
+    cursor_free(cur);
+  } else {
+    vt_poll_end(&cur->poll);
+    arena_finish(&cur->arena);
+    tab->spare = cur;
+  }
   return SQLITE_OK;
 }
 
 /* The plan's text stays where it is as long as the statement that owns the cursor, so a join that
 ** seeks once per outer row reads it once. */
+static bool is_read(const VtCursor *cur, int nterms, const char *text) {
+  return text && nterms == cur->plan.nterms &&
+         (text == cur->plan_text || (*cur->plan_read && !strcmp(text, cur->plan_read)));
+}
+
 static bool read_plan(VtCursor *cur, int nterms, const char *text, int argc) {
   VtPlan *plan = &cur->plan;
-  if (!text || text != cur->plan_text || nterms != plan->nterms) {
+  if (!is_read(cur, nterms, text)) {
+    const size_t length = text ? strlen(text) : 0;
+    *cur->plan_read = '\0';
     plan->nterms = nterms;
     if (!vt_plan_read(cur->tab, text, plan)) return false;
-    cur->plan_text = text;
+    if (length < sizeof cur->plan_read) memcpy(cur->plan_read, text ? text : "", length + 1);
   }
+  cur->plan_text = text;
   return plan->nterms + plan->has_limit + plan->has_offset == argc;
 }
 

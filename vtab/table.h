@@ -156,6 +156,7 @@ struct VtTab {
   bool began, connected;
   int top, written; /* savepoints: the open one, the deepest one written under; -1: none */
   bool doomed;
+  VtCursor *spare; /* of a scan that has ended: the next one often has the same plan */
 };
 
 /* A scan. Authors embed it as the first member; `cursor_size` says how large. Zeroed at start. */
@@ -169,9 +170,11 @@ struct VtCursor {
   /* The rest is the kit's. */
   int (*step)(VtCursor *);
   int (*column)(VtCursor *, sqlite3_context *, int);
-  VtPlan plan;
-  const char *plan_text; /* the idxStr that `plan` was read from */
+  const char *plan_text; /* the idxStr that `plan` was read from, in this statement */
   bool sought;
+  /* What is left to the next scan: */
+  VtPlan plan;
+  char plan_read[64];  /* what it was read from; empty: nothing, or it is longer */
   struct VtKept *kept; /* given arguments, for reading them back as columns */
 };
 
