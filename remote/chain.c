@@ -171,14 +171,14 @@ static uint64_t word_of(const Chain *chain, size_t work) {
 /* The bucket of a FIND whose last work this is. False: somebody changed it meanwhile. The head was
 ** read before the slots it tells of, and all of it between two looks at the version. */
 static bool found(const Chain *chain, size_t i, FarOp *op) {
-  const FarShape *shape = &op->key->shape;
+  const FarShape *shape = &op->search->shape;
   const uint32_t head = far_head_size(shape);
   const uint64_t version = word_of(chain, i - 3);
   if (version & 1 || word_of(chain, i) != version) return false;
   const unsigned char *bucket = chain->nic->room + chain->works[i - 2].local;
   FarBucket fields;
   memcpy(&fields, bucket, sizeof fields);
-  const int slot = far_bucket_find(shape, fields.used, bucket, op->key->bytes);
+  const int slot = far_bucket_find(shape, fields.used, bucket, op->key);
   memcpy(op->local, bucket, head);
   memcpy(op->local, &version, sizeof version);
   if (slot >= 0)
@@ -219,11 +219,11 @@ static bool settle(Chain *chain, size_t i) {
 static void follow(Chain *chain, FarOp *op) {
   unsigned char *out = op->local;
   uint64_t from = op->index;
-  const unsigned char *element = out + far_head_size(&op->key->shape);
-  for (uint32_t i = 0; i < op->key->nfollow && op->length - from >= 8; i++) {
-    const FarFollow *cell = &op->key->follow[i];
+  const unsigned char *element = out + far_head_size(&op->search->shape);
+  for (uint32_t i = 0; i < op->search->nfollow && op->length - from >= 8; i++) {
+    const FarFollow *cell = &op->search->follow[i];
     uint64_t words[2], came = FAR_NONE;
-    if (cell->at > op->key->shape.stride - sizeof words) continue;
+    if (cell->at > op->search->shape.stride - sizeof words) continue;
     memcpy(words, element + cell->at, sizeof words);
     const uint64_t padded = pad(words[0]);
     if (words[0] > cell->room && words[0] <= op->length && padded <= op->length - from - 8 &&
@@ -248,7 +248,7 @@ static bool take_followed(Chain *chain, Fault *fault) {
     if (part->kind == PART_BYTES) {
       copy(op, part->from, chain->nic->room + chain->works[i].local, chain->works[i].length, true);
     } else if (memcmp(op->local, chain->nic->room + chain->works[i].local, 8)) {
-      op->index = far_head_size(&op->key->shape) + op->key->shape.stride;
+      op->index = far_head_size(&op->search->shape) + op->search->shape.stride;
     }
   }
   chain->n = chain->used = 0;
@@ -261,7 +261,7 @@ static bool bring(Chain *chain, Fault *fault) {
   size_t n = 0;
   for (size_t i = 0; i < chain->n; i++) {
     FarOp *op = chain->parts[i].op;
-    if (chain->parts[i].kind == PART_BUCKET && op->key->nfollow && op->status == FAR_DONE &&
+    if (chain->parts[i].kind == PART_BUCKET && op->search->nfollow && op->status == FAR_DONE &&
         op->old != FAR_NONE)
       ops[n++] = op;
   }
@@ -338,7 +338,7 @@ static bool word(Chain *chain, FarOp *op, NicCode code, FarPointer at, bool last
 }
 
 static bool find(Chain *chain, FarOp *op, Fault *fault) {
-  const FarShape *shape = &op->key->shape;
+  const FarShape *shape = &op->search->shape;
   const uint32_t head = far_head_size(shape), size = far_bucket_size(shape);
   const uint64_t at = far_offset(op->at);
   const Part nothing = {op, PART_NONE, false, 0};
@@ -361,7 +361,7 @@ static bool word_fits(const Chain *chain, FarPointer at) {
 
 /* What is wrong with an operation in itself, or NULL. */
 static const char *wrong_with(const Chain *chain, const FarOp *op) {
-  const FarShape *shape = op->code == FAR_FIND && op->key ? &op->key->shape : NULL;
+  const FarShape *shape = op->code == FAR_FIND && op->search && op->key ? &op->search->shape : NULL;
   switch (op->code) {
   case FAR_FIND:
     if (!shape || !far_shape_valid(shape)) return "no key";

@@ -360,7 +360,10 @@ static bool attempt(FarTxn *txn, const unsigned char *mark, FarWait *wait, bool 
     bool room;
     const bool same = far_group_plan(txn, group, &room);
     if (same && room) continue;
-    if (same && !make_room(txn, group, stop, fault)) return false;
+    if (same) {
+      if (!make_room(txn, group, stop, fault)) return false;
+      wait->until = clock_now() + txn->memory->options.deadline_ns; /* nobody was in the way */
+    }
     forget(group);
     ready = false;
   }

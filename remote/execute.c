@@ -135,10 +135,11 @@ static bool compare(const FarMapped *memory, FarOp *op, Fault *fault) {
 static uint64_t follow(const FarMapped *memory, const FarOp *op, const unsigned char *element,
                        uint64_t from) {
   unsigned char *out = op->local;
-  for (uint32_t i = 0; i < op->key->nfollow && op->length - from >= 8; i++) {
-    const FarFollow *cell = &op->key->follow[i];
+  const FarSearch *search = op->search;
+  for (uint32_t i = 0; i < search->nfollow && op->length - from >= 8; i++) {
+    const FarFollow *cell = &search->follow[i];
     uint64_t words[2], came = FAR_NONE;
-    if (cell->at > op->key->shape.stride - sizeof words) continue;
+    if (cell->at > search->shape.stride - sizeof words) continue;
     memcpy(words, element + cell->at, sizeof words);
     const uint64_t padded = (words[0] + 7) & ~UINT64_C(7);
     if (words[0] > cell->room && words[0] <= op->length && padded <= op->length - from - 8 &&
@@ -153,12 +154,28 @@ static uint64_t follow(const FarMapped *memory, const FarOp *op, const unsigned 
   return from;
 }
 
+/* What FINDs that come one after the other have in common. */
+typedef struct Aim {
+  const FarSearch *search;
+  bool valid;
+  uint32_t head, size; /* of a bucket */
+} Aim;
+
+static void take_aim(Aim *aim, const FarSearch *search) {
+  if (aim->search == search) return;
+  *aim = (Aim){.search = search, .valid = search && far_shape_valid(&search->shape)};
+  if (!aim->valid) return;
+  aim->head = far_head_size(&search->shape);
+  aim->size = far_bucket_size(&search->shape);
+}
+
 /* The head and the slot as they were at one time: see layout.h about versions. */
-static bool find(const FarMapped *memory, FarOp *op, Fault *fault) {
-  const FarShape *shape = op->key ? &op->key->shape : NULL;
-  if (!shape || !far_shape_valid(shape)) return bad(fault, op, "no key");
-  const uint32_t head = far_head_size(shape);
-  if (!inside(memory, op->at, far_bucket_size(shape)) || far_offset(op->at) % 8)
+static bool find(const FarMapped *memory, FarOp *op, Aim *aim, Fault *fault) {
+  take_aim(aim, op->search);
+  if (!aim->valid || !op->key) return bad(fault, op, "no key");
+  const FarShape *shape = &op->search->shape;
+  const uint32_t head = aim->head;
+  if (!inside(memory, op->at, aim->size) || far_offset(op->at) % 8)
     return bad(fault, op, "no bucket of this memory");
   if (op->length < head + shape->stride) return bad(fault, op, "too little room");
   const uint64_t at = far_offset(op->at);
@@ -167,12 +184,13 @@ static bool find(const FarMapped *memory, FarOp *op, Fault *fault) {
     const uint64_t version = atomic_load_explicit(far_word(memory, at), memory_order_acquire);
     if (version & 1) continue;
     memcpy(op->local, bucket, head);
-    const int slot = far_bucket_find(shape, ((FarBucket *)op->local)->used, bucket, op->key->bytes);
+    const int slot = far_bucket_find(shape, ((FarBucket *)op->local)->used, bucket, op->key);
     op->index = head;
     if (slot >= 0) {
       unsigned char *element = (unsigned char *)op->local + head;
       memcpy(element, bucket + far_slot_at(shape, slot), shape->stride);
-      op->index = follow(memory, op, element, head + shape->stride);
+      op->index = head + shape->stride;
+      if (op->search->nfollow) op->index = follow(memory, op, element, op->index);
     }
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(far_word(memory, at), memory_order_relaxed) != version) continue;
@@ -184,11 +202,11 @@ static bool find(const FarMapped *memory, FarOp *op, Fault *fault) {
   return true;
 }
 
-static bool execute(const FarMapped *memory, FarOp *op, Fault *fault) {
+static bool execute(const FarMapped *memory, FarOp *op, Aim *aim, Fault *fault) {
   op->status = FAR_DONE;
   switch (op->code) {
   case FAR_FIND:
-    return find(memory, op, fault);
+    return find(memory, op, aim, fault);
   case FAR_READ:
   case FAR_WRITE:
     if (!inside(memory, op->at, op->length)) return bad(fault, op, "outside of this memory");
@@ -250,26 +268,56 @@ static void tell(const FarMapped *memory, const FarOp *ops, size_t n) {
   }
 }
 
-/* A list of keys takes the time of its cache misses, unless they are waited for together: the head
-** and the tags of a bucket that is looked at soon. */
-static void expect(const FarMapped *memory, const FarOp *op) {
-  enum { LINE = 64, LINES = 3 };
-  if (op->code != FAR_FIND || !inside(memory, op->at, (uint64_t)LINES * LINE)) return;
-  const unsigned char *bucket = memory->base + far_offset(op->at);
-  for (int i = 0; i < LINES; i++) __builtin_prefetch(bucket + (ptrdiff_t)i * LINE);
+/* A list of keys takes the time of its cache misses, unless they are waited for together: the heads
+** and tags of buckets that are looked at soon, and then the slots that their tags say it is. */
+enum { LINE = 64, HEADS = 12, SLOTS = 6, MOST_LINES = 8 };
+
+static void fetch(const unsigned char *from, size_t length) {
+  for (size_t i = 0; i <= length / LINE && i < MOST_LINES; i++) __builtin_prefetch(from + i * LINE);
 }
 
-bool far_execute(const FarMapped *memory, FarOp *ops, size_t n, bool *skip, Fault *fault) {
-  enum { SOON = 6 };
+static void fetch_head(const FarMapped *memory, const FarOp *op) {
+  const uint64_t offset = far_offset(op->at);
+  if (op->code == FAR_FIND && offset < memory->size)
+    fetch(memory->base + offset, sizeof(FarBucket) + FAR_SLOTS);
+}
+
+static void fetch_slot(const FarMapped *memory, const FarOp *op, Aim *aim) {
+  uint64_t used;
+  if (op->code != FAR_FIND) return;
+  take_aim(aim, op->search);
+  if (!aim->valid || !op->key || !inside(memory, op->at, aim->size)) return;
+  const FarShape *shape = &op->search->shape;
+  const unsigned char *bucket = memory->base + far_offset(op->at);
+  memcpy(&used, bucket + offsetof(FarBucket, used), sizeof used);
+  used = far_bucket_candidates(shape, used, bucket, op->key);
+  if (used) fetch(bucket + far_slot_at(shape, (unsigned)__builtin_ctzll(used)), shape->stride);
+}
+
+static void look_ahead(const FarMapped *memory, const FarOp *ops, size_t n, size_t i, Aim *aim) {
+  for (size_t j = i ? i + HEADS : 0; j <= i + HEADS && j < n; j++) fetch_head(memory, &ops[j]);
+  for (size_t j = i ? i + SLOTS : 0; j <= i + SLOTS && j < n; j++) fetch_slot(memory, &ops[j], aim);
+}
+
+bool far_execute_onto(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, bool *skip,
+                      Fault *fault) {
   bool ok = true, wrote = false;
+  Aim aim = {0};
   size_t i;
   for (i = 0; i < n && ok && !*skip; i++) {
-    if (i + SOON < n) expect(memory, &ops[i + SOON]);
-    ok = execute(memory, &ops[i], fault);
-    wrote = wrote || (ok && writes(ops[i].code));
-    *skip = ok && ops[i].guard && ops[i].status != FAR_DONE;
+    FarOp *op = &ops[i];
+    if (n > 1) look_ahead(memory, ops, n, i, &aim);
+    if (tray && far_op_reads(op)) op->local = tray->at + tray->before;
+    ok = execute(memory, op, &aim, fault);
+    if (tray) tray->at += tray->before + (far_op_came(op) + 7) / 8 * 8;
+    wrote = wrote || (ok && writes(op->code));
+    *skip = ok && op->guard && op->status != FAR_DONE;
   }
   if (wrote) tell(memory, ops, ok ? i : i - 1);
   for (; ok && i < n; i++) ops[i].status = FAR_SKIPPED;
   return ok;
+}
+
+bool far_execute(const FarMapped *memory, FarOp *ops, size_t n, bool *skip, Fault *fault) {
+  return far_execute_onto(memory, ops, n, NULL, skip, fault);
 }

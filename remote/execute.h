@@ -27,6 +27,27 @@ typedef struct FarMapped {
 ** operation was wrong in itself, the fault names it; the ones before it are done. */
 bool far_execute(const FarMapped *memory, FarOp *ops, size_t n, bool *skip, Fault *fault);
 
+/* Where what is read goes, one behind the other: each begins at a multiple of 8. There is room for
+** all that might come. */
+typedef struct FarTray {
+  unsigned char *at; /* the next one's; moves on */
+  uint32_t before;   /* bytes in front of each operation, whether it reads or not */
+} FarTray;
+
+/* The same, and the operations' `local` is where on the tray what they read has come to be. */
+bool far_execute_onto(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, bool *skip,
+                      Fault *fault);
+
+/* Whether something comes into `local`; and after it was done, how much has. */
+static inline bool far_op_reads(const FarOp *op) {
+  return op->code == FAR_READ || (op->code >= FAR_LOAD0 && op->code <= FAR_LOAD2) ||
+         op->code == FAR_FAAI || op->code == FAR_FIND;
+}
+static inline uint32_t far_op_came(const FarOp *op) {
+  if (op->status != FAR_DONE || !far_op_reads(op)) return 0;
+  return op->code == FAR_FIND ? (uint32_t)op->index : op->length;
+}
+
 /* Changes a word that others change at the same time: CAS or ADD, at an offset that has been
 ** checked. False: the card does not answer. */
 bool far_change(const FarMapped *memory, FarOp *op, Fault *fault);

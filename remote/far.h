@@ -96,11 +96,12 @@ typedef struct FarOp {
   FarPointer at;
   uint64_t index; /* FIND, out: bytes in local */
   uint64_t value, expected;
-  void *local;            /* WRITE and its like only read it */
-  uint32_t length;        /* of local; FIND: room there */
-  const FarPiece *pieces; /* or these instead of local; `length` in all */
+  void *local;     /* WRITE and its like only read it */
+  uint32_t length; /* of local; FIND: room there */
   uint32_t npieces;
-  const struct FarKey *key; /* FIND */
+  const FarPiece *pieces;         /* or these instead of local; `length` in all */
+  const struct FarSearch *search; /* FIND: in buckets of which shape, … */
+  const void *key; /* … for what: shape.key bytes; what a text does not fill is 0 */
 
   FarStatus status; /* out */
   uint64_t old;     /* out; FIND: the element's number, FAR_NONE */

@@ -181,15 +181,14 @@ typedef struct FarFollow {
   uint32_t room;
 } FarFollow;
 
-/* A key that FAR_FIND looks for. What the cells point to comes behind the element, in their order:
+/* How FAR_FIND looks for a key. What the cells point to comes behind the element, in their order:
 ** a word with the length, or FAR_NONE when nothing came (it is in the cell, there is no more room
 ** in op->length, it is outside of the memory), and the bytes, padded to 8. */
-typedef struct FarKey {
+typedef struct FarSearch {
   FarShape shape;
   uint32_t nfollow;
   FarFollow follow[FAR_FOLLOWED];
-  unsigned char bytes[FAR_MOST_KEY]; /* shape.key of them; what a text does not fill is 0 */
-} FarKey;
+} FarSearch;
 
 enum { FAR_STAMP = 8 };
 
@@ -215,9 +214,20 @@ void far_shape_of_word(uint64_t word, FarShape *out);
 
 uint64_t far_key_hash(const FarShape *shape, const void *key);
 static inline uint8_t far_key_tag(uint64_t hash) { return (uint8_t)(hash >> 56); }
-int far_key_compare(const FarShape *shape, const void *a, const void *b);
+int far_text_compare(const FarShape *shape, const void *a, const void *b);
+static inline int far_key_compare(const FarShape *shape, const void *a, const void *b) {
+  int64_t left, right;
+  if (shape->kind != FAR_KEY_INTEGER) return far_text_compare(shape, a, b);
+  __builtin_memcpy(&left, a, 8);
+  __builtin_memcpy(&right, b, 8);
+  return (left > right) - (left < right);
+}
 
-/* The slot, among those in use, that holds the key, or -1. All of the bucket is readable here. */
+/* Bits of the slots, among those in use, that may hold the key, by their tags. All of the bucket is
+** readable here. */
+uint64_t far_bucket_candidates(const FarShape *shape, uint64_t used, const void *bucket,
+                               const void *key);
+/* The slot that holds it, or -1. */
 int far_bucket_find(const FarShape *shape, uint64_t used, const void *bucket, const void *key);
 
 #endif

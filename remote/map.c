@@ -190,7 +190,7 @@ bool far_map_open(FarMemory *memory, const char *name, const FarShape *shape, ui
     return fault_oom(fault);
   }
   map->memory = memory;
-  map->shape = map->tree.shape = *shape;
+  map->shape = map->tree.shape = map->search.shape = *shape;
   map->schema = schema;
   if (!open_root(map, create, &root, stop, fault) || !plant(map, &root, stop, fault)) {
     far_map_close(map);
@@ -205,7 +205,6 @@ void far_map_close(FarMap *map) {
   far_vector_close(map->vector);
   far_tree_clear(&map->tree);
   free(map->ops);
-  free(map->keys);
   free(map->room);
   free(map->asked);
   free(map->name);
@@ -239,9 +238,9 @@ bool far_map_damaged(const FarMap *map, Fault *fault) {
 }
 
 void far_map_bring(FarMap *map, const FarFollow *cells, uint32_t n, uint32_t most) {
-  map->nfollow = n < FAR_FOLLOWED ? n : FAR_FOLLOWED;
+  map->search.nfollow = n < FAR_FOLLOWED ? n : FAR_FOLLOWED;
   map->most_brought = n ? most / 8 * 8 : 0;
-  if (n) memcpy(map->follow, cells, map->nfollow * sizeof *cells);
+  if (n) memcpy(map->search.follow, cells, map->search.nfollow * sizeof *cells);
 }
 
 /* The bytes of an answer. */
@@ -252,12 +251,10 @@ static size_t answer_size(const FarMap *map) {
 static bool make_room(FarMap *map, size_t n, Fault *fault) {
   if (n > map->capacity) {
     free(map->ops);
-    free(map->keys);
     free(map->asked);
     map->ops = calloc(n, sizeof *map->ops);
-    map->keys = calloc(n, sizeof *map->keys);
     map->asked = calloc(n, sizeof *map->asked);
-    map->capacity = map->ops && map->keys && map->asked ? n : 0;
+    map->capacity = map->ops && map->asked ? n : 0;
   }
   if (n * answer_size(map) > map->room_capacity) {
     free(map->room);
@@ -274,14 +271,11 @@ static bool ask(FarMap *map, size_t op, size_t i, const void *key, FarFound *out
     return fault_set(fault, FAULT_CORRUPT, "%s: \"%s\" has no first bucket", map->memory->at,
                      map->name);
   out->bucket = far_tree_bucket(&map->tree, place);
-  map->keys[i].shape = map->shape;
-  map->keys[i].nfollow = map->nfollow;
-  if (map->nfollow) memcpy(map->keys[i].follow, map->follow, sizeof map->follow);
-  memcpy(map->keys[i].bytes, key, map->shape.key);
   map->asked[op] = i;
   map->ops[op] = (FarOp){.code = FAR_FIND,
                          .at = out->bucket,
-                         .key = &map->keys[i],
+                         .search = &map->search,
+                         .key = key,
                          .local = map->room + i * each,
                          .length = (uint32_t)each};
   return true;

@@ -28,7 +28,7 @@ typedef struct FarFound {
   const unsigned char *element; /* stamp, key, value; NULL: there is none */
   int slot;                     /* -1: there is none */
   uint64_t stamp;               /* 0: there is none. Changes whenever the element does */
-  const unsigned char *brought; /* what its cells point to, as FarKey says: far_map_bring() */
+  const unsigned char *brought; /* what its cells point to, as FarSearch says: far_map_bring() */
   uint32_t nbrought;            /* bytes */
 } FarFound;
 
@@ -87,12 +87,11 @@ struct FarMap {
   struct FarVector *vector; /* NULL, or keys are places (vector.h) */
   /* Of the last far_map_find(). */
   struct FarOp *ops;
-  FarKey *keys;
   unsigned char *room;
   size_t *asked; /* which key an operation is for */
   size_t capacity, room_capacity;
-  FarFollow follow[FAR_FOLLOWED];
-  uint32_t nfollow, most_brought;
+  FarSearch search;
+  uint32_t most_brought;
 };
 
 static inline const unsigned char *far_low_of(const FarBucket *head) {

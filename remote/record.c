@@ -131,6 +131,19 @@ bool far_cell_bytes(const FarRecord *record, const unsigned char *element, int c
   return *out_length <= FAR_MOST_LENGTH;
 }
 
+FarPointer far_cell_block(const FarRecord *record, const unsigned char *element, int column,
+                          uint64_t *out_length) {
+  const FarColumn *it = &record->columns[column];
+  const unsigned char *bytes;
+  FarPointer block;
+  if (!is_bytes(it) || column == record->key ||
+      far_cell_fits(record, column, far_cell_word(record, element, column)) ||
+      far_cell_null(record, element, column) ||
+      !far_cell_bytes(record, element, column, &bytes, out_length, &block))
+    return 0;
+  return block;
+}
+
 void far_cell_set_bytes(const FarRecord *record, unsigned char *element, int column,
                         const void *bytes, uint64_t length, FarPointer block) {
   unsigned char *cell = element + record->columns[column].at;

@@ -54,5 +54,8 @@ bool far_cell_bytes(const FarRecord *record, const unsigned char *element, int c
 void far_cell_set_bytes(const FarRecord *record, unsigned char *element, int column,
                         const void *bytes, uint64_t length, FarPointer block);
 bool far_cell_fits(const FarRecord *record, int column, uint64_t length);
+/* Where a cell that is out of line is, of any type; 0: it is not, or it is damaged. */
+FarPointer far_cell_block(const FarRecord *record, const unsigned char *element, int column,
+                          uint64_t *out_length);
 
 #endif

@@ -4,69 +4,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "remote/stream.h"
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-typedef struct Batch { /* operations of one frame */
-  FarOp **ops;
-  size_t n, capacity, request, answer;
-  bool skip; /* a guard in an earlier one did not hold */
-} Batch;
+typedef struct Place { /* an operation of a round */
+  const FarSegment *at, *end;
+  size_t op; /* of the segment */
+} Place;
 
-static bool send_batch(FarMemory *memory, Batch *batch, Fault *fault) {
+/* NULL: there are no more. */
+static inline FarOp *op_at(Place *place) {
+  for (; place->at < place->end; place->at++, place->op = 0)
+    if (place->op < place->at->n) return &place->at->ops[place->op];
+  return NULL;
+}
+
+/* As many as one frame takes. */
+static bool put_ops(FarMemory *memory, Place *at, Fault *fault) {
   FarWireBuffer *out = &memory->stream->out;
-  const unsigned char *body;
-  size_t length;
+  const FarOp *before = NULL;
+  size_t answers = 0;
   out->length = 0;
-  bool ok = far_wire_begin(out, WIRE_ROUND);
-  for (size_t i = 0; ok && i < batch->n; i++) ok = far_wire_put_op(out, batch->ops[i]);
-  if (!ok) return fault_oom(fault);
-  if (!far_stream_ask(memory, WIRE_DONE, &body, &length, fault)) return false;
-  const unsigned char *end = body + length;
-  for (size_t i = 0; i < batch->n; i++) {
-    if (!far_wire_take_result(&body, end, batch->ops[i]))
-      return far_stream_lost(memory, "an answer does not fit its question", fault);
-    batch->skip = batch->skip || batch->ops[i]->status == FAR_SKIPPED ||
-                  (batch->ops[i]->guard && batch->ops[i]->status != FAR_DONE);
+  if (!far_wire_begin(out, WIRE_ROUND)) return fault_oom(fault);
+  for (FarOp *op; (op = op_at(at)); at->op++) {
+    const size_t request = far_wire_request_size(op), answer = far_wire_answer_size(op);
+    if (request > WIRE_MOST || answer > WIRE_MOST) {
+      return fault_set(fault, FAULT_LIMIT, "%s: an operation on %u bytes, the limit is %d",
+                       memory->at, (unsigned)op->length, WIRE_MOST - WIRE_OP);
+    }
+    if (before && (out->length + request > WIRE_MOST || answers + answer > WIRE_MOST)) break;
+    if (!far_wire_put_op(out, op, before)) return fault_oom(fault);
+    answers += answer;
+    before = op;
   }
-  batch->n = batch->request = batch->answer = 0;
   return true;
 }
 
-static bool add_op(FarMemory *memory, Batch *batch, FarOp *op, Fault *fault) {
-  const size_t request = far_wire_request_size(op), answer = far_wire_answer_size(op);
-  if (request > WIRE_MOST || answer > WIRE_MOST) {
-    return fault_set(fault, FAULT_LIMIT, "%s: an operation on %u bytes, the limit is %d",
-                     memory->at, (unsigned)op->length, WIRE_MOST - WIRE_OP);
+/* Up to the operation `end`. *skip: a guard did not hold, and what comes after is not done. */
+static bool take_answers(FarMemory *memory, Place from, const FarOp *end, bool *skip,
+                         Fault *fault) {
+  const unsigned char *body;
+  size_t length;
+  if (!far_stream_ask(memory, WIRE_DONE, &body, &length, fault)) return false;
+  const unsigned char *behind = body + length;
+  for (FarOp *op; (op = op_at(&from)) != end; from.op++) {
+    if (!far_wire_take_result(&body, behind, op))
+      return far_stream_lost(memory, "an answer does not fit its question", fault);
+    *skip = *skip || op->status == FAR_SKIPPED || (op->guard && op->status != FAR_DONE);
   }
-  if (batch->n && (batch->request + request > WIRE_MOST || batch->answer + answer > WIRE_MOST) &&
-      !send_batch(memory, batch, fault))
-    return false;
-  if (batch->skip) {
-    op->status = FAR_SKIPPED;
-    return true;
-  }
-  if (!array_grow(batch->ops, batch->capacity, batch->n + 1)) return fault_oom(fault);
-  batch->ops[batch->n++] = op;
-  batch->request += request;
-  batch->answer += answer;
   return true;
 }
 
 static bool stream_round(FarMemory *memory, const FarSegment *segments, int n, Stop *stop,
                          Fault *fault) {
-  Batch batch = {0};
+  Place at = {segments, segments + n, 0};
+  bool skip = false;
   if (!far_stream_begin(memory, stop, fault)) return false;
-  bool ok = true;
-  for (int i = 0; ok && i < n; i++) {
-    for (size_t j = 0; ok && j < segments[i].n; j++)
-      ok = add_op(memory, &batch, &segments[i].ops[j], fault);
+  while (op_at(&at) && !skip) {
+    const Place from = at;
+    if (!put_ops(memory, &at, fault) || !take_answers(memory, from, op_at(&at), &skip, fault))
+      return false;
   }
-  ok = ok && (!batch.n || send_batch(memory, &batch, fault));
-  free(batch.ops);
-  return ok;
+  for (FarOp *op; (op = op_at(&at)); at.op++) op->status = FAR_SKIPPED;
+  return true;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */

@@ -13,8 +13,7 @@ enum { MOST = 16 }; /* buckets in a round */
 
 typedef struct Place { /* of an element in what was read */
   const unsigned char *element;
-  const FarBucket *bucket;
-  FarPointer at;
+  uint32_t part; /* which bucket it is; of a vector, which group */
   int slot;
 } Place;
 
@@ -32,6 +31,7 @@ struct FarScan {
   FarBucket *heads;       /* of a vector's groups */
   uint64_t before[MOST], after[MOST];
   FarPointer asked[MOST];
+  uint64_t first_group; /* of a vector: the first one that was read */
   size_t nplaces, place;
   /* What the transaction changed, in order. */
   const FarChange **own;
@@ -122,28 +122,37 @@ static bool read_buckets(FarScan *scan, size_t n, Stop *stop, Fault *fault) {
   return far_round(scan->map->memory, ops, 4 * n, stop, fault);
 }
 
-static int by_key(const void *a, const void *b, const FarScan *scan) {
-  const Place *left = a, *right = b;
-  const int sign = order(scan, left->element + FAR_STAMP, right->element + FAR_STAMP);
-  return scan->reverse ? -sign : sign;
+static bool comes_after(const FarScan *scan, const Place *a, const Place *b) {
+  const int sign = order(scan, a->element + FAR_STAMP, b->element + FAR_STAMP);
+  return scan->reverse ? sign < 0 : sign > 0;
 }
 
 /* The elements of a bucket that are wanted, sorted behind the others: there are few of them. */
 static void take(FarScan *scan, size_t i) {
   const FarShape *shape = &scan->map->shape;
   const FarBucket *bucket = bucket_at(scan, i);
-  const size_t first = scan->nplaces;
+  Place *places = scan->places + scan->nplaces;
+  int64_t keys[FAR_SLOTS], key = 0; /* integers, in the order that is wanted */
+  const bool integers = shape->kind == FAR_KEY_INTEGER;
+  size_t n = 0;
   for (uint64_t used = bucket->used & far_all_slots(shape); used; used &= used - 1) {
     const int slot = __builtin_ctzll(used);
     const unsigned char *element =
         (const unsigned char *)bucket + far_slot_at(shape, (unsigned)slot);
-    const Place place = {element, bucket, scan->asked[i], slot};
+    const Place place = {element, (uint32_t)i, slot};
     if (!within(scan, element + FAR_STAMP)) continue;
-    size_t at = scan->nplaces++;
-    for (; at > first && by_key(&scan->places[at - 1], &place, scan) > 0; at--)
-      scan->places[at] = scan->places[at - 1];
-    scan->places[at] = place;
+    if (integers) memcpy(&key, element + FAR_STAMP, sizeof key);
+    if (scan->reverse) key = ~key;
+    size_t at = n++;
+    for (; at > 0 && (integers ? keys[at - 1] > key : comes_after(scan, &places[at - 1], &place));
+         at--) {
+      places[at] = places[at - 1];
+      keys[at] = keys[at - 1];
+    }
+    places[at] = place;
+    keys[at] = key;
   }
+  scan->nplaces += n;
 }
 
 /* Is this the bucket that comes next? What it says of its neighbour the tree learns. */
@@ -247,10 +256,11 @@ static void take_elements(FarScan *scan, const FarSpan *span) {
   const uint32_t group = far_vector_group(map);
   for (uint64_t i = 0; i < span->n; i++) {
     const uint64_t at = scan->reverse ? span->n - 1 - i : i, index = span->first + at;
-    scan->places[scan->nplaces++] = (Place){span->elements + at * map->shape.stride,
-                                            &span->heads[index / group - span->first / group],
-                                            far_vector_head(map, index), (int)(index % group)};
+    scan->places[scan->nplaces++] =
+        (Place){span->elements + at * map->shape.stride,
+                (uint32_t)(index / group - span->first / group), (int)(index % group)};
   }
+  scan->first_group = span->first / group;
 }
 
 static bool fill_elements(FarScan *scan, Stop *stop, Fault *fault) {
@@ -367,14 +377,17 @@ bool far_scan_seek(FarScan *scan, const FarTxn *txn, const void *low, const void
 
 static bool theirs(FarScan *scan, const unsigned char **out, FarSeen *out_seen) {
   const Place *place = &scan->places[scan->place++];
+  const FarMap *map = scan->map;
   *out = place->element;
-  if (out_seen) {
-    *out_seen = (FarSeen){.bucket = place->at,
-                          .version = place->bucket->version,
-                          .used = place->bucket->used,
-                          .slot = place->slot};
-    memcpy(&out_seen->stamp, place->element, FAR_STAMP);
-  }
+  if (!out_seen) return true;
+  const FarBucket *head = map->vector ? &scan->heads[place->part] : bucket_at(scan, place->part);
+  out_seen->bucket =
+      map->vector ? far_vector_head(map, (scan->first_group + place->part) * far_vector_group(map))
+                  : scan->asked[place->part];
+  out_seen->version = head->version;
+  out_seen->used = head->used;
+  out_seen->slot = place->slot;
+  memcpy(&out_seen->stamp, place->element, FAR_STAMP);
   return true;
 }
 

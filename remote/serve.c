@@ -67,18 +67,21 @@ static const char *do_round(FarServer *server, Peer *peer, const unsigned char *
                             size_t length) {
   const char *wrong = far_wire_take_round(&server->round, body, length);
   if (wrong) return wrong;
-  Fault fault = {0};
+  Fault fault;
+  fault_clear(&fault);
+  FarTray tray;
   bool skip = false;
+  FarWireRound *round = &server->round;
   const size_t from = peer->out.length;
-  if (!far_wire_begin(&peer->out, WIRE_DONE) || !far_wire_make_answer(&server->round, &peer->out))
+  if (!far_wire_begin(&peer->out, WIRE_DONE) || !far_wire_make_answer(round, &peer->out, &tray))
     return "out of memory";
   server->stats.rounds++;
-  server->stats.operations += server->round.n;
-  if (!far_execute(&server->memory->mapped, server->round.ops, server->round.n, &skip, &fault)) {
+  server->stats.operations += round->n;
+  if (!far_execute_onto(&server->memory->mapped, round->ops, round->n, &tray, &skip, &fault)) {
     peer->out.length = from;
     return answer_fault(peer, &fault) ? NULL : "out of memory";
   }
-  far_wire_finish_answer(&server->round, &peer->out);
+  far_wire_finish_answer(round, &peer->out);
   far_wire_end(&peer->out, from);
   return NULL;
 }

@@ -110,7 +110,7 @@ static bool next_frame(FarStream *stream, Frame *out, size_t *out_wanted) {
 /* More of it. *out_came: something did. */
 static bool receive_more(FarMemory *memory, size_t wanted, int flags, bool *out_came,
                          Fault *fault) {
-  enum { AT_LEAST = 16384 };
+  enum { AT_LEAST = 65536 };
   FarStream *stream = memory->stream;
   FarWireBuffer *in = &stream->in;
   if (wanted > WIRE_MOST + 4096) return far_stream_lost(memory, "an answer is no answer", fault);

@@ -22,17 +22,19 @@ static int order(const FarTree *tree, const void *a, const void *b) {
 }
 
 /* How many of n sorted keys, `stride` bytes apart, are <= key. */
-static size_t integers_below(const unsigned char *keys, size_t n, const void *key) {
+static size_t integers_below(const unsigned char *first, size_t n, const void *key) {
+  const unsigned char *keys = first;
   int64_t wanted, middle;
-  size_t base = 0;
+  if (!n) return 0;
   memcpy(&wanted, key, 8);
-  while (n > 0) { /* no branch on the comparison */
+  while (n > 1) { /* no branch on the comparison */
     const size_t half = n / 2;
-    memcpy(&middle, keys + (base + half) * 8, 8);
-    base = middle <= wanted ? base + half + 1 : base;
-    n = middle <= wanted ? n - half - 1 : half;
+    memcpy(&middle, keys + half * 8, 8);
+    keys = middle <= wanted ? keys + half * 8 : keys;
+    n -= half;
   }
-  return base;
+  memcpy(&middle, keys, 8);
+  return (size_t)(keys - first) / 8 + (middle <= wanted);
 }
 
 static size_t in_block(const FarTree *tree, const FarTreeBlock *block, const void *key) {

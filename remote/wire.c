@@ -18,7 +18,7 @@ unsigned char *far_wire_more(FarWireBuffer *buffer, size_t n) {
   const size_t room = pad(n);
   if (!array_extend(buffer->bytes, buffer->capacity, buffer->length + room + 8)) return NULL;
   unsigned char *at = buffer->bytes + buffer->length;
-  memset(at + n, 0, room - n);
+  if (room > n) memset(at + n, 0, room - n);
   buffer->length += room;
   return at;
 }
@@ -46,45 +46,60 @@ static bool writes(FarCode code) {
          code == FAR_SAAI;
 }
 
-static bool reads(FarCode code) {
-  return code == FAR_READ || code == FAR_LOAD0 || code == FAR_LOAD1 || code == FAR_LOAD2 ||
-         code == FAR_FAAI;
-}
-
 /* Of a FIND's answer, without what cells point to. */
 static size_t find_size(const FarOp *op, bool found) {
-  return far_head_size(&op->key->shape) + (found ? op->key->shape.stride : 0);
+  return far_head_size(&op->search->shape) + (found ? op->search->shape.stride : 0);
 }
 
-static size_t key_size(const FarKey *key) {
-  return key->shape.key + key->nfollow * sizeof *key->follow;
+static size_t cells_size(const FarSearch *search) {
+  return search->nfollow * sizeof *search->follow;
 }
 
 size_t far_wire_request_size(const FarOp *op) {
-  return WIRE_OP + (op->code == FAR_FIND ? key_size(op->key)
+  return WIRE_OP + (op->code == FAR_FIND ? cells_size(op->search) + op->search->shape.key
                     : writes(op->code)   ? pad(op->length)
                                          : 0);
 }
 
 size_t far_wire_answer_size(const FarOp *op) {
-  return WIRE_RESULT + (op->code == FAR_FIND || reads(op->code) ? pad(op->length) : 0);
+  return WIRE_RESULT + (far_op_reads(op) ? pad(op->length) : 0);
 }
 
-bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op) {
-  unsigned char *at = far_wire_more(buffer, WIRE_OP);
-  if (!at) return false;
-  const FarKey *key = op->code == FAR_FIND ? op->key : NULL;
-  const uint64_t words[] = {op->at, key ? key->nfollow : op->index, op->value, op->expected,
-                            key ? far_shape_word(&key->shape) : 0};
-  at[0] = (unsigned char)op->code;
-  at[1] = op->guard;
-  at[2] = at[3] = 0;
-  memcpy(at + 4, &op->length, 4);
-  memcpy(at + 8, words, sizeof words);
-  if (key) {
-    return far_wire_add(buffer, key->bytes, key->shape.key) &&
-           far_wire_add(buffer, key->follow, key->nfollow * sizeof *key->follow);
+/* Is sent as one that is like the one before it: what is looked for has not changed meanwhile. */
+static bool is_like(const FarOp *op, const FarOp *before) {
+  return op->code == FAR_FIND && before && before->code == FAR_FIND && before->search == op->search;
+}
+
+static void put_head(unsigned char *at, const FarOp *op, bool like) {
+  const uint64_t words[] = {op->code | (uint64_t)op->guard << 8 | (uint64_t)like << 16 |
+                                (uint64_t)op->length << 32,
+                            op->at};
+  memcpy(at, words, sizeof words);
+}
+
+static void put_key(unsigned char *at, const FarOp *op) {
+  const uint32_t size = op->search->shape.key;
+  if (size == 8) {
+    memcpy(at, op->key, 8); /* by an instruction */
+  } else {
+    memcpy(at, op->key, size);
   }
+}
+
+bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op, const FarOp *before) {
+  const bool like = is_like(op, before);
+  const FarSearch *search = op->code == FAR_FIND ? op->search : NULL;
+  const size_t cells = search && !like ? cells_size(search) : 0;
+  const size_t size = like ? WIRE_LIKE : WIRE_OP + cells;
+  unsigned char *at = far_wire_more(buffer, size + (search ? search->shape.key : 0));
+  if (!at) return false;
+  put_head(at, op, like);
+  if (search) put_key(at + size, op);
+  if (like) return true;
+  const uint64_t words[] = {search ? search->nfollow : op->index, op->value, op->expected,
+                            search ? far_shape_word(&search->shape) : 0};
+  memcpy(at + WIRE_LIKE, words, sizeof words);
+  if (cells) memcpy(at + WIRE_OP, search->follow, cells);
   if (!writes(op->code)) return true;
   unsigned char *to = far_wire_more(buffer, op->length);
   if (!to) return false;
@@ -115,7 +130,7 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
     if (length < least || length > (op->old == FAR_NONE ? least : op->length)) return false;
     memcpy(op->local, *at, length);
     op->index = length;
-  } else if (done && reads(op->code)) {
+  } else if (done && far_op_reads(op)) {
     if (length != op->length) return false;
     scatter(op, *at);
   } else if (length) {
@@ -129,95 +144,107 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
 
 void far_wire_round_free(FarWireRound *round) {
   free(round->ops);
-  free(round->keys);
+  free(round->searches);
   *round = (FarWireRound){0};
+}
+
+static const char *take_search(FarWireRound *round, uint64_t cells, uint64_t shape,
+                               const unsigned char **at, const unsigned char *end) {
+  FarSearch *search = &round->searches[round->nsearches];
+  far_shape_of_word(shape, &search->shape);
+  if (!far_shape_valid(&search->shape)) return "a key of no shape";
+  if (cells > FAR_FOLLOWED) return "a key of too many cells";
+  search->nfollow = (uint32_t)cells;
+  const size_t size = cells_size(search);
+  if ((size_t)(end - *at) < size) return "a key is cut off";
+  memcpy(search->follow, *at, size);
+  *at += size;
+  round->nsearches++;
+  return NULL;
+}
+
+static const char *take_key(FarWireRound *round, FarOp *op, const unsigned char **at,
+                            const unsigned char *end) {
+  op->search = &round->searches[round->nsearches - 1];
+  const size_t size = op->search->shape.key;
+  if ((size_t)(end - *at) < size) return "a key is cut off";
+  if (op->length < find_size(op, true)) return "a key without room for an answer";
+  op->key = *at;
+  *at += size;
+  return NULL;
 }
 
 static const char *take_op(FarWireRound *round, const unsigned char **at,
                            const unsigned char *end) {
-  uint64_t words[5];
+  uint64_t head[2], words[4];
   FarOp *op = &round->ops[round->n];
-  if (end - *at < WIRE_OP) return "an operation is cut off";
-  *op = (FarOp){.code = (FarCode)(*at)[0], .guard = (*at)[1] != 0};
-  memcpy(&op->length, *at + 4, 4);
-  memcpy(words, *at + 8, sizeof words);
-  op->at = words[0];
-  op->index = words[1];
-  op->value = words[2];
-  op->expected = words[3];
-  *at += WIRE_OP;
-  size_t more = 0;
+  const char *wrong = NULL;
+  if (end - *at < WIRE_LIKE) return "an operation is cut off";
+  memcpy(head, *at, sizeof head);
+  *op = (FarOp){.code = (FarCode)(head[0] & 0xff),
+                .guard = (head[0] >> 8 & 0xff) != 0,
+                .length = (uint32_t)(head[0] >> 32),
+                .at = head[1]};
+  *at += sizeof head;
+  const bool like = (head[0] >> 16 & 0xff) != 0;
   if (op->code >= FAR_NCODES) return "an operation that is not known";
   if (op->length > WIRE_MOST) return "an operation on too many bytes";
-  if (op->code == FAR_FIND) {
-    FarKey *key = &round->keys[round->nkeys++];
-    far_shape_of_word(words[4], &key->shape);
-    if (!far_shape_valid(&key->shape)) return "a key of no shape";
-    if (words[1] > FAR_FOLLOWED) return "a key of too many cells";
-    key->nfollow = (uint32_t)words[1];
-    more = key_size(key);
-    if ((size_t)(end - *at) < more) return "a key is cut off";
-    memcpy(key->bytes, *at, key->shape.key);
-    memcpy(key->follow, *at + key->shape.key, more - key->shape.key);
-    op->key = key;
-    if (op->length < find_size(op, true)) return "a key without room for an answer";
-  } else if (writes(op->code)) {
-    more = pad(op->length);
-    if ((size_t)(end - *at) < more) return "what is written is cut off";
-    op->local = (void *)*at;
+  if (like) {
+    if (op->code != FAR_FIND || !round->n || op[-1].code != FAR_FIND)
+      return "an operation like none before it";
+  } else {
+    if (end - *at < (ptrdiff_t)sizeof words) return "an operation is cut off";
+    memcpy(words, *at, sizeof words);
+    op->index = words[0];
+    op->value = words[1];
+    op->expected = words[2];
+    *at += sizeof words;
   }
-  *at += more;
-  round->n++;
-  return NULL;
+  if (op->code == FAR_FIND) {
+    if (!like) wrong = take_search(round, words[0], words[3], at, end);
+    if (!wrong) wrong = take_key(round, op, at, end);
+  } else if (writes(op->code)) {
+    if ((size_t)(end - *at) < pad(op->length)) return "what is written is cut off";
+    op->local = (void *)*at;
+    *at += pad(op->length);
+  }
+  round->n += !wrong;
+  return wrong;
 }
 
 const char *far_wire_take_round(FarWireRound *round, const unsigned char *body, size_t length) {
   const unsigned char *at = body, *end = body + length;
-  const size_t most = length / WIRE_OP + 1;
-  size_t answer = 0;
-  round->n = round->nkeys = 0;
-  if (!array_extend(round->ops, round->capacity, most) ||
-      !array_extend(round->keys, round->keys_capacity, most))
+  round->n = round->nsearches = round->answer = 0;
+  if (!array_extend(round->ops, round->capacity, length / WIRE_LIKE + 1) ||
+      !array_extend(round->searches, round->searches_capacity, length / WIRE_OP + 1))
     return "out of memory";
   while (at < end) {
     const char *wrong = take_op(round, &at, end);
     if (wrong) return wrong;
-    answer += far_wire_answer_size(&round->ops[round->n - 1]);
-    if (answer > WIRE_MOST) return "an answer would be too long";
+    round->answer += far_wire_answer_size(&round->ops[round->n - 1]);
+    if (round->answer > WIRE_MOST) return "an answer would be too long";
   }
   return NULL;
 }
 
-bool far_wire_make_answer(FarWireRound *round, FarWireBuffer *answer) {
-  size_t size = 0;
-  for (size_t i = 0; i < round->n; i++) size += far_wire_answer_size(&round->ops[i]);
-  unsigned char *at = far_wire_more(answer, size);
+bool far_wire_make_answer(const FarWireRound *round, FarWireBuffer *answer, FarTray *out) {
+  unsigned char *at = far_wire_more(answer, round->answer);
   if (!at) return false;
-  for (size_t i = 0; i < round->n; i++) {
-    FarOp *op = &round->ops[i];
-    if (op->code == FAR_FIND || reads(op->code)) op->local = at + WIRE_RESULT;
-    at += far_wire_answer_size(op);
-  }
-  answer->length -= size;
+  answer->length -= round->answer;
+  *out = (FarTray){at, WIRE_RESULT};
   return true;
 }
 
-void far_wire_finish_answer(FarWireRound *round, FarWireBuffer *answer) {
+void far_wire_finish_answer(const FarWireRound *round, FarWireBuffer *answer) {
   unsigned char *to = answer->bytes + answer->length;
   for (size_t i = 0; i < round->n; i++) {
     const FarOp *op = &round->ops[i];
-    const uint32_t status = (uint32_t)op->status;
-    const bool done = status == FAR_DONE;
-    const uint32_t length = done && op->code == FAR_FIND ? (uint32_t)op->index
-                            : done && reads(op->code)    ? op->length
-                                                         : 0;
-    if (length) memmove(to + WIRE_RESULT, op->local, length);
+    const uint32_t status = (uint32_t)op->status, length = far_op_came(op);
     memcpy(to, &op->old, 8);
     memcpy(to + 8, &status, 4);
     memcpy(to + 12, &length, 4);
     to += WIRE_RESULT + length;
-    memset(to, 0, pad(length) - length);
-    to += pad(length) - length;
+    for (; (to - answer->bytes) % 8; to++) *to = 0;
   }
   answer->length = (size_t)(to - answer->bytes);
 }

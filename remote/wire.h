@@ -4,7 +4,9 @@
 **
 **   frame     length of what follows (4), kind (4), body
 **   ROUND     operations: code (1), guard (1), 0 (2), length (4), at, index, value, expected, shape
-**             (8 each); then the key (FIND), or what is written
+**             (8 each); then what is written, or (FIND) the cells that are followed, as many as its
+**             index says, and the key. A FIND of the same shape and cells as the operation before
+**             it: code, guard, 1 (1), 0 (1), length (4), at (8); then the key
 **   DONE      for each operation: old (8), status (4), length (4); then what was read
 **   FAULT     code (4), text
 **   NOTICE    its number (8); then for each watch: its id, what is known of it now, the word (8
@@ -25,9 +27,10 @@
 #include "remote/looks.h"
 
 enum {
-  WIRE_VERSION = 2,
+  WIRE_VERSION = 3,
   WIRE_MOST = 16 << 20, /* bytes of a frame's body */
   WIRE_OP = 48,         /* bytes of an operation without what follows it */
+  WIRE_LIKE = 16,       /* … of a FIND like the one before it */
   WIRE_RESULT = 16,
   WIRE_NONCE = 32,
   WIRE_PROOF = 32
@@ -72,22 +75,24 @@ void far_wire_end(FarWireBuffer *buffer, size_t from);
 size_t far_wire_request_size(const FarOp *op);
 size_t far_wire_answer_size(const FarOp *op);
 
-bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op);
+/* `before`: the operation that was put there before it, NULL: none. */
+bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op, const FarOp *before);
 /* The answer to it: false when that is not what such an operation is answered. */
 bool far_wire_take_result(const unsigned char **at, const unsigned char *end, FarOp *op);
 
-/* What a server makes of a request. Local memory of what is written is the request's; what is read
-** goes where `answer` has it. NULL, or what is wrong with it. */
+/* What a server makes of a request: keys, and what is written, are the request's. NULL, or what is
+** wrong with it. */
 typedef struct FarWireRound {
   FarOp *ops;
-  FarKey *keys;
-  size_t n, capacity, nkeys, keys_capacity;
+  FarSearch *searches;
+  size_t n, capacity, nsearches, searches_capacity;
+  size_t answer; /* bytes, at most */
 } FarWireRound;
 const char *far_wire_take_round(FarWireRound *round, const unsigned char *body, size_t length);
-/* After far_wire_take_round: makes room in the answer, so that it can be carried out. */
-bool far_wire_make_answer(FarWireRound *round, FarWireBuffer *answer);
-/* After it was: what was read moves together. */
-void far_wire_finish_answer(FarWireRound *round, FarWireBuffer *answer);
+/* After far_wire_take_round: where in the answer to carry it out. False: no memory. */
+bool far_wire_make_answer(const FarWireRound *round, FarWireBuffer *answer, FarTray *out);
+/* After it was. */
+void far_wire_finish_answer(const FarWireRound *round, FarWireBuffer *answer);
 void far_wire_round_free(FarWireRound *round);
 
 bool far_wire_put_fault(FarWireBuffer *buffer, const Fault *fault);

@@ -64,24 +64,27 @@ static void watch(const uint8_t *data, size_t size) {
 static void serve(const uint8_t *data, size_t size) {
   static FarWireRound round;
   FarWireBuffer answer = {0};
+  FarTray tray;
   Fault fault = {0};
   bool skip = false;
   if (far_wire_take_round(&round, data, size)) return;
   for (size_t i = 0; i < round.n; i++) {
     if (i % 2) round.ops[i].at = far_pointer(REGION, 0, round.ops[i].at % SIZE / 8 * 8);
   }
-  if (!far_wire_make_answer(&round, &answer)) abort();
-  if (far_execute(&memory, round.ops, round.n, &skip, &fault))
+  if (!far_wire_make_answer(&round, &answer, &tray)) abort();
+  if (far_execute_onto(&memory, round.ops, round.n, &tray, &skip, &fault)) {
     far_wire_finish_answer(&round, &answer);
+    assert(answer.bytes + answer.length >= tray.at && answer.length <= round.answer);
+  }
   far_wire_free(&answer);
 }
 
 static void answer(const uint8_t *data, size_t size) {
   static unsigned char local[4096];
-  FarKey key = {.shape = {FAR_KEY_TEXT, 24, 64, 16}};
+  const FarSearch search = {.shape = {FAR_KEY_TEXT, 24, 64, 16}};
   const unsigned char *at = data, *end = data + size;
   for (int i = 0; i < FAR_NCODES; i++) {
-    FarOp op = {.code = (FarCode)i, .key = &key, .local = local, .length = 200};
+    FarOp op = {.code = (FarCode)i, .search = &search, .local = local, .length = 200};
     if (!far_wire_take_result(&at, end, &op)) break;
   }
   Fault fault = {0};

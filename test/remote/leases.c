@@ -229,7 +229,7 @@ static void deaf(void) {
   assert(far_wire_begin(&out, WIRE_ROUND));
   for (int i = 0; i < 8; i++) {
     const FarOp op = {.code = FAR_READ, .at = far_here(memory, 0), .length = 1 << 20};
-    assert(far_wire_put_op(&out, &op));
+    assert(far_wire_put_op(&out, &op, NULL));
   }
   far_wire_end(&out, 0);
   for (int i = 0; i < 4; i++)

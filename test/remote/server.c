@@ -193,7 +193,8 @@ static void lie(int kind) {
   FarMemory *memory = far_open(at, &options, &fault);
   must(memory != NULL);
   FarOp ops[8];
-  FarKey key = {.shape = shape};
+  const FarSearch search = {.shape = shape};
+  static const unsigned char key[FAR_MOST_KEY];
   unsigned char local[4096] = {0};
   for (int i = 0; i < 8; i++) {
     const uint64_t offset = pick(2) ? pick(16 << 20) : state;
@@ -203,7 +204,8 @@ static void lie(int kind) {
                      .index = pick(2) ? pick(64) : state,
                      .local = local,
                      .length = 64 + pick(sizeof local - 64),
-                     .key = &key};
+                     .search = &search,
+                     .key = key};
     if (kind == 1 && ops[i].code != FAR_FIND) ops[i].code = FAR_LOAD0 + (int)pick(3);
     if (ops[i].code == FAR_WRITE || ops[i].code >= FAR_CAS) ops[i].code = FAR_READ;
   }

@@ -113,7 +113,8 @@ static FarOp random_op(void) {
 /* One machine's view of a round: operations and the memory they name. */
 typedef struct Side {
   FarOp ops[MOST];
-  FarKey keys[MOST];
+  FarSearch searches[MOST];
+  int64_t keys[MOST];
   FarPiece pieces[MOST][3];
   unsigned char local[MOST][LOCAL];
 } Side;
@@ -124,6 +125,7 @@ static void copy_side(Side *to, const Side *from, size_t n) {
   for (size_t i = 0; i < n; i++) {
     FarOp *op = &to->ops[i];
     op->local = to->local[i];
+    if (op->search) op->search = &to->searches[i];
     if (op->key) op->key = &to->keys[i];
     if (!op->npieces) continue;
     op->pieces = to->pieces[i];
@@ -145,12 +147,12 @@ static size_t make_round(Side *side, const unsigned char *memory) {
     const uint64_t offset = far_offset(op->at);
     if (pick(3) && offset <= SIZE - 8) memcpy(&op->expected, memory + offset, 8);
     op->local = side->local[i];
-    const int64_t key = pick(24);
-    side->keys[i] = (FarKey){.shape = shape, .nfollow = pick(FAR_FOLLOWED + 1)};
-    for (uint32_t j = 0; j < side->keys[i].nfollow; j++)
-      side->keys[i].follow[j] = (FarFollow){pick(4) ? FOLLOWED : pick(64), pick(100)};
-    memcpy(side->keys[i].bytes, &key, 8);
-    if (op->code == FAR_FIND && pick(30)) op->key = &side->keys[i];
+    side->keys[i] = pick(24);
+    side->searches[i] = (FarSearch){.shape = shape, .nfollow = pick(FAR_FOLLOWED + 1)};
+    for (uint32_t j = 0; j < side->searches[i].nfollow; j++)
+      side->searches[i].follow[j] = (FarFollow){pick(4) ? FOLLOWED : pick(64), pick(100)};
+    if (op->code == FAR_FIND && pick(60)) op->search = &side->searches[i];
+    if (op->code == FAR_FIND && pick(60)) op->key = &side->keys[i];
     if (op->code > FAR_WRITE || pick(3)) continue;
     const uint32_t first = pick(op->length + 1), second = pick(op->length - first + 1);
     side->pieces[i][0].length = first;
@@ -212,15 +214,11 @@ static FarOp at_word(FarCode code, unsigned i) {
                  .value = 1};
 }
 
-static FarKey some_key(int64_t value) {
-  FarKey key = {.shape = shape};
-  memcpy(key.bytes, &value, 8);
-  return key;
-}
-
-static FarOp finding(unsigned bucket, const FarKey *key, unsigned char *local) {
+static FarOp finding(unsigned bucket, const FarSearch *search, const int64_t *key,
+                     unsigned char *local) {
   return (FarOp){.code = FAR_FIND,
                  .at = far_pointer(REGION, 0, BUCKETS + bucket * far_bucket_size(&shape)),
+                 .search = search,
                  .key = key,
                  .local = local,
                  .length = far_head_size(&shape) + shape.stride};
@@ -242,16 +240,17 @@ static void trips(World *it, FarOp *ops, size_t n, uint64_t rounds, uint64_t mes
 static void count_trips(void) {
   World it = world_open(NIC_ROOM, NIC_DEPTH);
   FarOp ops[100];
-  const FarKey key = some_key(3);
+  const FarSearch search = {.shape = shape};
+  const int64_t key = 3;
   static unsigned char local[100][512];
   begin(&it);
   for (unsigned i = 0; i < 16; i++) ops[i] = at_word(FAR_READ, i);
   trips(&it, ops, 16, 1, 16, "reads");
   for (unsigned i = 0; i < 16; i++) ops[i] = at_word((FarCode)(i % 4), i);
   trips(&it, ops, 16, 1, 16, "reads, writes and changes");
-  for (unsigned i = 0; i < 100; i++) ops[i] = finding(i % NBUCKETS, &key, local[i]);
+  for (unsigned i = 0; i < 100; i++) ops[i] = finding(i % NBUCKETS, &search, &key, local[i]);
   trips(&it, ops, 100, 1, 400, "a hundred look-ups");
-  FarKey following = key;
+  FarSearch following = search;
   following.nfollow = 1;
   following.follow[0] = (FarFollow){FOLLOWED, 8};
   for (int i = 0; i < NBUCKETS; i++) {
@@ -263,7 +262,7 @@ static void count_trips(void) {
     memcpy(bucket + far_slot_at(&shape, 0) + FOLLOWED, cell, sizeof cell);
   }
   for (unsigned i = 0; i < 100; i++) {
-    ops[i] = finding(i % NBUCKETS, &following, local[i]);
+    ops[i] = finding(i % NBUCKETS, &following, &key, local[i]);
     ops[i].length = sizeof local[i];
   }
   trips(&it, ops, 100, 2, 600, "a hundred look-ups, and what they point to");
@@ -351,8 +350,10 @@ static void torn(long rounds) {
   long seen = 0, changing = 0;
   for (long i = 0; i < rounds; i++) {
     unsigned char local[2][256];
-    const FarKey keys[2] = {some_key(pick(4)), some_key(pick(4))};
-    FarOp ops[2] = {finding(0, &keys[0], local[0]), finding(0, &keys[1], local[1])};
+    const FarSearch search = {.shape = shape};
+    const int64_t keys[2] = {pick(4), pick(4)};
+    FarOp ops[2] = {finding(0, &search, &keys[0], local[0]),
+                    finding(0, &search, &keys[1], local[1])};
     bool lost;
     assert(go(&it, ops, 2, &lost, NULL));
     for (int j = 0; j < 2; j++) {
@@ -362,7 +363,7 @@ static void torn(long rounds) {
       uint64_t stamp;
       assert(ops[j].old != FAR_NONE); /* it is always there */
       memcpy(&stamp, element, 8);
-      assert(!memcmp(element + FAR_STAMP, keys[j].bytes, 8));
+      assert(!memcmp(element + FAR_STAMP, &keys[j], 8));
       for (unsigned k = 16; k < shape.stride; k++)
         assert(element[k] == (stamp == 100 ? 100 : (stamp / 2 & 0xff)));
       seen++;
@@ -374,8 +375,10 @@ static void torn(long rounds) {
   memcpy(writer.bucket, &odd, 8);
   it.card->meanwhile = NULL;
   unsigned char local[256];
-  const FarKey key = some_key(1);
-  FarOp ops[3] = {finding(0, &key, local), finding(0, &key, local), at_word(FAR_WRITE, 1)};
+  const FarSearch search = {.shape = shape};
+  const int64_t key = 1;
+  FarOp ops[3] = {finding(0, &search, &key, local), finding(0, &search, &key, local),
+                  at_word(FAR_WRITE, 1)};
   bool lost;
   ops[1].guard = true;
   assert(go(&it, ops, 3, &lost, NULL));
