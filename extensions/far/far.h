@@ -221,6 +221,9 @@ void far_key_of_value(const FarRecord *record, sqlite3_value *value, unsigned ch
 int far_put_value(FarTab *tab, unsigned char *element, int column, sqlite3_value *value,
                   Stop *stop);
 
+/* A cell as the result of a column; false: it may be out of line, or damaged. */
+bool far_result_in_line(const FarRecord *record, const unsigned char *element, int column,
+                        sqlite3_context *ctx);
 /* A cell as the result of a column. `bytes`: what is out of line, when it is not NULL. */
 int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element, int column,
                const void *bytes, sqlite3_context *ctx);

@@ -243,7 +243,8 @@ static int read_keys(MapCursor *cur) {
   const size_t left = cur->nkeys - cur->next_key, n = left < AT_ONCE ? left : AT_ONCE;
   Stop stop = stop_of(cur);
   FarFound one, *found = n == 1 ? &one : malloc(n * sizeof *found);
-  Fault fault = {0};
+  Fault fault;
+  fault_clear(&fault);
   if (!found || !make_room(room, shape, n)) {
     if (found != &one) free(found);
     return SQLITE_NOMEM;
@@ -342,7 +343,7 @@ static int next_in_order(MapCursor *cur) {
   FarTab *tab = tab_of(cur);
   Stop stop = stop_of(cur);
   Fault fault;
-  fault.code = FAULT_NONE; /* its text need not be zeroed for each row */
+  fault_clear(&fault);
   if (!far_scan_next(cur->scan, &cur->element, &cur->seen, &stop, &fault))
     return vt_fault(&tab->base, &fault);
   cur->base.eof = cur->element == NULL;
@@ -353,7 +354,8 @@ static int seek_range(MapCursor *cur, const VtPlan *plan) {
   FarTab *tab = tab_of(cur);
   unsigned char low[FAR_MOST_KEY], high[FAR_MOST_KEY];
   bool has_low = false, has_high = false;
-  Fault fault = {0};
+  Fault fault;
+  fault_clear(&fault);
   Stop stop = stop_of(cur);
   if (!bounds(tab, plan, low, &has_low, high, &has_high)) {
     cur->base.eof = true;
@@ -393,14 +395,15 @@ static int map_seek(VtCursor *base, const VtPlan *plan) {
   /* What a transaction is about to change is not taken from what is kept. */
   if (map->vector) far_vector_ask(map, tab_of(cur)->link->txn && base->tab->began);
   Stop stop = stop_of(cur);
-  Fault fault = {0};
+  Fault fault;
+  fault_clear(&fault);
   if (!far_link_ready(tab_of(cur)->link, &stop, &fault)) return vt_fault(base->tab, &fault);
   int rc = term ? seek_keys(cur, term) : seek_range(cur, plan);
   if (rc == SQLITE_OK && term) rc = next_by_key(cur);
   return rc == SQLITE_OK ? keep(cur) : rc;
 }
 
-static int map_step(VtCursor *base) {
+static int map_next(sqlite3_vtab_cursor *base) {
   MapCursor *cur = (MapCursor *)base;
   const int rc = cur->by_key ? next_by_key(cur) : next_in_order(cur);
   return rc == SQLITE_OK ? keep(cur) : rc;
@@ -441,20 +444,15 @@ static int far_column(MapCursor *cur, sqlite3_context *ctx, int col, FarPointer 
   return rc;
 }
 
-static int map_column(VtCursor *base, sqlite3_context *ctx, int col) {
+static int map_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) {
   MapCursor *cur = (MapCursor *)base;
   FarTab *tab = tab_of(cur);
-  const FarColumn *column = &tab->record.columns[col];
-  const unsigned char *bytes;
   uint64_t length;
-  FarPointer block;
-  if ((column->type == FAR_TEXT || column->type == FAR_BLOB) && col != tab->record.key &&
-      !far_cell_null(&tab->record, cur->element, col) &&
-      far_cell_bytes(&tab->record, cur->element, col, &bytes, &length, &block) && block) {
-    if (sqlite3_vtab_nochange(ctx)) return SQLITE_OK; /* an UPDATE that leaves it alone */
-    return far_column(cur, ctx, col, block, length);
-  }
-  return far_result(&tab->base, &tab->record, cur->element, col, NULL, ctx);
+  if (far_result_in_line(&tab->record, cur->element, col, ctx)) return SQLITE_OK;
+  const FarPointer block = far_cell_block(&tab->record, cur->element, col, &length);
+  if (!block) return far_result(&tab->base, &tab->record, cur->element, col, NULL, ctx);
+  if (sqlite3_vtab_nochange(ctx)) return SQLITE_OK; /* an UPDATE that leaves it alone */
+  return far_column(cur, ctx, col, block, length);
 }
 
 static sqlite3_int64 map_rowid(VtCursor *base) {
@@ -479,7 +477,7 @@ static void map_close(VtCursor *base) {
   .wants_limit = true, .wants_used = true, .table_size = sizeof(FarTab),                           \
   .cursor_size = sizeof(MapCursor), .created = true, .disconnect = map_disconnect,                 \
   .destroy = far_tab_destroy, .rename = far_tab_rename, .is_shadow = far_tab_is_shadow,            \
-  .estimate = map_estimate, .seek = map_seek, .step = map_step, .column = map_column,              \
+  .estimate = map_estimate, .seek = map_seek, .next = map_next, .value = map_value,                \
   .rowid = map_rowid, .close = map_close, .writer = &far_map_writer
 
 const VtTable far_map_table = {

@@ -35,15 +35,9 @@ typedef bool BlockAct(FarTab *tab, FarPointer block, uint64_t length, void *ctx,
 static bool each_block(FarTab *tab, const unsigned char *element, BlockAct *act, void *ctx,
                        Fault *fault) {
   for (int i = 0; i < tab->record.ncolumns; i++) {
-    const FarColumn *column = &tab->record.columns[i];
-    const unsigned char *bytes;
     uint64_t length;
-    FarPointer block;
-    if ((column->type != FAR_TEXT && column->type != FAR_BLOB) || i == tab->record.key ||
-        far_cell_null(&tab->record, element, i) ||
-        !far_cell_bytes(&tab->record, element, i, &bytes, &length, &block) || !block)
-      continue;
-    if (!act(tab, block, length, ctx, fault)) return false;
+    const FarPointer block = far_cell_block(&tab->record, element, i, &length);
+    if (block && !act(tab, block, length, ctx, fault)) return false;
   }
   return true;
 }

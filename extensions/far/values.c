@@ -26,8 +26,8 @@ void far_key_of_value(const FarRecord *record, sqlite3_value *value, unsigned ch
   const int type = sqlite3_value_type(value);
   memset(out, 0, record->shape.key);
   if (key->type == FAR_INTEGER) {
-    int64_t number;
-    *out_none = type == SQLITE_BLOB || !whole(value, &number);
+    int64_t number = type == SQLITE_INTEGER ? sqlite3_value_int64(value) : 0;
+    *out_none = type != SQLITE_INTEGER && (type == SQLITE_BLOB || !whole(value, &number));
     if (!*out_none) memcpy(out, &number, sizeof number);
     return;
   }
@@ -128,34 +128,50 @@ static void result_text(sqlite3_context *ctx, const char *bytes, uint64_t length
   }
 }
 
+static void result_bytes(sqlite3_context *ctx, const FarColumn *column, const void *bytes,
+                         uint64_t length) {
+  if (column->type == FAR_TEXT) {
+    result_text(ctx, bytes, length, column->room);
+  } else {
+    sqlite3_result_blob64(ctx, bytes, length, SQLITE_TRANSIENT);
+  }
+}
+
+bool far_result_in_line(const FarRecord *record, const unsigned char *element, int i,
+                        sqlite3_context *ctx) {
+  const FarColumn *column = &record->columns[i];
+  const unsigned char *cell = element + column->at;
+  uint64_t word;
+  double real;
+  if (i != record->key && far_cell_null(record, element, i)) return true;
+  memcpy(&word, cell, sizeof word);
+  switch (column->type) {
+  case FAR_INTEGER:
+    sqlite3_result_int64(ctx, (sqlite3_int64)word);
+    return true;
+  case FAR_REAL:
+    memcpy(&real, cell, sizeof real);
+    sqlite3_result_double(ctx, real);
+    return true;
+  default:
+    if (i == record->key || word > column->room) return false;
+    result_bytes(ctx, column, cell + sizeof word, word);
+    return true;
+  }
+}
+
 int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element, int i,
                const void *bytes, sqlite3_context *ctx) {
   const FarColumn *column = &record->columns[i];
   const unsigned char *inline_bytes;
   uint64_t length;
   FarPointer block;
-  double real;
-  if (i != record->key && far_cell_null(record, element, i)) return SQLITE_OK;
-  switch (column->type) {
-  case FAR_INTEGER:
-    sqlite3_result_int64(ctx, (sqlite3_int64)far_cell_word(record, element, i));
-    return SQLITE_OK;
-  case FAR_REAL:
-    memcpy(&real, element + column->at, sizeof real);
-    sqlite3_result_double(ctx, real);
-    return SQLITE_OK;
-  default:
-    if (!far_cell_bytes(record, element, i, &inline_bytes, &length, &block))
-      return vt_fail(tab, SQLITE_CORRUPT_VTAB, "column \"%s\" is damaged: %llu bytes", column->name,
-                     (unsigned long long)length);
-    if (!bytes) bytes = inline_bytes;
-    if (column->type == FAR_TEXT) {
-      result_text(ctx, bytes, length, column->room);
-    } else {
-      sqlite3_result_blob64(ctx, bytes, length, SQLITE_TRANSIENT);
-    }
-    return SQLITE_OK;
-  }
+  if (far_result_in_line(record, element, i, ctx)) return SQLITE_OK;
+  if (!far_cell_bytes(record, element, i, &inline_bytes, &length, &block))
+    return vt_fail(tab, SQLITE_CORRUPT_VTAB, "column \"%s\" is damaged: %llu bytes", column->name,
+                   (unsigned long long)length);
+  result_bytes(ctx, column, bytes ? bytes : inline_bytes, length);
+  return SQLITE_OK;
 }
 
 bool far_read_block(FarTab *tab, FarPointer bucket, uint64_t version, FarPointer block,

@@ -227,15 +227,15 @@ static int link_seek(VtCursor *base, const VtPlan *plan) {
   return next_in_slices(cur, &stop);
 }
 
-static int link_step(VtCursor *base) {
+static int link_next(sqlite3_vtab_cursor *base) {
   LinkCursor *cur = (LinkCursor *)base;
-  Stop stop = {.asked = vt_asked, .ctx = &base->poll};
+  Stop stop = {.asked = vt_asked, .ctx = &cur->base.poll};
   if (cur->scan) return next_in_scan(cur);
   if (cur->slices) return next_in_slices(cur, &stop);
   return next_by_key(cur);
 }
 
-static int link_column(VtCursor *base, sqlite3_context *ctx, int col) {
+static int link_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) {
   LinkCursor *cur = (LinkCursor *)base;
   LinkTab *tab = tab_of(cur);
   if (col < tab->type.ncolumns) {
@@ -337,8 +337,8 @@ const VtTable link_table = {
     .rename = link_rename,
     .estimate = link_estimate,
     .seek = link_seek,
-    .step = link_step,
-    .column = link_column,
+    .next = link_next,
+    .value = link_value,
     .rowid = link_rowid,
     .done = link_done,
     .close = link_close,
