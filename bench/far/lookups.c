@@ -5,6 +5,7 @@
 **
 **   lookups [--long]
 */
+#include "bench/far/blank.h"
 #include "bench/far/stage.h"
 #include "remote/alloc.h"
 #include "remote/names.h"
@@ -20,7 +21,7 @@ typedef struct World {
   FarScan *scan;
   sqlite3 *db;
   sqlite3_stmt *tcp_point, *tcp_few, *tcp_list, *tcp_range, *shm_point, *shm_list, *own_point,
-      *own_list, *own_range;
+      *own_list, *own_range, *blank_point, *blank_list, *blank_range;
   uint64_t random;
 } World;
 
@@ -117,10 +118,15 @@ static void map_range(World *w) {
 
 static void own_list(World *w) { ask_list(w, w->own_list); }
 
-static void own_range(World *w) {
-  sqlite3_bind_int64(w->own_range, 1, 1 + (int64_t)random_below(&w->random, ROWS - LIST));
-  if (sql_rows(w->db, w->own_range) != LIST) stage_fail("rows of a range are missing");
+static void ask_range(World *w, sqlite3_stmt *stmt) {
+  sqlite3_bind_int64(stmt, 1, 1 + (int64_t)random_below(&w->random, ROWS - LIST));
+  if (sql_rows(w->db, stmt) != LIST) stage_fail("rows of a range are missing");
 }
+
+static void own_range(World *w) { ask_range(w, w->own_range); }
+static void blank_point(World *w) { ask_point(w, w->blank_point); }
+static void blank_list(World *w) { ask_list(w, w->blank_list); }
+static void blank_range(World *w) { ask_range(w, w->blank_range); }
 
 static void tcp_point(World *w) { ask_point(w, w->tcp_point); }
 static void tcp_few(World *w) { ask_list(w, w->tcp_few); }
@@ -133,10 +139,7 @@ static void tcp_singles(World *w) {
   for (int i = 0; i < FEW; i++) ask_point(w, w->tcp_point);
 }
 
-static void tcp_range(World *w) {
-  sqlite3_bind_int64(w->tcp_range, 1, 1 + (int64_t)random_below(&w->random, ROWS - 100));
-  if (sql_rows(w->db, w->tcp_range) != 100) stage_fail("rows of a range are missing");
-}
+static void tcp_range(World *w) { ask_range(w, w->tcp_range); }
 
 typedef enum CaseId {
   RAW_READ,
@@ -158,6 +161,9 @@ typedef enum CaseId {
   OWN_POINT,
   OWN_LIST,
   OWN_RANGE,
+  BLANK_POINT,
+  BLANK_KEYS,
+  BLANK_ROWS,
   NCASES
 } CaseId;
 
@@ -187,6 +193,9 @@ static const Case cases[NCASES] = {
     [OWN_POINT] = {"an in-memory table by its key", own_point, 100, 64},
     [OWN_LIST] = {"`IN` of 100 keys, an in-memory table", own_list, 100, 4},
     [OWN_RANGE] = {"a range of 100 rows, an in-memory table", own_range, 100, 4},
+    [BLANK_POINT] = {"SQLite alone: a row by its key", blank_point, 100, 64},
+    [BLANK_KEYS] = {"SQLite alone: `IN` of 100 keys", blank_list, 100, 4},
+    [BLANK_ROWS] = {"SQLite alone: a range of 100 rows", blank_range, 100, 4},
 };
 
 static bool missing(const World *w, CaseId id) {
@@ -221,6 +230,12 @@ static void fill_table(World *w, const char *name) {
   sql_run(w->db, "COMMIT");
 }
 
+static sqlite3_stmt *range_of(World *w, const char *table) {
+  char text[100];
+  snprintf(text, sizeof text, "SELECT * FROM %s WHERE id BETWEEN ?1 AND ?1 + 99", table);
+  return sql_prepare(w->db, text);
+}
+
 static sqlite3_stmt *list_of(World *w, const char *table, int n) {
   char text[1000];
   int length = snprintf(text, sizeof text, "SELECT * FROM %s WHERE id IN (?1", table);
@@ -235,6 +250,7 @@ static void make_tables(World *w) {
   char shape[200], text[500];
   snprintf(shape, sizeof shape, columns, "(40)", "(40)");
   w->db = sql_open();
+  sql_check(w->db, blank_make(w->db));
   sql_run(w->db, "CREATE TABLE ids(id INTEGER PRIMARY KEY); WITH RECURSIVE n(i) AS (SELECT 1 UNION "
                  "ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO ids SELECT i FROM n");
   snprintf(text, sizeof text, "CREATE VIRTUAL TABLE near USING far_map(%s, at='%s', name='rows')",
@@ -251,12 +267,15 @@ static void make_tables(World *w) {
   w->tcp_point = sql_prepare(w->db, "SELECT * FROM remote WHERE id = ?1");
   w->shm_point = sql_prepare(w->db, "SELECT * FROM near WHERE id = ?1");
   w->own_point = sql_prepare(w->db, "SELECT * FROM own WHERE id = ?1");
+  w->blank_point = sql_prepare(w->db, "SELECT * FROM blank WHERE id = ?1");
   w->tcp_few = list_of(w, "remote", FEW);
   w->tcp_list = list_of(w, "remote", LIST);
   w->shm_list = list_of(w, "near", LIST);
   w->own_list = list_of(w, "own", LIST);
-  w->own_range = sql_prepare(w->db, "SELECT * FROM own WHERE id BETWEEN ?1 AND ?1 + 99");
-  w->tcp_range = sql_prepare(w->db, "SELECT * FROM remote WHERE id BETWEEN ?1 AND ?1 + 99");
+  w->blank_list = list_of(w, "blank", LIST);
+  w->own_range = range_of(w, "own");
+  w->tcp_range = range_of(w, "remote");
+  w->blank_range = range_of(w, "blank");
 }
 
 static void open_map(World *w) {
