@@ -102,21 +102,37 @@ static int take_argument(Draft *draft, int col) {
   return SQLITE_OK;
 }
 
-static void take_constraint(Draft *draft, int i) {
+/* Whether the column has a term already that leaves nothing to another one with this operator: one
+** value or list, or one bound on either side, is all that seek() is told. SQLite tests the rest. */
+static bool is_settled(const Draft *draft, int col, VtOp op) {
+  const bool below = op == VT_OP_LT || op == VT_OP_LE, above = op == VT_OP_GT || op == VT_OP_GE;
+  for (int i = 0; i < draft->plan.nterms; i++) {
+    const VtTerm *term = &draft->plan.terms[i];
+    if (term->col != col) continue;
+    if (term->op == op || term->op == VT_OP_EQ || term->op == VT_OP_IN) return true;
+    if (below && (term->op == VT_OP_LT || term->op == VT_OP_LE)) return true;
+    if (above && (term->op == VT_OP_GT || term->op == VT_OP_GE)) return true;
+  }
+  return false;
+}
+
+/* What promises the fewest rows is taken first. */
+typedef enum Turn { TURN_VALUE, TURN_LIST, TURN_REST, TURNS } Turn;
+
+static void take_constraint(Draft *draft, int i, Turn turn) {
   const struct sqlite3_index_constraint *constraint = &draft->info->aConstraint[i];
   int col = column_of(draft->tab, constraint->iColumn);
   VtOp op;
   unsigned wanted = operator_of(constraint->op, &op);
   if (!wanted || !constraint->usable || col < 0 || col >= draft->tab->first_arg) return;
   const VtColumn *column = &draft->tab->cols[col];
+  const bool list =
+      op == VT_OP_EQ && (column->flags & VT_IN) && sqlite3_vtab_in(draft->info, i, -1);
+  if (turn != (list ? TURN_LIST : op == VT_OP_EQ ? TURN_VALUE : TURN_REST)) return;
   if (draft->plan.nterms == VT_MAX_TERMS || !comparable(draft, i, col, op)) return;
-  bool exact = (column->flags & VT_EXACT) != 0;
-  if (op == VT_OP_EQ && (column->flags & VT_IN) && sqlite3_vtab_in(draft->info, i, -1)) {
-    sqlite3_vtab_in(draft->info, i, 1);
-    take_term(draft, i, col, VT_OP_IN, exact);
-  } else if (column->flags & wanted) {
-    take_term(draft, i, col, op, exact);
-  }
+  if (is_settled(draft, col, op) || (!list && !(column->flags & wanted))) return;
+  if (list) sqlite3_vtab_in(draft->info, i, 1);
+  take_term(draft, i, col, list ? VT_OP_IN : op, (column->flags & VT_EXACT) != 0);
 }
 
 static int take_terms(Draft *draft) {
@@ -124,7 +140,8 @@ static int take_terms(Draft *draft) {
     int rc = take_argument(draft, col);
     if (rc != SQLITE_OK) return rc;
   }
-  for (int i = 0; i < draft->info->nConstraint; i++) take_constraint(draft, i);
+  for (Turn turn = 0; turn < TURNS; turn++)
+    for (int i = 0; i < draft->info->nConstraint; i++) take_constraint(draft, i, turn);
   return SQLITE_OK;
 }
 

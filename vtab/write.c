@@ -12,6 +12,17 @@ static void note_write(VtTab *tab) {
   if (tab->top > tab->written) tab->written = tab->top;
 }
 
+/* For OR IGNORE SQLite skips the row when this is about a constraint, some versions only when the
+** code is the bare one. It never skips for a wrong type in STRICT tables, for foreign keys or for
+** what triggers raise: that code must not look like a constraint's. */
+static int allow_ignore(VtTab *tab, int rc) {
+  if ((rc & 0xff) != SQLITE_CONSTRAINT || sqlite3_vtab_on_conflict(tab->db) != SQLITE_IGNORE)
+    return rc;
+  if (rc == SQLITE_CONSTRAINT_DATATYPE) return SQLITE_MISMATCH;
+  return rc == SQLITE_CONSTRAINT_FOREIGNKEY || rc == SQLITE_CONSTRAINT_TRIGGER ? SQLITE_ERROR
+                                                                               : SQLITE_CONSTRAINT;
+}
+
 /* SQLite's argument vector: old key, new key, columns. Only the old key: a delete. No old key: an
 ** insert. */
 static int writer_update(sqlite3_vtab *base, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
@@ -27,7 +38,7 @@ static int writer_update(sqlite3_vtab *base, int argc, sqlite3_value **argv, sql
   }
   /* Also after a failure: what a failed write left behind is undone like any other. */
   note_write(tab);
-  return rc;
+  return allow_ignore(tab, rc);
 }
 
 int vt_writer_begin(sqlite3_vtab *base) {

@@ -63,10 +63,7 @@ static bool look(Write *it, const unsigned char *key, FarSeen *seen, bool *there
 static int taken(Write *it) {
   FarTab *tab = it->tab;
   const FarColumn *key = &tab->record.columns[tab->record.key];
-  /* Only the bare code makes SQLite skip the row for OR IGNORE. */
-  const int rc = sqlite3_vtab_on_conflict(tab->base.db) == SQLITE_IGNORE
-                     ? SQLITE_CONSTRAINT
-                     : SQLITE_CONSTRAINT_PRIMARYKEY;
+  const int rc = SQLITE_CONSTRAINT_PRIMARYKEY;
   if (key->type == FAR_INTEGER) {
     int64_t number;
     memcpy(&number, it->key, sizeof number);

@@ -133,19 +133,13 @@ static int row_of(LinkTab *tab, sqlite3_value *key, sqlite3_value **columns, Own
 
 static int taken(LinkTab *tab, const OwnKey *key) {
   char text[48];
-  /* Only the bare code makes SQLite skip the row for OR IGNORE. */
-  const int rc = sqlite3_vtab_on_conflict(tab->base.db) == SQLITE_IGNORE
-                     ? SQLITE_CONSTRAINT
-                     : SQLITE_CONSTRAINT_PRIMARYKEY;
-  return vt_fail(&tab->base, rc, "there is a row with %s = %s",
+  return vt_fail(&tab->base, SQLITE_CONSTRAINT_PRIMARYKEY, "there is a row with %s = %s",
                  tab->type.columns[tab->type.key].name, own_key_print(&tab->type, key, text));
 }
 
 /* What the database refuses is told as it tells it. */
 static int written(LinkTab *tab, int rc, const Fault *fault) {
   if (rc == SQLITE_OK || rc == SQLITE_NOMEM) return rc;
-  if ((rc & 0xff) == SQLITE_CONSTRAINT && sqlite3_vtab_on_conflict(tab->base.db) == SQLITE_IGNORE)
-    rc = SQLITE_CONSTRAINT;
   return vt_fail(&tab->base, rc, "%s", fault->text);
 }
 
@@ -204,7 +198,8 @@ static int choose_key(LinkTab *tab, sqlite3_value *key, sqlite3_value **columns)
   if (type->columns[type->key].kind == OWN_TEXT || sqlite3_value_type(key) != SQLITE_NULL ||
       sqlite3_value_type(columns[type->key]) != SQLITE_NULL)
     return SQLITE_OK;
-  return vt_fail(&tab->base, SQLITE_CONSTRAINT_NOTNULL, "column \"%s\" may not be NULL: give a key",
+  /* No constraint: OR IGNORE would lose the row without a word. */
+  return vt_fail(&tab->base, SQLITE_ERROR, "column \"%s\" may not be NULL: give a key",
                  type->columns[type->key].name);
 }
 

@@ -65,7 +65,7 @@ static void odd_key(Words *out) { /* what a key may be compared with */
   }
 }
 
-static void condition(Words *out) {
+static void term(Words *out) {
   static const char *const operators[] = {"=", "<", "<=", ">", ">=", "<>", "IS"};
   switch (pick(6)) {
   case 0:
@@ -86,10 +86,11 @@ static void condition(Words *out) {
     say(out, "n %s %u", operators[pick(6)], pick(10));
     break;
   case 3:
-    say(out, "k = ");
+    say(out, "(k = ");
     key(out);
     say(out, " OR k = ");
     key(out);
+    say(out, ")");
     break;
   case 4:
     say(out, "k IN (SELECT k FROM T WHERE n < %u)", pick(8));
@@ -98,6 +99,14 @@ static void condition(Words *out) {
     say(out, "k %s ", operators[pick(7)]);
     odd_key(out);
   }
+}
+
+static void condition(Words *out) {
+  term(out);
+  if (pick(4)) return;
+  say(out, " AND ("); /* often about the key once more */
+  term(out);
+  say(out, ")");
 }
 
 static void text(Words *out) {

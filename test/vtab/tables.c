@@ -78,7 +78,14 @@ static void test_plans(sqlite3 *db) {
               "2:stop=? and value>=? reverse");
   expect_plan(db, "demo_steps(5) ORDER BY value, square", "1:stop=? order");
   expect_plan(db, "demo_words", "0:used 7");
-  expect_plan(db, "demo_words WHERE word IN ('a','b') AND id = 1", "2:word in(?) and id=? used 7");
+  expect_plan(db, "demo_words WHERE word IN ('a','b') AND id = 1", "2:id=? and word in(?) used 7");
+  /* One value, list or pair of bounds of a column: who looks at the first is right. */
+  expect_plan(db, "demo_words WHERE word IN ('a','b','c') AND word > 'a' AND word = 'b'",
+              "1:word=? used 7");
+  expect_plan(db, "demo_words WHERE word > 'a' AND word IN ('a','b','c') AND word IN ('b','c','d')",
+              "1:word in(?) used 7");
+  expect_plan(db, "demo_words WHERE word > 'a' AND word >= 'b' AND word < 'c' AND word <= 'd'",
+              "2:word>? and word<? used 7");
   expect_plan(db, "demo_words WHERE word GLOB '*a' AND word < 'c'",
               "2:word<? and word glob ? used 7");
   expect_plan(db, "demo_words ORDER BY id LIMIT 3 OFFSET 1", "0:order limit ? offset ? used 7");
