@@ -99,8 +99,9 @@ typedef struct VtOrder {
 } VtOrder;
 
 /* What a query asks of one seek. Terms are joined by AND: of each column one = or one IN, or else at
-** most one lower bound, one upper bound, one GLOB and one LIKE; SQLite tests what is more. Valid during the call only. Values are
-** never NULL, except for VT_NULLABLE arguments: what compares with NULL has no rows. */
+** most one lower bound, one upper bound, one GLOB and one LIKE; SQLite tests what is more. Valid
+** during the call only. Values are never NULL, except for VT_NULLABLE arguments: what compares with
+** NULL has no rows. */
 typedef struct VtPlan {
   int nterms;
   VtTerm terms[VT_MAX_TERMS];
