@@ -98,8 +98,8 @@ typedef struct VtOrder {
   bool descending;
 } VtOrder;
 
-/* What a query asks of one seek. Terms are joined by AND: of each column one = or one IN, or else at
-** most one lower bound, one upper bound, one GLOB and one LIKE; SQLite tests what is more. Valid
+/* What a query asks of one seek. Terms are joined by AND: of each column one = or one IN, or else
+** at most one lower bound, one upper bound, one GLOB and one LIKE; SQLite tests the rest. Valid
 ** during the call only. Values are never NULL, except for VT_NULLABLE arguments: what compares with
 ** NULL has no rows. */
 typedef struct VtPlan {
