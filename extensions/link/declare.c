@@ -115,17 +115,16 @@ static int wrong_option(LinkTab *tab, const char *name, const char *value, const
 }
 
 /* The first line of a file: what stands in the schema is only where it is. */
-static int read_secret(Declaration *it, const char *path) {
+static int read_secret(Declaration *it, const char *name, const char *path, const char **out) {
   char line[256] = "";
   FILE *file = fopen(path, "r");
   if (file && !fgets(line, sizeof line, file)) *line = '\0';
   if (file) fclose(file);
   line[strcspn(line, "\r\n")] = '\0';
   if (!*line)
-    return vt_fail(&it->tab->base, SQLITE_CANTOPEN, "secret_file='%.200s': no secret is there",
-                   path);
-  it->options.secret = arena_strdup(&it->tab->base.arena, line);
-  return it->options.secret ? SQLITE_OK : SQLITE_NOMEM;
+    return vt_fail(&it->tab->base, SQLITE_CANTOPEN, "%s='%.200s': no secret is there", name, path);
+  *out = arena_strdup(&it->tab->base.arena, line);
+  return *out ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 static int add_operation(Declaration *it, const char *name, const char *text) {
@@ -152,10 +151,11 @@ static int take_option(Declaration *it, const char *name, const char *value) {
   const struct {
     const char *name;
     const char **out;
-  } texts[] = {{"load", &options->load},   {"scan", &options->scan},
-               {"table", &options->table}, {"write", &options->write},
-               {"coord", &options->coord}, {"me", &options->me},
-               {"name", &options->name},   {"consistency", &options->consistency}};
+  } texts[] = {{"load", &options->load},      {"scan", &options->scan},
+               {"table", &options->table},    {"write", &options->write},
+               {"coord", &options->coord},    {"me", &options->me},
+               {"name", &options->name},      {"consistency", &options->consistency},
+               {"standby", &options->standby}};
   if (!value) return SQLITE_NOMEM;
   for (size_t i = 0; i < countof(texts); i++) {
     if (strcmp(name, texts[i].name)) continue;
@@ -163,7 +163,9 @@ static int take_option(Declaration *it, const char *name, const char *value) {
     return SQLITE_OK;
   }
   if (!strncmp(name, "op_", 3) && name[3]) return add_operation(it, name + 3, value);
-  if (!strcmp(name, "secret_file")) return read_secret(it, value);
+  if (!strcmp(name, "secret_file")) return read_secret(it, name, value, &options->secret);
+  if (!strcmp(name, "standby_secret_file"))
+    return read_secret(it, name, value, &options->standby_secret);
   const struct {
     const char *name;
     int least, most, *out;
@@ -177,7 +179,35 @@ static int take_option(Declaration *it, const char *name, const char *value) {
   }
   return wrong_option(it->tab, name, value,
                       "options are load, scan, table, write, coord, me, name, secret_file, slices, "
-                      "consistency, deadline (ms), stale (ms), balance (ms), op_NAME");
+                      "consistency, deadline (ms), stale (ms), balance (ms), standby, "
+                      "standby_secret_file, op_NAME");
+}
+
+/* As far as can be seen without asking for it. */
+static bool is_far_memory(const char *at) {
+  static const char *const schemes[] = {"shm:", "file:", "unix:", "tcp:", "verbs:"};
+  for (size_t i = 0; i < countof(schemes); i++) {
+    const size_t length = strlen(schemes[i]);
+    if (strncmp(at, schemes[i], length)) continue;
+    const char *port = strrchr(at + length, ':');
+    return i < 3 ? at[length] : port && port > at + length && port[1];
+  }
+  return false;
+}
+
+static int check_standby(Declaration *it) {
+  const LinkOptions *options = &it->options;
+  if (!options->standby && options->standby_secret)
+    return wrong_option(it->tab, "standby_secret_file", "...", "there is no standby=");
+  if (!options->standby) return SQLITE_OK;
+  if (!is_far_memory(options->standby))
+    return wrong_option(it->tab, "standby", options->standby,
+                        "shm:NAME, file:PATH, unix:PATH, tcp:HOST:PORT or verbs:HOST:PORT is "
+                        "wanted");
+  if (!*options->coord)
+    return wrong_option(it->tab, "standby", options->standby,
+                        "nobody can take over from this process: there is no coord=");
+  return SQLITE_OK;
 }
 
 /* What options mean, and which of them go together. */
@@ -207,7 +237,9 @@ static int take_meanings(Declaration *it, OwnTable *like) {
     return wrong_option(tab, "me", options->me, "there is no coord= to tell it to");
   if (strpbrk(options->name, " /") || strlen(options->name) > 100)
     return wrong_option(tab, "name", options->name, "at most 100 bytes without blank and /");
-  return SQLITE_OK;
+  like->standby_at = options->standby;
+  like->standby_secret = options->standby_secret;
+  return check_standby(it);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

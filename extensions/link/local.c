@@ -241,7 +241,7 @@ static bool local_cas(Coord *base, const CoordChange *changes, size_t n, bool *o
   for (size_t i = 0; ok && all && i < n; i++) ok = holds(it, &changes[i], &all, fault);
   if (ok && all) ok = run(it, ASK_RAISE, fault) && number(it, ASK_REVISION, out_revision, fault);
   for (size_t i = 0; ok && all && i < n; i++)
-    ok = put_item(it, changes[i].key, changes[i].value, 0, fault);
+    if (changes[i].value) ok = put_item(it, changes[i].key, changes[i].value, 0, fault);
   ok = end(it, ok && all, ok && all ? fault : NULL) || (ok && !all);
   *out_done = ok && all;
   return ok;

@@ -60,6 +60,7 @@ typedef struct LinkSource {
 
 typedef struct LinkOptions {
   const char *load, *scan, *table, *write, *coord, *me, *secret, *consistency, *name;
+  const char *standby, *standby_secret;
   int slices, deadline_ms, stale_ms, balance_ms;
 } LinkOptions;
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "extensions/link/tab.h"
+#include "remote/owners/standby.h"
 
 enum { PATIENCE = 2000000000 }; /* ns */
 
@@ -36,6 +37,7 @@ enum {
   SLICE_WRITES,
   SLICE_LOADS,
   SLICE_LOAD,
+  SLICE_STANDBY,
   SLICE_NCOL
 };
 
@@ -53,6 +55,7 @@ static const VtColumn slice_columns[] = {
     [SLICE_LOADS] = {"loads", "INTEGER", VT_OUT, 0, "rows that came from the database"},
     [SLICE_LOAD] = {"load", "INTEGER", VT_OUT, 0,
                     "what requests for it cost, in millionths of a processor: an average of late"},
+    [SLICE_STANDBY] = {"standby", "INTEGER", VT_OUT, 0, "1: there is a copy in far memory"},
 };
 
 typedef struct SliceCursor {
@@ -60,14 +63,15 @@ typedef struct SliceCursor {
   LinkKept *tab;
   int slice;
   OwnPlace place;
-  uint64_t counts[5];
+  uint64_t counts[6];
 } SliceCursor;
 
 static void look_at_slice(SliceCursor *cur) {
   OwnSlice *slice = &cur->tab->table->slices[cur->slice];
   cur->place = own_node_place(cur->tab->table, cur->slice);
   pthread_mutex_lock(&slice->lock);
-  const uint64_t counts[] = {slice->count, slice->reads, slice->writes, slice->loads, slice->load};
+  const uint64_t counts[] = {slice->count, slice->reads, slice->writes,
+                             slice->loads, slice->load,  slice->copy.told};
   pthread_mutex_unlock(&slice->lock);
   memcpy(cur->counts, counts, sizeof counts);
 }
@@ -93,13 +97,6 @@ static int slice_step(VtCursor *base) {
   return SQLITE_OK;
 }
 
-/* The smallest hash of the slice: slice * 2^64 / nslices, rounded up. */
-static uint64_t first_hash(const OwnTable *table, int slice) {
-  const unsigned __int128 all = (unsigned __int128)1 << 64;
-  return (uint64_t)((all * (unsigned)slice + (unsigned)table->nslices - 1) /
-                    (unsigned)table->nslices);
-}
-
 static void result_hash(sqlite3_context *ctx, uint64_t hash) {
   char text[20];
   sqlite3_snprintf(sizeof text, text, "%016llx", hash);
@@ -116,12 +113,12 @@ static int slice_column(VtCursor *base, sqlite3_context *ctx, int col) {
     sqlite3_result_int(ctx, cur->slice);
     break;
   case SLICE_LO:
-    result_hash(ctx, first_hash(cur->tab->table, cur->slice));
+    result_hash(ctx, own_slice_first(cur->tab->table, cur->slice));
     break;
   case SLICE_HI:
     result_hash(ctx, cur->slice + 1 == cur->tab->table->nslices
                          ? UINT64_MAX
-                         : first_hash(cur->tab->table, cur->slice + 1) - 1);
+                         : own_slice_first(cur->tab->table, cur->slice + 1) - 1);
     break;
   case SLICE_OWNER:
     if (cur->place.here || cur->place.member >= 0)
@@ -246,7 +243,7 @@ const VtTable link_nodes_table = {
 
 /* ---- counts ---------------------------------------------------------------------------------- */
 
-enum { STAT_TABLE, STAT_NAME, STAT_VALUE, STAT_NCOL };
+enum { STAT_TABLE, STAT_NAME, STAT_VALUE, STAT_TEXT, STAT_NCOL };
 
 static const VtColumn stat_columns[] = {
     [STAT_TABLE] = {"table", "TEXT", VT_OUT, 0, "the link table"},
@@ -254,26 +251,53 @@ static const VtColumn stat_columns[] = {
         {"name", "TEXT", VT_OUT, 0,
          "here, loaded, asked, near (rows); messages, retries: of this connection. claims, "
          "moves_out, moves_in (slices), longest_pause_ns, requests, refused, bytes_in, "
-         "bytes_out, flushed: of the process"},
+         "bytes_out, flushed: of the process. standby (slices of which there is a copy in far "
+         "memory), standby_behind (rows that wait to be written there), standby_written, "
+         "standby_read, standby_long (rows; those were too long to be written), standby_failures: "
+         "of the process, for this table"},
     [STAT_VALUE] = {"value", "INTEGER", VT_OUT, 0, "since it was opened"},
+    [STAT_TEXT] =
+        {"text", "TEXT", VT_OUT, 0,
+         "of standby: why there is none; of claims: what could not be done the last time; "
+         "NULL: all is well"},
 };
 
-static const char *const stat_names[] = {"here",     "loaded",           "asked",    "near",
-                                         "messages", "retries",          "claims",   "moves_out",
-                                         "moves_in", "longest_pause_ns", "requests", "refused",
-                                         "bytes_in", "bytes_out",        "flushed"};
+static const char *const stat_names[] = {"here",
+                                         "loaded",
+                                         "asked",
+                                         "near",
+                                         "messages",
+                                         "retries",
+                                         "claims",
+                                         "moves_out",
+                                         "moves_in",
+                                         "longest_pause_ns",
+                                         "requests",
+                                         "refused",
+                                         "bytes_in",
+                                         "bytes_out",
+                                         "flushed",
+                                         "standby",
+                                         "standby_behind",
+                                         "standby_written",
+                                         "standby_read",
+                                         "standby_long",
+                                         "standby_failures"};
 
 typedef struct StatCursor {
   VtCursor base;
   LinkKept *tab;
   size_t at;
   uint64_t values[countof(stat_names)];
+  OwnStandbyStats standby;
 } StatCursor;
 
 static void count_all(StatCursor *cur) {
   const LinkCounts *counts = &cur->tab->counts;
   OwnNodeStats stats;
+  OwnStandbyStats *standby = &cur->standby;
   own_node_stats(cur->tab->node, &stats);
+  own_standby_stats(cur->tab->table, standby);
   const uint64_t values[countof(stat_names)] = {counts->here,     counts->loaded,
                                                 counts->asked,    counts->near,
                                                 counts->messages, counts->retries,
@@ -281,7 +305,10 @@ static void count_all(StatCursor *cur) {
                                                 stats.moves_in,   (uint64_t)stats.longest_pause_ns,
                                                 stats.requests,   stats.refused,
                                                 stats.bytes_in,   stats.bytes_out,
-                                                stats.flushed};
+                                                stats.flushed,    standby->slices,
+                                                standby->behind,  standby->written,
+                                                standby->read,    standby->longer,
+                                                standby->failures};
   memcpy(cur->values, values, sizeof values);
 }
 
@@ -305,9 +332,19 @@ static int stat_step(VtCursor *base) {
   return SQLITE_OK;
 }
 
+/* What is in the way. */
+static void stat_text(const StatCursor *cur, sqlite3_context *ctx) {
+  char text[FAULT_TEXT] = "";
+  if (!strcmp(stat_names[cur->at], "standby")) memcpy(text, cur->standby.trouble, sizeof text);
+  if (!strcmp(stat_names[cur->at], "claims")) own_node_trouble(cur->tab->node, text);
+  if (*text) sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
+}
+
 static int stat_column(VtCursor *base, sqlite3_context *ctx, int col) {
   const StatCursor *cur = (StatCursor *)base;
-  if (col == STAT_VALUE) {
+  if (col == STAT_TEXT) {
+    stat_text(cur, ctx);
+  } else if (col == STAT_VALUE) {
     sqlite3_result_int64(ctx, (sqlite3_int64)cur->values[cur->at]);
   } else {
     sqlite3_result_text(ctx, col == STAT_TABLE ? cur->tab->name : stat_names[cur->at], -1,
@@ -320,7 +357,7 @@ const VtTable link_stats_table = {
     .name = "link_stats",
     .doc = "What the link tables of this connection have done.",
     .risk = SQLITE_VTAB_DIRECTONLY,
-    .rows = 15,
+    .rows = 21,
     .cols = stat_columns,
     .ncols = STAT_NCOL,
     .cursor_size = sizeof(StatCursor),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "remote/owners/inside.h"
+#include "remote/owners/standby.h"
 
 typedef struct Ask { /* a request about a table */
   OwnConn *conn;
@@ -316,19 +317,31 @@ static const char *do_arrive(Ask *it) {
   return only(it, ok ? OWN_FOUND : OWN_WAIT);
 }
 
+/* It goes on to be kept, without being read. */
+static void take_copy(OwnTable *table, int number, uint64_t epoch, uint64_t generation) {
+  OwnSlice *slice = &table->slices[number];
+  pthread_mutex_lock(&slice->lock);
+  slice->epoch = epoch;
+  if (generation) own_copy_distrust(slice);
+  pthread_mutex_unlock(&slice->lock);
+  if (generation && table->standby) own_standby_adopt(table, &number, &generation, 1, false);
+}
+
 static const char *do_begin(Ask *it) {
   int number;
-  uint64_t epoch, load;
+  uint64_t epoch, load, generation;
   if (!take_slice(it, &number) || !own_take_word(&it->at, it->end, &epoch) ||
-      !own_take_word(&it->at, it->end, &load))
+      !own_take_word(&it->at, it->end, &load) || !own_take_word(&it->at, it->end, &generation))
     return cut_off;
   OwnSlice *slice = &it->use->table->slices[number];
   OwnNode *node = it->conn->node;
   pthread_mutex_lock(&slice->lock);
   const bool ok = slice->state == OWN_CLOSED && slice->from == it->conn && epoch >= slice->epoch;
   pthread_mutex_unlock(&slice->lock);
+  if (ok) take_copy(it->use->table, number, epoch, generation);
   if (ok) own_slice_begin(it->use->table, number, epoch);
   if (ok) own_load_carry(it->use->table, number, load);
+  if (ok) own_node_hurry(node);
   pthread_mutex_lock(&node->lock);
   node->stats.moves_in += ok;
   pthread_mutex_unlock(&node->lock);

@@ -83,9 +83,7 @@ void own_slice_key(const OwnTable *table, int slice, char out[COORD_KEY]) {
   snprintf(out, COORD_KEY, "slice/%s/%04d", table->name, slice);
 }
 
-static const CoordItem *find_item(const OwnKeeper *it, const OwnTable *table, int slice) {
-  char key[COORD_KEY];
-  own_slice_key(table, slice, key);
+static const CoordItem *find_key(const OwnKeeper *it, const char *key) {
   size_t low = 0, high = it->nitems;
   while (low < high) {
     const size_t middle = (low + high) / 2;
@@ -100,6 +98,12 @@ static const CoordItem *find_item(const OwnKeeper *it, const OwnTable *table, in
   return NULL;
 }
 
+static const CoordItem *find_item(const OwnKeeper *it, const OwnTable *table, int slice) {
+  char key[COORD_KEY];
+  own_slice_key(table, slice, key);
+  return find_key(it, key);
+}
+
 /* Who has sent us a slice tells us next, and then nobody has to be fenced off; but not if he was
 ** stopped just there. */
 static bool is_awaited(OwnKeeper *it, OwnSlice *slice) {
@@ -112,7 +116,10 @@ static bool is_awaited(OwnKeeper *it, OwnSlice *slice) {
 }
 
 /* What the map says about a slice. True: it is ours, and has to be begun. */
-static bool apply(OwnKeeper *it, OwnTable *table, int number, const CoordItem *item) {
+static bool apply(OwnKeeper *it, OwnTable *table, int number) {
+  char key[COORD_KEY];
+  own_copy_key(table, number, key);
+  const CoordItem *item = find_item(it, table, number), *copy = find_key(it, key);
   OwnSlice *slice = &table->slices[number];
   const int owner = item ? owner_of(it, item) : OWN_NOBODY;
   const bool mine = owner == OWN_SELF && owner != OWN_NOBODY;
@@ -125,6 +132,7 @@ static bool apply(OwnKeeper *it, OwnTable *table, int number, const CoordItem *i
   if (!stale) {
     slice->owner = owner;
     slice->epoch = item ? item->revision : 0;
+    slice->copy.revision = copy ? copy->revision : 0;
   }
   const bool begin = !stale && mine && !begun && !is_awaited(it, slice);
   pthread_mutex_unlock(&slice->lock);
@@ -160,6 +168,7 @@ void own_fence_later(OwnKeeper *it, OwnTable *table) {
 static bool begin_all(OwnKeeper *it, OwnTable *table, const int *numbers, size_t n, Fault *fault) {
   if (!n) return true;
   if (!fence(it, table, numbers, n, fault)) return false;
+  if (!own_copies_adopt(it, table, numbers, n, fault)) return false;
   for (size_t i = 0; i < n; i++)
     own_slice_begin(table, numbers[i], own_node_place(table, numbers[i]).epoch);
   return true;
@@ -169,7 +178,7 @@ bool own_apply_map(OwnKeeper *it, OwnTable *table, Fault *fault) {
   int numbers[OWN_MOST_SLICES];
   size_t n = 0;
   for (int i = 0; i < table->nslices; i++)
-    if (apply(it, table, i, find_item(it, table, i))) numbers[n++] = i;
+    if (apply(it, table, i)) numbers[n++] = i;
   return begin_all(it, table, numbers, n, fault);
 }
 
@@ -260,11 +269,16 @@ bool own_release(OwnKeeper *it, OwnTable *table, Fault *fault) {
     const CoordItem *item = find_item(it, table, i);
     if (!item || strcmp(item->value, it->node->name)) continue;
     own_slice_key(table, i, key);
-    const CoordChange change = {key, "", item->revision, NULL};
+    CoordChange changes[2] = {{key, "", item->revision, NULL}};
     bool done;
-    uint64_t revision;
+    char copy[COORD_KEY];
+    uint64_t revision, generation;
+    /* What is in a database may become other than the copy while nobody is here to see it. */
+    const bool stale = own_copy_part(table, i, copy, &generation, &changes[1]);
+    const bool none = stale || (generation && table->loads);
     own_slice_end(table, i, OWN_ELSEWHERE);
-    if (!it->node->coord->cas(it->node->coord, &change, 1, &done, &revision, fault)) return false;
+    if (!it->node->coord->cas(it->node->coord, changes, 1 + none, &done, &revision, fault))
+      return false;
   }
   return true;
 }

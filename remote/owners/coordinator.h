@@ -25,7 +25,7 @@ typedef struct CoordItem {
 
 /* A change on condition: of an item as it was at `revision`; 0: that was not there. */
 typedef struct CoordChange {
-  const char *key, *value;
+  const char *key, *value; /* NULL: only the condition */
   uint64_t revision;
   const char *absent; /* and this item must not be there; NULL: none */
 } CoordChange;

@@ -248,8 +248,11 @@ static bool etcd_cas(Coord *base, const CoordChange *changes, size_t n, bool *ou
     if (changes[i].absent && !told && !body.oom) add_condition(it, &body, changes[i].absent, 0);
   }
   text_add(&body, "],\"success\":[");
+  const char *comma = "";
   for (size_t i = 0; i < n && !body.oom; i++) {
-    text_add(&body, i ? ",{\"request_put\":{" : "{\"request_put\":{");
+    if (!changes[i].value) continue;
+    text_addf(&body, "%s{\"request_put\":{", comma);
+    comma = ",";
     add_bytes(it, &body, "key", changes[i].key, KEY);
     text_addc(&body, ',');
     add_bytes(it, &body, "value", changes[i].value, VALUE);

@@ -88,15 +88,16 @@ static bool pass_on(OwnKeeper *it, OwnTable *table, int number, const OwnMember 
                     Fault *fault) {
   OwnSlice *slice = &table->slices[number];
   OwnAnswer answer;
-  char key[COORD_KEY];
+  char key[COORD_KEY], copy[COORD_KEY];
   bool done = false;
-  uint64_t revision = 0;
+  uint64_t revision = 0, generation;
   own_slice_key(table, number, key);
-  const CoordChange change = {key, member->name, own_node_place(table, number).epoch, NULL};
+  CoordChange changes[2] = {{key, member->name, own_node_place(table, number).epoch, NULL}};
+  const size_t n = 1 + own_copy_part(table, number, copy, &generation, &changes[1]);
   const uint64_t load = own_load_of(table, number);
   own_slice_end(table, number, OWN_CLOSED); /* whatever comes of it, the map will say */
   atomic_store(&it->node->hurry, true);
-  if (!it->node->coord->cas(it->node->coord, &change, 1, &done, &revision, fault)) return false;
+  if (!it->node->coord->cas(it->node->coord, changes, n, &done, &revision, fault)) return false;
   if (!done) return fault_set(fault, FAULT_CONFLICT, "slice %d has changed hands", number);
   own_slice_end(table, number, OWN_ELSEWHERE);
   atomic_store(&table->balance.changed, true);
@@ -107,7 +108,7 @@ static bool pass_on(OwnKeeper *it, OwnTable *table, int number, const OwnMember 
   FarWireBuffer *out = own_peer_begin(it->peer, OWN_MSG_BEGIN, table->name);
   /* If it does not hear of it from us, it will see it in the map. */
   if (out && own_put_word(out, (uint64_t)number) && own_put_word(out, revision) &&
-      own_put_word(out, load))
+      own_put_word(out, load) && own_put_word(out, generation))
     own_peer_tell(it->peer, &answer, NULL, NULL);
   return true;
 }

@@ -110,6 +110,18 @@ bool own_claim(OwnKeeper *it, OwnTable *table, const int *owners, const int *tar
 bool own_release(OwnKeeper *it, OwnTable *table, Fault *fault);
 void own_fence_later(OwnKeeper *it, OwnTable *table);
 void own_slice_key(const OwnTable *table, int slice, char out[COORD_KEY]);
+/* copies.c. Slices that become ours, and are not begun yet: their copies are taken over, or said to
+** be none. */
+bool own_copies_adopt(OwnKeeper *it, OwnTable *table, const int *numbers, size_t n, Fault *fault);
+/* Tells the coordinator of copies that have become whole, or are not to be believed any more. */
+bool own_copies_say(OwnKeeper *it, OwnTable *table, Fault *fault);
+/* Before a slice of ours becomes another's, and when nobody changes it: the generation of its copy
+** when that is whole (0: there is none). True: *out has to go along, which says that it is not. */
+bool own_copy_part(OwnTable *table, int number, char key[COORD_KEY], uint64_t *out_generation,
+                   CoordChange *out);
+enum { OWN_COPY_VALUE = 20 };
+void own_copy_key(const OwnTable *table, int slice, char out[COORD_KEY]);
+void own_copy_value(uint64_t generation, char out[OWN_COPY_VALUE]);
 /* handover.c: a slice of ours becomes that member's. */
 bool own_hand_over(OwnKeeper *it, OwnTable *table, int slice, int to, Fault *fault);
 bool own_keep(OwnNode *node, Fault *fault);
@@ -126,8 +138,9 @@ void own_table_release(OwnTable *table);
 /* Loads a row after a miss, and keeps it if nothing happened meanwhile: like own_table_find(). */
 OwnAnswer own_use_find(OwnUse *use, const OwnKey *key, OwnObject **out, Fault *fault);
 
-/* Rows that are not in the database yet get there. */
-bool own_use_flush(OwnUse *use, uint64_t *count, Fault *fault);
+/* Rows that are not in the database yet get there. Bits are set of slices of which that cannot be
+** now, because an old copy of them may be believed in. */
+bool own_use_flush(OwnUse *use, uint64_t *out_left, uint64_t *count, Fault *fault);
 bool own_use_flush_here(OwnUse *use, uint64_t *out, Fault *fault);
 
 void own_pause(int64_t ns);

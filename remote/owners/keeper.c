@@ -111,8 +111,9 @@ static void leave_table(OwnKeeper *it, OwnTable *table) {
   Fault fault = {0};
   uint64_t flushed = 0;
   while (!give_away(it, table, until) && clock_now() < until) own_pause(TICK / 2);
+  own_copies_say(it, table, &fault);
   OwnUse *use = own_use(&it->uses, own_table_keep(table), &fault);
-  if (use) own_use_flush(use, &flushed, &fault);
+  if (use) own_use_flush(use, NULL, &flushed, &fault);
   if (read_map(it, &fault)) own_release(it, table, &fault);
   for (int i = 0; i < table->nslices; i++) own_slice_end(table, i, OWN_ELSEWHERE);
 }
@@ -232,6 +233,17 @@ static bool look(OwnKeeper *it, Fault *fault) {
   return ok;
 }
 
+static void say_copies(OwnKeeper *it) {
+  OwnTable **tables;
+  const size_t n = open_tables(it->node, &tables);
+  for (size_t i = 0; i < n; i++) {
+    Fault fault = {0};
+    if (*it->node->address) own_copies_say(it, tables[i], &fault);
+    own_table_release(tables[i]);
+  }
+  free(tables);
+}
+
 /* What is busy here is shared out. */
 static void balance(OwnKeeper *it, OwnTable *table) {
   OwnNode *node = it->node;
@@ -260,7 +272,7 @@ static void tend(OwnKeeper *it) {
     uint64_t count = 0;
     balance(it, tables[i]);
     OwnUse *use = own_use(&it->uses, tables[i], &fault); /* takes the reference */
-    if (use) own_use_flush(use, &count, &fault);
+    if (use) own_use_flush(use, NULL, &count, &fault);
     if (use) own_fence_later(it, tables[i]);
     pthread_mutex_lock(&node->lock);
     node->stats.flushed += count;
@@ -304,6 +316,7 @@ static void *keep(void *ctx) {
     if (atomic_exchange(&node->hurry, false) || changed || again) again = !look(&it, &fault);
     note(node, &fault);
     do_moves(&it);
+    say_copies(&it);
     tend(&it);
     leave_tables(&it);
     own_gate_leave();

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "remote/owners/inside.h"
+#include "remote/owners/standby.h"
 
 void own_pause(int64_t ns) {
   const struct timespec time = {ns / 1000000000, ns % 1000000000};
@@ -129,26 +130,37 @@ void own_node_close(OwnNode *node) {
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 static bool same_table(const OwnTable *a, const OwnTable *b, Fault *fault) {
+  const char *at = a->standby ? own_standby_at(a->standby) : "";
+  const char *other = *a->node->address && b->standby_at ? b->standby_at : "";
   if (!own_type_same(&a->type, &b->type, fault)) return false;
   if (a->nslices == b->nslices && a->write == b->write && a->strict == b->strict &&
-      a->loads == b->loads && a->balance.period_ns == b->balance.period_ns)
+      a->loads == b->loads && a->balance.period_ns == b->balance.period_ns && !strcmp(at, other))
     return true;
   return fault_set(fault, FAULT_INVALID,
                    "another connection has it with other options (slices, write, load, "
-                   "consistency, balance)");
+                   "consistency, balance, standby)");
 }
 
-static OwnTable *make_table(OwnNode *node, const OwnTable *like) {
+static OwnTable *make_table(OwnNode *node, const OwnTable *like, Fault *fault) {
   OwnTable *table = own_table_make(like->name, &like->type, like->nslices);
-  if (!table) return NULL;
+  if (!table) {
+    fault_oom(fault);
+    return NULL;
+  }
   table->write = like->write;
   table->loads = like->loads;
   table->strict = like->strict;
   table->balance.period_ns = like->balance.period_ns;
   table->balance.weighed_at = table->balance.evened_at = clock_now();
-  table->store = like->store;
   table->node = node;
   table->known = node->private;
+  if (like->standby_at && !node->private && *node->address &&
+      !(table->standby = own_standby_open(table, node->coordinator, like->standby_at,
+                                          like->standby_secret, fault))) {
+    own_table_free(table);
+    return NULL;
+  }
+  table->store = like->store;
   table->next = node->tables;
   node->tables = table;
   node->tables_changed = true;
@@ -166,8 +178,7 @@ OwnTable *own_node_table(OwnNode *node, const OwnTable *like, bool *out_made, Fa
   OwnTable *table = node->tables;
   while (table && (strcmp(table->name, like->name) || table->going)) table = table->next;
   if (!table) {
-    *out_made = (table = make_table(node, like)) != NULL;
-    if (!table) fault_oom(fault);
+    *out_made = (table = make_table(node, like, fault)) != NULL;
   } else if (!same_table(table, like, fault)) {
     table = NULL;
   }
@@ -352,7 +363,7 @@ static bool may_save(OwnUse *use, int slice, uint64_t epoch, Fault *fault) {
 
 /* What is written is what is there once nobody else writes: who owns the slice next writes later.
 ** */
-static bool flush_slice(OwnUse *use, int number, uint64_t *count, Fault *fault) {
+static bool flush_slice(OwnUse *use, int number, uint64_t *left, uint64_t *count, Fault *fault) {
   OwnTable *table = use->table;
   const OwnStore *store = &table->store;
   OwnSlice *slice = &table->slices[number];
@@ -367,6 +378,13 @@ static bool flush_slice(OwnUse *use, int number, uint64_t *count, Fault *fault) 
   if (ok) {
     ok = may_save(use, number, epoch, fault);
     if (ok && own_slice_rows(table, number, true, &rows, &n) == OWN_NOMEM) ok = fault_oom(fault);
+    /* A copy is never older than the database. */
+    if (ok && own_standby_drain(table, number) == OWN_COPY_FAILED) {
+      if (left) left[number / 64] |= UINT64_C(1) << (number % 64);
+      own_rows_drop(rows, n);
+      rows = NULL;
+      n = 0;
+    }
     for (size_t i = 0; ok && i < n; i++) {
       OwnObject *object = own_object_keep(rows[i]);
       ok = store->save(use->clerk, &object, false, fault);
@@ -380,27 +398,28 @@ static bool flush_slice(OwnUse *use, int number, uint64_t *count, Fault *fault) 
   return ok;
 }
 
-bool own_use_flush(OwnUse *use, uint64_t *count, Fault *fault) {
+bool own_use_flush(OwnUse *use, uint64_t *out_left, uint64_t *count, Fault *fault) {
   OwnTable *table = use->table;
   bool ok = true;
   if (table->write != OWN_WRITE_BACK) return true;
   pthread_mutex_lock(&table->flushing);
-  for (int i = 0; ok && i < table->nslices; i++) ok = flush_slice(use, i, count, fault);
+  for (int i = 0; ok && i < table->nslices; i++) ok = flush_slice(use, i, out_left, count, fault);
   pthread_mutex_unlock(&table->flushing);
   return ok;
 }
 
 bool own_use_flush_here(OwnUse *use, uint64_t *out, Fault *fault) {
   OwnTable *table = use->table;
-  uint64_t epochs[OWN_MOST_SLICES] = {0}, count = 0;
+  uint64_t epochs[OWN_MOST_SLICES] = {0}, left[OWN_MOST_SLICES / 64] = {0}, count = 0;
   for (int i = 0; i < table->nslices; i++) {
     const OwnPlace place = own_node_place(table, i);
     if (place.here) epochs[i] = place.epoch;
   }
-  if (!own_use_flush(use, &count, fault)) return false;
+  if (!own_use_flush(use, left, &count, fault)) return false;
   for (int i = 0; i < table->nslices; i++) {
     const OwnPlace place = own_node_place(table, i);
-    if (place.here && place.epoch == epochs[i]) out[i / 64] |= UINT64_C(1) << (i % 64);
+    const bool whole = !(left[i / 64] >> (i % 64) & 1);
+    if (place.here && place.epoch == epochs[i] && whole) out[i / 64] |= UINT64_C(1) << (i % 64);
   }
   return true;
 }

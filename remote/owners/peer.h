@@ -33,7 +33,7 @@ typedef enum OwnKindOfMessage {
   OWN_MSG_MOVE,   /* slice, address: move it there */
   OWN_MSG_TAKE,   /* slice: it is coming */
   OWN_MSG_ARRIVE, /* slice, n, n * (version, gone, dirty, row) */
-  OWN_MSG_BEGIN   /* slice, epoch, load: it is yours */
+  OWN_MSG_BEGIN   /* slice, epoch, load, generation of its copy (0: none): it is yours */
 } OwnKindOfMessage;
 
 typedef struct OwnPeer OwnPeer;

@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "remote/owners/node.h"
+#include "remote/owners/standby.h"
 
 const char own_gone;
 
@@ -109,10 +110,12 @@ static void drop_pending(OwnSlice *slice, OwnPending **at) {
 
 void own_table_free(OwnTable *table) {
   if (!table) return;
+  own_standby_close(table->standby);
   for (int i = 0; i < table->nslices; i++) {
     OwnSlice *slice = &table->slices[i];
     while (slice->pending) drop_pending(slice, &slice->pending);
     empty(slice);
+    own_copy_free(slice);
     pthread_mutex_destroy(&slice->lock);
   }
   if (table->store.free) table->store.free(table->store.ctx);
@@ -175,6 +178,7 @@ OwnAnswer own_table_add(OwnTable *table, OwnObject *object, uint64_t ticket) {
         !is_pending(slice, &table->type, &key, NULL) && !get(slice, &table->type, &key);
     if (keep && make_room(slice)) {
       put(slice, &table->type, own_object_keep(object));
+      own_copy_touch(slice, object->hash);
     } else if (keep) {
       answer = OWN_NOMEM;
     }
@@ -190,7 +194,7 @@ static OwnAnswer check(const OwnTable *table, const OwnSlice *slice, const OwnCh
   const OwnType *type = &table->type;
   OwnAnswer answer = usable(table, slice);
   if (answer != OWN_FOUND) return answer;
-  if (slice->state == OWN_LEAVING) return OWN_WAIT;
+  if (slice->state == OWN_LEAVING || slice->copy.state == OWN_COPY_FAILED) return OWN_WAIT;
   const OwnKey key = own_key_of(type, change->object->row);
   if (is_pending(slice, type, &key, who)) return OWN_LOCKED;
   const OwnObject *now = get(slice, type, &key);
@@ -220,16 +224,28 @@ static OwnAnswer prepare_one(OwnTable *table, OwnChange *change, const void *who
   return answer;
 }
 
+/* Copies of what the database will know better are not believed from now on. */
+static OwnAnswer doubt(OwnTable *table, const OwnChange *changes, size_t n) {
+  if (!table->standby || table->write != OWN_WRITE_THROUGH) return OWN_FOUND;
+  uint64_t *hashes = malloc((n + 1) * sizeof *hashes);
+  if (!hashes) return OWN_NOMEM;
+  for (size_t i = 0; i < n; i++) hashes[i] = changes[i].object->hash;
+  const OwnAnswer answer = own_standby_doubt(table, hashes, n);
+  free(hashes);
+  return answer;
+}
+
 OwnAnswer own_table_prepare(OwnTable *table, OwnChange *changes, size_t n, const void *who,
                             size_t *out_failed) {
-  for (size_t i = 0; i < n; i++) {
-    const OwnAnswer answer = prepare_one(table, &changes[i], who);
-    if (answer == OWN_FOUND) continue;
-    *out_failed = i;
-    own_table_abort(table, who);
-    return answer;
+  OwnAnswer answer = OWN_FOUND;
+  *out_failed = 0;
+  for (size_t i = 0; i < n && answer == OWN_FOUND; i++) {
+    answer = prepare_one(table, &changes[i], who);
+    if (answer != OWN_FOUND) *out_failed = i;
   }
-  return OWN_FOUND;
+  if (answer == OWN_FOUND) answer = doubt(table, changes, n);
+  if (answer != OWN_FOUND) own_table_abort(table, who);
+  return answer;
 }
 
 typedef enum End { END_DONE, END_UNDONE, END_FORGOTTEN } End;
@@ -248,6 +264,7 @@ static void end_one(OwnTable *table, OwnSlice *slice, OwnPending **at, End end) 
     take_out(slice, place(slice, &table->type, &key));
     slice->writes++;
   }
+  own_copy_touch(slice, object->hash);
   drop_pending(slice, at);
 }
 
@@ -290,8 +307,9 @@ bool own_table_forget(OwnTable *table, const OwnKey *key) {
                   !is_pending(slice, &table->type, key, NULL) && !(object && object->dirty);
   if (ok && object) take_out(slice, place(slice, &table->type, key));
   if (ok) slice->changes++;
+  if (ok) own_copy_touch(slice, key->hash);
   pthread_mutex_unlock(&slice->lock);
-  return ok;
+  return ok && own_standby_drain(table, own_slice_of(table, key->hash)) != OWN_COPY_FAILED;
 }
 
 /* ---- all rows -------------------------------------------------------------------------------- */
@@ -327,9 +345,16 @@ void own_slice_clean(OwnTable *table, int number, OwnObject **rows, size_t n) {
     if (slice->slots[at] != rows[i] || !rows[i]->dirty) continue;
     rows[i]->dirty = false;
     slice->ndirty--;
+    own_copy_touch(slice, rows[i]->hash);
     if (rows[i]->gone) take_out(slice, at);
   }
   pthread_mutex_unlock(&slice->lock);
+}
+
+uint64_t own_slice_first(const OwnTable *table, int slice) {
+  const unsigned __int128 all = (unsigned __int128)1 << 64;
+  const unsigned n = (unsigned)table->nslices;
+  return (uint64_t)((all * (unsigned)slice + n - 1) / n);
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
@@ -354,6 +379,7 @@ void own_slice_end(OwnTable *table, int number, OwnState state) {
   slice->from = NULL;
   slice->awaited = 0;
   slice->changes++;
+  own_copy_end(slice);
   if (state == OWN_ELSEWHERE) {
     while (slice->pending) drop_pending(slice, &slice->pending);
     empty(slice);
@@ -365,6 +391,16 @@ bool own_slice_arrive(OwnTable *table, int number, const void *from, OwnObject *
   OwnSlice *slice = &table->slices[number];
   pthread_mutex_lock(&slice->lock);
   const bool ok = slice->state == OWN_CLOSED && slice->from == from && make_room(slice);
+  if (ok) put(slice, &table->type, own_object_keep(object));
+  pthread_mutex_unlock(&slice->lock);
+  return ok;
+}
+
+bool own_slice_copied(OwnTable *table, int number, OwnObject *object) {
+  OwnSlice *slice = &table->slices[number];
+  const OwnKey key = own_key_of(&table->type, object->row);
+  pthread_mutex_lock(&slice->lock);
+  const bool ok = !get(slice, &table->type, &key) && make_room(slice);
   if (ok) put(slice, &table->type, own_object_keep(object));
   pthread_mutex_unlock(&slice->lock);
   return ok;

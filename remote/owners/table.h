@@ -57,6 +57,28 @@ typedef struct OwnPending {
   OwnObject *object;
 } OwnPending;
 
+/* The copy of a slice in far memory (standby.h). */
+typedef enum OwnCopyState {
+  OWN_COPY_OFF,   /* there is none */
+  OWN_COPY_KEPT,  /* it is being made, or is there */
+  OWN_COPY_FAILED /* it may be old, and others may believe in it still: no change begins */
+} OwnCopyState;
+
+enum { OWN_DOUBTS = 16 };
+
+typedef struct OwnCopy {
+  OwnCopyState state;
+  uint64_t generation; /* a random number for each copy that was begun */
+  bool full;           /* all rows were in it once: the coordinator may be told of it */
+  bool said, told;     /* it may have heard of it; it has */
+  uint64_t revision;   /* of the coordinator's item, as the keeper knows it */
+  /* Keys (bits of hashes) whose rows in the copy are surely not believed. */
+  uint64_t doubts[OWN_DOUBTS];
+  uint64_t *todo; /* hashes of keys whose rows there may be other ones than here */
+  size_t ntodo, capacity;
+  size_t writing; /* of them, on their way */
+} OwnCopy;
+
 typedef struct OwnSlice {
   pthread_mutex_t lock;
   OwnState state;
@@ -73,6 +95,7 @@ typedef struct OwnSlice {
   uint64_t reads, writes, loads;
   atomic_uint_fast64_t busy; /* ns of a processor that others' requests have cost */
   uint64_t counted, load;    /* load.c: of the costs, so much; millionths of a processor, of late */
+  OwnCopy copy;
 } OwnSlice;
 
 /* How rows come from the database and get there: the host's part. A clerk is used by one thread,
@@ -129,6 +152,8 @@ struct OwnTable {
   OwnBalance balance;
   struct OwnNode *node;
   OwnTable *next;
+  const char *standby_at, *standby_secret; /* of who asks for a table: NULL, none (standby.h) */
+  struct OwnStandby *standby;
   pthread_mutex_t flushing;
   int nslices;
   OwnSlice *slices;
@@ -171,6 +196,9 @@ void own_rows_drop(OwnObject **rows, size_t n);
 /* They are in the database now. */
 void own_slice_clean(OwnTable *table, int slice, OwnObject **rows, size_t n);
 
+/* The smallest hash of a slice. */
+uint64_t own_slice_first(const OwnTable *table, int slice);
+
 /* ---- turns of ownership ---------------------------------------------------------------------- */
 
 /* The slice is ours from now on: with what arrived, or with nothing. */
@@ -179,5 +207,7 @@ void own_slice_begin(OwnTable *table, int slice, uint64_t epoch);
 void own_slice_end(OwnTable *table, int slice, OwnState state);
 /* A row that is sent to us. False: no memory, or nothing is expected from `from`. */
 bool own_slice_arrive(OwnTable *table, int slice, const void *from, OwnObject *object);
+/* A row that was in the slice's copy, unless one is there already. False: it was not put there. */
+bool own_slice_copied(OwnTable *table, int slice, OwnObject *object);
 
 #endif
