@@ -1,6 +1,7 @@
 /*
 ** The oracle with etcd as the coordinator, which is killed and started again in the middle. Owners
-** are stopped for longer than their leases last: somebody else owns their slices when they go on.
+** are stopped for longer than their leases last: somebody else owns their slices, and has taken
+** over their copies in far memory (standby=), when they go on.
 */
 #include <assert.h>
 
@@ -9,7 +10,7 @@
 static char folder[] = "/tmp/tenfold-etcd-XXXXXX";
 
 int main(int argc, char **argv) {
-  char program[1000], coord[100];
+  char program[1000], coord[100], standby[100];
   const char *count = argc > 1 ? argv[1] : "800", *seed = argc > 2 ? argv[2] : "1";
   if (!etcd_installed()) {
     puts("1..0 # SKIP etcd is not installed");
@@ -21,6 +22,8 @@ int main(int argc, char **argv) {
   snprintf(coord, sizeof coord, "etcd:http://127.0.0.1:%d/test?ttl=2", client);
   setenv("LINK_COORD", coord, 1);
   setenv("LINK_STOP", "2800", 1);
+  snprintf(standby, sizeof standby, "file:%s/copies", folder);
+  setenv("LINK_STANDBY", standby, 1);
   snprintf(program, sizeof program, "%s", argv[0]);
   char *name = strstr(program, "test-link-etcd");
   assert(name);

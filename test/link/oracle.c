@@ -11,7 +11,7 @@
 **   oracle COUNT SEED     and by itself: oracle worker FOLDER NUMBER SEED COUNT
 **
 ** $LINK_COORD is another coordinator (etcd.c runs it so), $LINK_STOP how many ms a process is
-** stopped for now and then.
+** stopped for now and then, $LINK_STANDBY a far memory for copies of slices (standby.c runs it so).
 */
 #include <assert.h>
 #include <fcntl.h>
@@ -41,6 +41,11 @@ static Shared *shared;
 static const char *folder;
 static int me;
 static sqlite3 *db;
+
+static void pause_ms(int ms) {
+  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+  nanosleep(&time, NULL);
+}
 
 static void fail(const char *what) {
   printf("Bail out! worker %d: %s: %s\n", me, what, db ? sqlite3_errmsg(db) : "");
@@ -84,7 +89,8 @@ static void map_shared(const char *path) {
 
 static void open_database(void) {
   const char *build = getenv("TENFOLD_BUILD"), *given = getenv("LINK_COORD");
-  char text[2000], coord[300];
+  const char *standby = getenv("LINK_STANDBY");
+  char text[2000], coord[300], copies[300] = "";
   snprintf(text, sizeof text, "%s/app.db", folder);
   if (sqlite3_open(text, &db) != SQLITE_OK) fail(text);
   sqlite3_busy_timeout(db, 2000);
@@ -92,12 +98,17 @@ static void open_database(void) {
   snprintf(text, sizeof text, "%s/link.so", build ? build : "build");
   if (sqlite3_load_extension(db, text, NULL, NULL) != SQLITE_OK) fail(text);
   snprintf(coord, sizeof coord, "local:%s/map.db", folder);
+  if (standby) snprintf(copies, sizeof copies, ", standby='%s'", standby);
   snprintf(text, sizeof text,
            "CREATE VIRTUAL TABLE temp.counters USING link(id INTEGER PRIMARY KEY, n INTEGER, "
            "load='SELECT id, n FROM counter WHERE id = ?', op_add='n = n + ?1', slices=%d, "
-           "coord='%s', me='unix:%s/%d.sock', deadline=10000)",
-           SLICES, given ? given : coord, folder, me);
-  if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK) fail(text);
+           "coord='%s', me='unix:%s/%d.sock', deadline=10000%s)",
+           SLICES, given ? given : coord, folder, me, copies);
+  /* The coordinator may be the one that is away now. */
+  for (int tries = 0; sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK; tries++) {
+    if (tries == 200) fail(text);
+    pause_ms(50);
+  }
 }
 
 static void raise_to(atomic_long *at, long value) {
@@ -202,11 +213,6 @@ static pid_t start(const char *program, int number_of, unsigned seed, long count
     _exit(127);
   }
   return child;
-}
-
-static void pause_ms(int ms) {
-  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
-  nanosleep(&time, NULL);
 }
 
 static bool prepare(void) {
