@@ -279,7 +279,7 @@ class Bench:
         frames = self.output("replay-unwind")
         self.frame = int(re.search(r"with registers and 64 KiB of stack\s+(\d+)", frames).group(1))
         self.libunwind = int(re.search(r"libunwind through ptrace, with its cache\s+(\d+)", frames).group(1))
-        kept = re.findall(r"(\d+) MB:\s+(\d+) us to keep,\s+(\d+) us to go back", self.output("replay-checkpoint"))
+        kept = re.findall(r"(\d+) MB:\s+(-?\d+) us to keep,\s+(-?\d+) us to go back", self.output("replay-checkpoint"))
         self.kept = [(int(size), int(keep)) for size, keep, _ in kept]
 
     def output(self, name, *arguments):
