@@ -14,17 +14,22 @@ static bool may_be_out_of_line(const FarRecord *record, int column) {
   return column != record->key && (type == FAR_TEXT || type == FAR_BLOB);
 }
 
-bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, size_t n) {
-  FarFollow cells[FAR_FOLLOWED];
+/* Once for as long as the same columns are used. */
+static void choose_cells(FarBrought *it, FarTab *tab, uint64_t used) {
   const FarRecord *record = &tab->record;
+  if (it->tab && it->used == used) return;
   it->tab = tab;
+  it->used = used;
   it->n = 0;
-  if (!tab->has_blocks) return true;
-  for (int i = 0; i < record->ncolumns && it->n < FAR_FOLLOWED; i++) {
+  for (int i = 0; tab->has_blocks && i < record->ncolumns && it->n < FAR_FOLLOWED; i++) {
     if (!may_be_out_of_line(record, i) || !(used >> (i < 63 ? i : 63) & 1)) continue;
-    cells[it->n] = (FarFollow){record->columns[i].at, record->columns[i].room};
+    it->cells[it->n] = (FarFollow){record->columns[i].at, record->columns[i].room};
     it->columns[it->n++] = i;
   }
+}
+
+bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, size_t n) {
+  choose_cells(it, tab, used);
   if (!it->n) return true;
   const size_t fits = MOST_IN_ALL / n, wanted = tab->bring ? tab->bring : USUAL;
   it->each = (uint32_t)(wanted < fits ? wanted : fits) / 8 * 8;
@@ -36,7 +41,7 @@ bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, size_t n) {
     if (!it->bytes) return false;
   }
   memset(it->lengths, 0, n * sizeof *it->lengths);
-  far_map_bring(tab->map, cells, (uint32_t)it->n, it->each);
+  far_map_bring(tab->map, it->cells, (uint32_t)it->n, it->each);
   return true;
 }
 

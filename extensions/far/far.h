@@ -236,7 +236,9 @@ typedef struct FarBrought {
   uint32_t *lengths;
   size_t capacity, bytes_capacity;
   uint32_t each;                /* bytes for a row */
-  int columns[FAR_FOLLOWED], n; /* whose cells were asked for */
+  uint64_t used;                /* what the next three were made for, when there is a table */
+  int columns[FAR_FOLLOWED], n; /* whose cells are asked for */
+  FarFollow cells[FAR_FOLLOWED];
 } FarBrought;
 
 /* Before far_map_find() of n keys: `used` are the columns that will be read. */

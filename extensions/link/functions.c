@@ -79,8 +79,10 @@ static void link_owner(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   const bool ok = key_of(&it, argv[1], &key);
   if (ok) {
     const OwnPlace place = own_node_place(it.tab->table, own_slice_of(it.tab->table, key.hash));
+    char address[OWN_ADDRESS];
     if (place.here || place.member >= 0)
-      sqlite3_result_text(ctx, place.address, -1, SQLITE_TRANSIENT);
+      sqlite3_result_text(ctx, own_place_address(it.tab->table, &place, address), -1,
+                          SQLITE_TRANSIENT);
   }
   end(&it, ok);
 }

@@ -243,8 +243,9 @@ static int link_value(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int col) 
     return SQLITE_OK;
   }
   const OwnPlace place = own_node_place(tab->table, own_slice_of(tab->table, cur->object->hash));
+  char address[OWN_ADDRESS];
   if (place.here || place.member >= 0)
-    sqlite3_result_text(ctx, place.address, -1, SQLITE_TRANSIENT);
+    sqlite3_result_text(ctx, own_place_address(tab->table, &place, address), -1, SQLITE_TRANSIENT);
   return SQLITE_OK;
 }
 

@@ -105,6 +105,7 @@ static void result_hash(sqlite3_context *ctx, uint64_t hash) {
 
 static int slice_column(VtCursor *base, sqlite3_context *ctx, int col) {
   const SliceCursor *cur = (SliceCursor *)base;
+  char address[OWN_ADDRESS];
   switch (col) {
   case SLICE_TABLE:
     sqlite3_result_text(ctx, cur->tab->name, -1, SQLITE_TRANSIENT);
@@ -122,7 +123,8 @@ static int slice_column(VtCursor *base, sqlite3_context *ctx, int col) {
     break;
   case SLICE_OWNER:
     if (cur->place.here || cur->place.member >= 0)
-      sqlite3_result_text(ctx, cur->place.address, -1, SQLITE_TRANSIENT);
+      sqlite3_result_text(ctx, own_place_address(cur->tab->table, &cur->place, address), -1,
+                          SQLITE_TRANSIENT);
     break;
   case SLICE_EPOCH:
     sqlite3_result_int64(ctx, (sqlite3_int64)cur->place.epoch);

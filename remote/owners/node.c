@@ -261,14 +261,24 @@ OwnPlace own_node_place(OwnTable *table, int number) {
   place.member = slice->owner;
   place.epoch = slice->epoch;
   pthread_mutex_unlock(&slice->lock);
-  OwnMember member;
-  if (place.here) {
-    snprintf(place.address, sizeof place.address, "%s", table->node->address);
-  } else if (place.member >= 0 && own_node_member(table->node, place.member, &member)) {
-    memcpy(place.address, member.address, sizeof place.address);
-    if (!member.alive) place.member = OWN_NOBODY;
+  if (!place.here && place.member >= 0) {
+    OwnNode *node = table->node;
+    pthread_mutex_lock(&node->lock);
+    const bool dead = place.member < node->nmembers && !node->members[place.member].alive;
+    pthread_mutex_unlock(&node->lock);
+    if (dead) place.member = OWN_NOBODY;
   }
   return place;
+}
+
+const char *own_place_address(const OwnTable *table, const OwnPlace *place, char out[OWN_ADDRESS]) {
+  OwnMember member;
+  const bool known = !place->here && own_node_member(table->node, place->member, &member);
+  snprintf(out, OWN_ADDRESS, "%s",
+           place->here ? table->node->address
+           : known     ? member.address
+                       : "");
+  return out;
 }
 
 void own_node_hurry(OwnNode *node) {

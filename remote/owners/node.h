@@ -34,7 +34,6 @@ typedef struct OwnPlace {
   bool here;
   int member; /* OWN_NOBODY: not known yet */
   uint64_t epoch;
-  char address[OWN_ADDRESS];
 } OwnPlace;
 
 typedef struct OwnNodeOptions {
@@ -77,6 +76,8 @@ const char *own_node_name(const OwnNode *node);
 const char *own_node_secret(const OwnNode *node);
 
 OwnPlace own_node_place(OwnTable *table, int slice);
+/* The address there; "" when it is not known. Returns `out`. */
+const char *own_place_address(const OwnTable *table, const OwnPlace *place, char out[OWN_ADDRESS]);
 /* The map may be old: the keeper looks at once. */
 void own_node_hurry(OwnNode *node);
 
