@@ -56,6 +56,7 @@ static OwnTable *open_table(OwnWrite write, bool begun) {
   epochs++;
   for (int i = 0; i < SLICES; i++) {
     table->slices[i].epoch = epochs;
+    table->slices[i].state = OWN_CLOSED;
     if (begun) own_slice_begin(table, i, epochs);
   }
   table->standby = own_standby_open(table, "test", at, NULL, &fault);
@@ -122,7 +123,11 @@ static void say(OwnTable *table) {
 }
 
 static void generations(OwnTable *table, uint64_t *out) {
-  for (int i = 0; i < SLICES; i++) out[i] = table->slices[i].copy.generation;
+  for (int i = 0; i < SLICES; i++) {
+    pthread_mutex_lock(&table->slices[i].lock);
+    out[i] = table->slices[i].copy.generation;
+    pthread_mutex_unlock(&table->slices[i].lock);
+  }
 }
 
 /* Another one, that has taken everything over. */
@@ -131,10 +136,7 @@ static OwnTable *take_over(OwnWrite write, OwnTable *from) {
   uint64_t of[SLICES];
   generations(from, of);
   OwnTable *table = open_table(write, false);
-  for (int i = 0; i < SLICES; i++) {
-    numbers[i] = i;
-    table->slices[i].state = OWN_CLOSED;
-  }
+  for (int i = 0; i < SLICES; i++) numbers[i] = i;
   own_standby_adopt(table, numbers, of, SLICES, true);
   for (int i = 0; i < SLICES; i++) own_slice_begin(table, i, table->slices[i].epoch);
   return table;
