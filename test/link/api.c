@@ -2,11 +2,13 @@
 ** link.h as a program uses it: pins, types, operations; and what fork() leaves.
 */
 #include <assert.h>
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "extensions/link/link.h"
@@ -60,6 +62,28 @@ static char *answer(sqlite3 *db, const char *sql) {
   if (!out && (out = malloc(600))) snprintf(out, 600, "!%s", sqlite3_errmsg(db));
   sqlite3_finalize(statement);
   return out;
+}
+
+static bool differs(sqlite3 *db, const char *sql, const char *wanted) {
+  char *got = answer(db, sql);
+  const bool yes = strcmp(got, wanted) != 0;
+  free(got);
+  return yes;
+}
+
+static void pause_ms(int ms) {
+  const struct timespec time = {0, ms * 1000000L};
+  nanosleep(&time, NULL);
+}
+
+/* Open files, or threads. */
+static int entries(const char *path) {
+  DIR *at = opendir(path);
+  int n = 0;
+  assert(at);
+  while (readdir(at)) n++;
+  closedir(at);
+  return n;
 }
 
 static void check(sqlite3 *db, const char *sql, const char *wanted) {
@@ -155,6 +179,7 @@ static void check_fork(sqlite3 *db) {
   if (child == 0) {
     char *got = answer(db, "SELECT total FROM shared WHERE id = 'loaded'");
     const bool refused = got && strstr(got, "fork()");
+    check(db, "SELECT value FROM link_stats WHERE name = 'standby'", "0");
     if (!refused) printf("# a child was told %s\n", got);
     _exit(refused ? 0 : 1);
   }
@@ -165,6 +190,7 @@ static void check_fork(sqlite3 *db) {
 
 int main(void) {
   char text[1000];
+  const int files = entries("/proc/self/fd"), threads = entries("/proc/self/task");
   assert(mkdtemp(folder));
   sqlite3 *db = open_database();
   run(db, "CREATE TABLE cart(id TEXT PRIMARY KEY, total REAL, items TEXT, n INTEGER);"
@@ -181,14 +207,16 @@ int main(void) {
   snprintf(text, sizeof text,
            "CREATE VIRTUAL TABLE shared USING link(id TEXT PRIMARY KEY, total REAL, items TEXT, "
            "n INTEGER, load='SELECT id, total, items, n FROM cart WHERE id = ?', "
-           "coord='local:%s/map.db', me='unix:%s/1.sock')",
-           folder, folder);
+           "coord='local:%s/map.db', me='unix:%s/1.sock', standby='file:%s/copies')",
+           folder, folder, folder);
   run(db, text);
   check(db, "SELECT total FROM shared WHERE id = 'loaded'", "9.0");
+  while (differs(db, "SELECT sum(standby) FROM link_slices", "64")) pause_ms(2);
   check_fork(db);
   check(db, "SELECT link_api(1)",
         "!link_api: it is for programs in C, which bind a pointer (link.h)");
   assert(sqlite3_close(db) == SQLITE_OK);
+  assert(entries("/proc/self/fd") == files && entries("/proc/self/task") == threads);
   snprintf(text, sizeof text, "rm -rf '%s'", folder);
   assert(system(text) == 0);
   puts("1..1\nok 1 - link.h");
