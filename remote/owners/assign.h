@@ -21,8 +21,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a slice weighs that nobody uses. Loads are in millionths of a processor. */
-enum { OWN_IDLE = 500 };
+/* What a slice weighs that nobody uses. Loads are in millionths of a processor; what others tell is
+** taken to be at most so much. */
+enum { OWN_IDLE = 500, OWN_MOST_LOAD = 1000000000 };
 
 typedef struct OwnMap {
   int nslices, nmembers;

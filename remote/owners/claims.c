@@ -46,7 +46,8 @@ static bool has_table(const CoordItem *item, const char *table, uint64_t *out_lo
   char word[COORD_VALUE];
   snprintf(word, sizeof word, " %s/", table);
   const char *at = strstr(item->value, word);
-  *out_load = at ? strtoull(at + strlen(word), NULL, 10) : 0;
+  const unsigned long long load = at ? strtoull(at + strlen(word), NULL, 10) : 0;
+  *out_load = load < OWN_MOST_LOAD ? load : OWN_MOST_LOAD;
   return at != NULL;
 }
 

@@ -78,7 +78,7 @@ bool own_load_weigh(OwnTable *table) {
 void own_load_carry(OwnTable *table, int number, uint64_t load) {
   OwnSlice *slice = &table->slices[number];
   pthread_mutex_lock(&slice->lock);
-  slice->load = load < 1000000000 ? load : 1000000000;
+  slice->load = load < OWN_MOST_LOAD ? load : OWN_MOST_LOAD;
   pthread_mutex_unlock(&slice->lock);
   atomic_store(&table->balance.changed, true);
 }
