@@ -22,7 +22,7 @@ typedef struct Served { /* CLOCK_MONOTONIC in ns; 0: never */
 } Served;
 
 typedef struct Shared {
-  atomic_int cut, phase, stop;
+  atomic_int cut, phase, stop, alone;
   atomic_long raised[COUNTERS];
   atomic_long refused[2], reads[2];
   Served served[PHASES][2][COUNTERS];
@@ -71,7 +71,7 @@ static int64_t number(const char *sql) {
   return ask(sql, &value, NULL, 0) == SQLITE_ROW ? value : -1;
 }
 
-static void open_database(int port, const char *name, int deadline) {
+static void open_database(int port, const char *name, int deadline, int balance) {
   const char *build = getenv("TENFOLD_BUILD");
   char text[1000], me[100] = "";
   who = name;
@@ -84,9 +84,9 @@ static void open_database(int port, const char *name, int deadline) {
   if (strcmp(name, "C")) snprintf(me, sizeof me, "unix:%s/%s", folder, name);
   snprintf(text, sizeof text,
            "CREATE VIRTUAL TABLE temp.counters USING link(id INTEGER PRIMARY KEY, n INTEGER, "
-           "load='SELECT id, n FROM counter WHERE id = ?', slices=%d, deadline=%d, balance=0, "
+           "load='SELECT id, n FROM counter WHERE id = ?', slices=%d, deadline=%d, balance=%d, "
            "coord='etcd:http://127.0.0.1:%d/cut?ttl=2', me='%s')",
-           SLICES, deadline, port, me);
+           SLICES, deadline, balance, port, me);
   if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK) fail(text);
 }
 
@@ -117,8 +117,10 @@ static void raise_one(int id) {
   if (ask(sql, NULL, NULL, 0) == SQLITE_DONE) atomic_fetch_add(&shared->raised[id], 1);
 }
 
-static void be_node(int number_of, int port) {
-  open_database(port, number_of ? "B" : "A", 300);
+/* D is in A's place, and tells its load as often as that changes. */
+static void be_node(int number_of, int port, bool tells) {
+  while (tells && !atomic_load(&shared->alone)) pause_ms(10);
+  open_database(port, number_of ? "B" : tells ? "D" : "A", 300, tells ? 100 : 0);
   srand((unsigned)number_of);
   while (!atomic_load(&shared->stop)) {
     const int id = rand() % COUNTERS;
@@ -132,12 +134,12 @@ static void be_node(int number_of, int port) {
   if (sqlite3_close(db) != SQLITE_OK) fail("close");
 }
 
-static pid_t start_node(int number_of, int port) {
+static pid_t start_node(int number_of, int port, bool tells) {
   fflush(stdout);
   const pid_t child = fork();
   if (child) return child;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  be_node(number_of, port);
+  be_node(number_of, port, tells);
   _exit(0);
 }
 
@@ -267,6 +269,34 @@ static void jump_forward(void) {
   ok("clocks go forward by days: nothing changes hands");
 }
 
+static bool d_reads(void) {
+  return atomic_load(&shared->reads[0]) > reads_before[0] + 10 * COUNTERS;
+}
+
+/* Nobody is there to take over: what he had is his again. */
+static void cut_off_alone(void) {
+  atomic_store(&shared->alone, 1);
+  reads_before[0] = atomic_load(&shared->reads[0]);
+  wait_until(d_reads, "one node alone does not answer");
+  atomic_store(&shared->cut, CUT_SILENT);
+  refused_before = atomic_load(&shared->refused[0]) + 5;
+  wait_until(a_refuses, "who was cut off refuses nothing");
+  atomic_store(&shared->cut, CUT_NOT);
+  reads_before[0] = atomic_load(&shared->reads[0]);
+  wait_until(d_reads, "who was cut off does not serve again");
+  ok("an owner without others is cut off, and back again");
+}
+
+static void stop_nodes(const pid_t *nodes, int n) {
+  atomic_store(&shared->stop, 1);
+  for (int i = 0; i < n; i++) {
+    int status;
+    assert(waitpid(nodes[i], &status, 0) == nodes[i]);
+    if (status) fail("a node has failed");
+  }
+  atomic_store(&shared->stop, 0);
+}
+
 static void check_end(void) {
   for (int id = 0; id < COUNTERS; id++) {
     char sql[200];
@@ -312,18 +342,16 @@ int main(void) {
   snprintf(text, sizeof text, "%s/etcd", folder);
   const pid_t etcd = etcd_start(text, client, peer);
   const pid_t relay = relay_start(client, &shared->cut, &relayed);
-  const pid_t nodes[] = {start_node(0, relayed), start_node(1, client)};
-  open_database(client, "C", 20000);
+  const pid_t nodes[] = {start_node(0, relayed, false), start_node(1, client, false),
+                         start_node(0, relayed, true)};
+  open_database(client, "C", 20000, 0);
   jump_forward();
   cut_off(CUT_SILENT, 0);
   cut_off(CUT_RESET, 0);
   cut_off(CUT_SILENT, -1);
-  atomic_store(&shared->stop, 1);
-  for (int i = 0; i < 2; i++) {
-    int status;
-    assert(waitpid(nodes[i], &status, 0) == nodes[i]);
-    if (status) fail("a node has failed");
-  }
+  stop_nodes(nodes, 2);
+  cut_off_alone();
+  stop_nodes(nodes + 2, 1);
   check_end();
   if (sqlite3_close(db) != SQLITE_OK) fail("close");
   stop_process(relay);
