@@ -205,13 +205,15 @@ static int by_name(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool looks_like_one(const char *dir) {
+/* False: memory was refused. */
+static bool looks_like_one(const char *dir, bool *out) {
   struct stat st;
   Text path = {0};
   text_addf(&path, "%s/events", dir);
-  bool there = !path.oom && stat(path.data, &st) == 0 && S_ISREG(st.st_mode);
+  const bool ok = !path.oom;
+  *out = ok && stat(path.data, &st) == 0 && S_ISREG(st.st_mode);
   text_finish(&path);
-  return there;
+  return ok;
 }
 
 static int list_folder(RecordingCursor *cur, const char *folder) {
@@ -225,8 +227,9 @@ static int list_folder(RecordingCursor *cur, const char *folder) {
     if (entry->d_name[0] == '.') continue;
     char *dir = plain ? arena_strdup(&cur->base.arena, entry->d_name)
                       : arena_printf(&cur->base.arena, "%s/%s", folder, entry->d_name);
-    ok = dir != NULL;
-    if (!ok || !looks_like_one(dir)) continue;
+    bool is_one = false;
+    ok = dir && looks_like_one(dir, &is_one);
+    if (!is_one) continue;
     ok = array_grow(cur->dirs, cur->capacity, cur->count + 1);
     if (ok) cur->dirs[cur->count++] = dir;
   }
