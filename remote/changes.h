@@ -19,12 +19,21 @@ typedef struct FarChange {
   int64_t previous; /* change of the same key, -1: none */
 } FarChange;
 
+/* What is changed. It may have been opened more than once: then changes name the first one. */
+typedef struct FarThing {
+  uint64_t serial;
+  FarMap *map;
+  FarQueue *queue;
+  size_t first; /* change of it */
+} FarThing;
+
 /* A change on its way: where it goes now. For what goes into a queue `at` is the slot, and its
 ** version the ticket. */
 typedef struct FarWork {
   const FarChange *change;
   FarSeen at;
-  bool known; /* `at` is what was read last */
+  bool known;    /* `at` is what was read last */
+  unsigned slot; /* of a bucket: where the element is put */
 } FarWork;
 
 /* The changes under one lock: of a bucket, of a group of a vector, or of a slot of a queue. */
@@ -38,14 +47,16 @@ typedef struct FarGroup {
   uint64_t done;                /* and afterwards */
   uint64_t version, odd, after; /* as it was read, is meanwhile, and becomes; 0: there is none */
   uint64_t used;                /* of a bucket, afterwards */
-  unsigned slots[FAR_SLOTS];    /* of a bucket: where each change puts its element */
+  bool in_place;                /* what a reader may have in hand is overwritten */
 } FarGroup;
 
 struct FarTxn {
   FarMemory *memory;
   FarChange *changes;
   size_t count, capacity;
-  Map latest; /* (map, key): index of its last change, -1: none */
+  FarThing *things;
+  size_t nthings, things_capacity;
+  Map latest; /* (serial of the map, key): index of its last change, -1: none */
   Arena arena;
 
   /* commit.c: the changes that count, sorted by their locks, and the operations of an attempt. */
@@ -58,11 +69,15 @@ struct FarTxn {
   size_t nfront, nguards, nops;  /* is it still there?; with these the locks and guards; then the
                                    log, then what is done */
   size_t first_done, first_tail; /* of what is done; of that, where queues end now */
-  bool prepared;
+  bool prepared, lasting;        /* lasting: it has two phases */
 };
 
 /* The change of this key that counts, or NULL. */
 const FarChange *far_txn_latest(const FarTxn *txn, const FarMap *map, const void *key);
+
+static inline bool far_change_of(const FarChange *change, const FarMap *map) {
+  return change->map && change->map->serial == map->serial;
+}
 
 static inline bool far_change_counts(const FarTxn *txn, const FarChange *change) {
   return change->queue || far_txn_latest(txn, change->map, change->key) == change;

@@ -27,7 +27,7 @@ static bool gather(FarTxn *txn, Fault *fault) {
     const FarChange *change = &txn->changes[i];
     if (!far_change_counts(txn, change)) continue;
     FarWork *work = &txn->works[txn->nworks++];
-    *work = (FarWork){change, change->seen, change->seen.bucket != 0};
+    *work = (FarWork){.change = change, .at = change->seen, .known = change->seen.bucket != 0};
     if (change->map && change->map->vector && change->seen.stamp == FAR_ANY)
       work->known = far_vector_known(change->map, far_vector_index(change->key), &work->at);
   }
@@ -133,7 +133,8 @@ static bool log_room(FarMemory *memory, Log *log, Stop *stop, Fault *fault) {
   }
   log->at = memory->log;
   log->room = memory->log_room;
-  if (log->room >= size) return true;
+  /* Who had our place before may have died between writing the two. */
+  if (log->at && log->room >= size) return true;
   log->room = far_alloc_room(2 * size);
   return far_alloc(memory, log->room, FAR_USE_BYTES, &log->at, stop, fault);
 }
@@ -384,6 +385,7 @@ static bool attempt(FarTxn *txn, const unsigned char *mark, FarWait *wait, bool 
 static bool commit(FarTxn *txn, const unsigned char *mark, Stop *stop, Fault *fault) {
   FarWait wait = {.until = clock_now() + txn->memory->options.deadline_ns};
   bool done = false;
+  txn->lasting = mark != NULL;
   if (!gather(txn, fault)) return false;
   while (!done) {
     if (!attempt(txn, mark, &wait, &done, stop, fault)) return false;

@@ -44,22 +44,28 @@ bool far_groups_make(FarTxn *txn, Fault *fault) {
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
-/* Finds places for what is put. A slot that is in use now is not used again: a reader may be in the
-** middle of it. False: there are not enough. */
+/* Finds places for what is put. A slot that is in use now is not used again, since a reader may be
+** in the middle of it; but when there are no others, an element that is replaced is overwritten,
+** under an odd version. What is new comes first. False: there is no room for them. */
 static bool plan_bucket(FarGroup *group) {
   const unsigned slots = group->works->change->map->shape.slots;
   const uint64_t all = slots == 64 ? UINT64_MAX : (UINT64_C(1) << slots) - 1;
   const uint64_t before = group->works->at.used;
   uint64_t after = before, free = ~before & all;
-  for (size_t i = 0; i < group->n; i++) {
-    const FarWork *work = &group->works[i];
-    if (work->at.slot >= 0) after &= ~(UINT64_C(1) << work->at.slot);
-    if (!work->change->value) continue;
-    if (!free) return false;
-    const unsigned slot = (unsigned)__builtin_ctzll(free);
-    free &= free - 1;
-    after |= UINT64_C(1) << slot;
-    group->slots[i] = slot;
+  for (size_t i = 0; i < 2 * group->n; i++) {
+    FarWork *work = &group->works[i % group->n];
+    const bool there = work->at.slot >= 0, stays = there && work->change->value && !free;
+    if (there != (i >= group->n)) continue;
+    if (there && !stays) after &= ~(UINT64_C(1) << work->at.slot);
+    if (stays) {
+      work->slot = (unsigned)work->at.slot;
+      group->in_place = true;
+    } else if (work->change->value) {
+      if (!free) return false;
+      work->slot = (unsigned)__builtin_ctzll(free);
+      free &= free - 1;
+      after |= UINT64_C(1) << work->slot;
+    }
   }
   group->used = after;
   return true;
@@ -70,11 +76,13 @@ bool far_group_plan(FarTxn *txn, FarGroup *group, bool *out_room) {
   *out_room = true;
   group->mine = txn->memory->client;
   group->free = group->undone = group->done = group->version = 0;
+  group->in_place = false;
   if (first->change->queue) {
     const uint64_t ticket = first->at.version;
     group->lock = first->at.bucket;
     const uint64_t length = far_queue_length(first->change->queue);
-    group->mine = far_slot_claim(ticket, length, txn->memory->client);
+    group->mine =
+        far_slot_claim(ticket, length, txn->memory->client) | (txn->lasting ? FAR_LASTING : 0);
     group->free = far_slot_free(ticket);
     group->undone = far_slot_free(ticket + length);
     group->done = far_slot_ready(ticket);
@@ -91,7 +99,7 @@ bool far_group_plan(FarTxn *txn, FarGroup *group, bool *out_room) {
 }
 
 bool far_group_logged(const FarGroup *group) {
-  return group->works->change->map && group->works->change->map->vector;
+  return group->in_place || (group->works->change->map && group->works->change->map->vector);
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -135,11 +143,12 @@ static FarPointer changes_of(const FarGroup *group) {
 static bool put_bucket(Writes *it, const FarGroup *group, Fault *fault) {
   const FarPointer bucket = group->works->at.bucket;
   const FarShape *shape = &group->works->change->map->shape;
+  if (group->in_place) put(it, FIELD(bucket, version), &group->odd, 8);
   for (size_t i = 0; i < group->n; i++) {
     if (!group->works[i].change->value) continue;
     unsigned char *element = make_element(it->txn, &group->works[i], group->after);
     if (!element) return fault_oom(fault);
-    const unsigned slot = group->slots[i];
+    const unsigned slot = group->works[i].slot;
     put(it, bucket + far_slot_at(shape, slot), element, shape->stride);
     put(it, bucket + far_tags_at(shape) + slot, element + shape->stride, 1);
   }

@@ -17,7 +17,7 @@
 #define FAR_MAGIC "tenfold\1"
 
 enum {
-  FAR_LAYOUT = 2, /* version of all this */
+  FAR_LAYOUT = 3, /* version of all this */
   FAR_PAGE = 4096,
   FAR_EXTENT = 65536, /* bytes; allocated whole, or cut into blocks of one size */
   FAR_CLIENTS = 1024,

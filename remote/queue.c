@@ -15,6 +15,7 @@ FarMemory *far_queue_memory(const FarQueue *queue) { return queue->memory; }
 const FarShape *far_queue_shape(const FarQueue *queue) { return &queue->shape; }
 const char *far_queue_name(const FarQueue *queue) { return queue->name; }
 uint64_t far_queue_length(const FarQueue *queue) { return queue->length; }
+uint64_t far_queue_serial(const FarQueue *queue) { return queue->serial; }
 
 /* ---- making and opening ---------------------------------------------------------------------- */
 

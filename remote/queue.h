@@ -8,9 +8,10 @@
 ** tail are hints: every slot has a word that is, for the ticket t that is due there,
 **
 **   far_slot_free(t)    nothing yet: whoever puts his claim there has the ticket
-**   far_slot_claim(t)   it is being put there, perhaps as part of a transaction that is not decided
+**   a claim             it is being put there, and that is over in a round or two
+**   a claim | FAR_LASTING       the same in two phases: it may last, and may come to nothing
 **   far_slot_ready(t)   an element waits
-**   a claim | FAR_TAKING        it is being taken
+**   a claim | FAR_TAKING        it was taken, and is being read
 **   far_slot_free(t + length)   the ticket is done with: taken, or given up
 **
 ** A client knows where head or tail was when it last looked, and goes for that slot in the round
@@ -20,9 +21,13 @@
 ** element has taken it, whether its caller saw it or not. Nothing else is ever lost, and nothing
 ** comes twice.
 **
-** The order is that of tickets. What somebody is putting or taking is passed over when that takes
-** longer than some milliseconds, as a transaction may, and comes when it is there. What comes back
-** from the dead comes out of its turn.
+** The order is that of claims: an element is in the queue when its ticket was claimed, and out of
+** it when it was claimed for taking. Who comes to an element that is being put waits for it, and
+** does not say that nothing waits, since others may have been told that there is no room because of
+** it. That holds however long it takes between two operations of a round (by verbs: a trip). Passed
+** over are those whose transaction has two phases, after some milliseconds, and who is not done in
+** half of the round's deadline (a client that was stopped): what they put comes when it is there.
+** What comes back from the dead comes out of its turn.
 */
 #ifndef TENFOLD_REMOTE_QUEUE_H
 #define TENFOLD_REMOTE_QUEUE_H
@@ -31,12 +36,13 @@
 
 typedef struct FarQueue FarQueue;
 
-/* A claim is a client's id, which has 56 bits, and in which turn of the ring it was made. */
+/* A claim is a client's id, which has 55 bits, and in which turn of the ring it was made. */
 #define FAR_TAKING (UINT64_C(1) << 62)
-#define FAR_CLAIMANT ((UINT64_C(1) << 56) - 1)
-enum { FAR_TURNS = 64 };
+#define FAR_LASTING (UINT64_C(1) << 61)
+enum { FAR_TURNS_AT = 55, FAR_TURNS = 64 };
+#define FAR_CLAIMANT ((UINT64_C(1) << FAR_TURNS_AT) - 1)
 static inline uint64_t far_slot_claim(uint64_t ticket, uint64_t length, uint64_t client) {
-  return (ticket / length % FAR_TURNS) << 56 | client;
+  return (ticket / length % FAR_TURNS) << FAR_TURNS_AT | client;
 }
 static inline uint64_t far_slot_free(uint64_t ticket) { return UINT64_C(1) << 63 | ticket << 1; }
 static inline uint64_t far_slot_ready(uint64_t ticket) { return far_slot_free(ticket) | 1; }
@@ -59,6 +65,7 @@ FarMemory *far_queue_memory(const FarQueue *queue);
 const FarShape *far_queue_shape(const FarQueue *queue);
 const char *far_queue_name(const FarQueue *queue);
 uint64_t far_queue_length(const FarQueue *queue);
+uint64_t far_queue_serial(const FarQueue *queue); /* of no other thing in this memory */
 
 /* Puts elements (n times the cells of one) behind all others, all of them or none: one round when
 ** nobody else does so at the same time. Together with other changes: far_txn_push(). FAULT_FULL:

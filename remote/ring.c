@@ -46,12 +46,12 @@ bool far_ring_dead(FarQueue *queue, uint64_t state, bool *out, Fault *fault) {
 
 /* How many turns of the ring after the ticket a claim was made; before it: negative. */
 static int64_t turns_after(const FarQueue *queue, uint64_t ticket, uint64_t claim) {
-  const uint64_t turns = (claim >> 56) - ticket / queue->length;
+  const uint64_t turns = (claim >> FAR_TURNS_AT) - ticket / queue->length;
   return (int64_t)((turns + FAR_TURNS / 2) % FAR_TURNS) - FAR_TURNS / 2;
 }
 
 bool far_ring_clean(FarQueue *queue, uint64_t ticket, uint64_t state, Stop *stop, Fault *fault) {
-  ticket += (uint64_t)turns_after(queue, ticket, state & ~FAR_TAKING) * queue->length;
+  ticket += (uint64_t)turns_after(queue, ticket, state) * queue->length;
   FarOp op = {.code = FAR_CAS,
               .at = far_queue_slot(queue, ticket),
               .expected = state,
@@ -63,7 +63,7 @@ bool far_ring_clean(FarQueue *queue, uint64_t ticket, uint64_t state, Stop *stop
 
 FarSlotState far_ring_state(const FarQueue *queue, uint64_t ticket, uint64_t state) {
   if (!(state >> 63)) {
-    const int64_t turns = turns_after(queue, ticket, state & ~FAR_TAKING);
+    const int64_t turns = turns_after(queue, ticket, state);
     return turns < 0 ? FAR_SLOT_BEFORE : turns > 0 ? FAR_SLOT_OVER : FAR_SLOT_HELD;
   }
   const uint64_t due = state << 1 >> 2;
@@ -81,8 +81,11 @@ typedef struct Look { /* along the ring, for what can be taken */
   uint64_t at;
   uint64_t tickets[FAR_WINDOW];
   uint64_t n;
-  Held held[FAR_WINDOW]; /* of each such client the first one, before what can be taken */
+  Held held[FAR_WINDOW]; /* that need not be waited for, of each such client the first one */
   uint64_t nheld;
+  Held awaited; /* what is behind it is not looked at; state 0: there is none */
+  bool asks;    /* whether those who are at a slot live */
+  bool unsure;  /* somebody is, and was not asked: what a dead one had may be there again */
   bool end;     /* nothing is behind that */
   bool cleaned; /* what a dead client left: it has to be looked at again */
 } Look;
@@ -91,6 +94,25 @@ static void hold(Look *it, uint64_t ticket, uint64_t state) {
   for (uint64_t i = 0; i < it->nheld; i++)
     if (it->held[i].state == state) return;
   if (it->nheld < FAR_WINDOW) it->held[it->nheld++] = (Held){ticket, state};
+}
+
+/* A slot that a client is at. *out_on: what is behind it can be looked at. */
+static bool look_at_held(FarQueue *queue, Look *it, uint64_t ticket, uint64_t state, bool *out_on,
+                         Stop *stop, Fault *fault) {
+  bool dead = false;
+  *out_on = true;
+  it->unsure = !it->asks;
+  if (it->asks && (!far_ring_dead(queue, state, &dead, fault) ||
+                   (dead && !far_ring_clean(queue, ticket, state, stop, fault))))
+    return false;
+  it->cleaned = dead;
+  if (!dead && !(state & FAR_TAKING)) { /* else it is not in the queue any more */
+    const bool lasts = state & FAR_LASTING || state == queue->passed;
+    *out_on = lasts && !it->n;
+    if (*out_on) hold(it, ticket, state);
+    if (!lasts && !it->n) it->awaited = (Held){ticket, state};
+  }
+  return true;
 }
 
 /* A window from it->at on. What is behind a slot that is held is not taken together with what is
@@ -103,7 +125,7 @@ static bool look(FarQueue *queue, Look *it, Stop *stop, Fault *fault) {
   if (!far_ring_states(queue, it->at, window, states, NULL, stop, fault)) return false;
   for (uint64_t i = 0; i < window && !it->end && !it->cleaned; i++) {
     const uint64_t ticket = it->at + i;
-    bool dead = false;
+    bool on;
     switch (far_ring_state(queue, ticket, states[i])) {
     case FAR_SLOT_READY:
       it->tickets[it->n++] = ticket;
@@ -113,13 +135,8 @@ static bool look(FarQueue *queue, Look *it, Stop *stop, Fault *fault) {
       if (ticket == queue->head) queue->head++;
       break;
     case FAR_SLOT_HELD:
-      if (!far_ring_dead(queue, states[i], &dead, fault) ||
-          (dead && !far_ring_clean(queue, ticket, states[i], stop, fault)))
-        return false;
-      it->cleaned = dead;
-      if (dead) break;
-      if (it->n) return true;
-      hold(it, ticket, states[i]);
+      if (!look_at_held(queue, it, ticket, states[i], &on, stop, fault)) return false;
+      if (!on) return true;
       break;
     default:
       it->end = true;
@@ -145,11 +162,10 @@ static bool wait_for_slot(FarQueue *queue, uint64_t ticket, uint64_t state, uint
                           FarWait *wait, Stop *stop, Fault *fault) {
   const uint64_t holder = state & FAR_CLAIMANT;
   Fault waited = {0};
-  bool dead;
+  uint64_t dead;
   if (state >> 63 || holder == queue->memory->client) return full(queue, n, fault);
-  if (!far_ring_dead(queue, state, &dead, fault)) return false;
-  if (dead) return far_ring_clean(queue, ticket, state, stop, fault);
-  if (far_wait(queue->memory, wait, holder, &(uint64_t){0}, stop, &waited)) return true;
+  if (far_wait(queue->memory, wait, holder, &dead, stop, &waited))
+    return !dead || far_ring_clean(queue, ticket, state, stop, fault);
   return waited.code == FAULT_BUSY ? full(queue, n, fault)
                                    : fault_set(fault, waited.code, "%s", waited.text);
 }
@@ -262,35 +278,50 @@ static bool take(FarQueue *queue, const uint64_t *tickets, uint64_t n, const Loo
   return true;
 }
 
-/* What can be taken is behind a slot that somebody is at: usually he is done in no time, and then
-** that comes first. A transaction may take longer: after some milliseconds it is not waited for.
-** *out_again: it is worth looking again. */
-static bool be_patient(FarQueue *queue, const Look *it, int64_t *until, FarWait *wait,
-                       bool *out_again, Stop *stop, Fault *fault) {
-  enum { PATIENCE = 5000000 };
+typedef struct Patience { /* with who holds a slot */
+  uint64_t state;         /* what stands there */
+  int64_t until;
+  FarWait wait;
+} Patience;
+
+/* What can be taken is behind a slot where something is being put: usually that is done in no time,
+** and comes first. A transaction of two phases may take longer: after some milliseconds it is not
+** waited for. *out_again: it is worth looking again. */
+static bool be_patient(FarQueue *queue, const Look *it, Patience *patience, bool *out_again,
+                       Stop *stop, Fault *fault) {
+  enum { LASTING = 5000000 };
+  const bool awaited = it->awaited.state != 0;
+  const Held *who = awaited ? &it->awaited : it->held;
+  const uint64_t holder = who->state & FAR_CLAIMANT;
   Fault waited = {0};
-  if (!*until) *until = clock_now() + PATIENCE;
-  const uint64_t holder = it->held[0].state & FAR_CLAIMANT;
-  *out_again = clock_now() < *until && holder != queue->memory->client;
-  if (!*out_again || far_wait(queue->memory, wait, holder, &(uint64_t){0}, stop, &waited))
-    return true;
-  *out_again = false;
-  return waited.code == FAULT_BUSY || fault_set(fault, waited.code, "%s", waited.text);
+  uint64_t dead = 0;
+  if (patience->state != who->state) {
+    const int64_t ns = awaited ? queue->memory->options.deadline_ns / 2 : LASTING;
+    *patience = (Patience){.state = who->state, .until = clock_now() + ns};
+  }
+  *out_again = clock_now() < patience->until && holder != queue->memory->client;
+  if (*out_again && !far_wait(queue->memory, &patience->wait, holder, &dead, stop, &waited)) {
+    if (waited.code != FAULT_BUSY) return fault_set(fault, waited.code, "%s", waited.text);
+    *out_again = false;
+  }
+  if (!*out_again && awaited) queue->passed = who->state;
+  return !dead || far_ring_clean(queue, who->ticket, who->state, stop, fault);
 }
 
-/* What is not where we thought it is: goes along the ring. */
+/* What is not where we thought it is: goes along the ring. Whether those who are at it live is
+** asked when it takes a second look. */
 static bool pop_slowly(FarQueue *queue, uint64_t most, unsigned char *out, uint64_t *out_n,
                        Stop *stop, Fault *fault) {
   const int64_t until = time_limit(queue);
-  int64_t patience = 0;
-  FarWait wait = {0};
+  Patience patience = {0};
   for (Look it = {.at = queue->head}; *out_n < most;) {
     uint64_t n = 0, state;
     bool again = false;
     if (!in_time(queue, until, stop, fault)) return false;
     if (queue->head < queue->front) queue->head = it.at = queue->front;
     if (!look(queue, &it, stop, fault)) return false;
-    if (it.n && it.nheld && !be_patient(queue, &it, &patience, &wait, &again, stop, fault))
+    if ((it.awaited.state || (it.n && it.nheld)) &&
+        !be_patient(queue, &it, &patience, &again, stop, fault))
       return false;
     if (it.n > most - *out_n) it.n = most - *out_n;
     if (it.n && !again) {
@@ -300,8 +331,9 @@ static bool pop_slowly(FarQueue *queue, uint64_t most, unsigned char *out, uint6
       queue->memory->counts.retries += n < it.n;
       *out_n += n;
     }
-    if (it.end && !it.n) break;
-    if (it.n || it.cleaned) it = (Look){.at = queue->head};
+    if (it.end && !it.n && !it.unsure) break;
+    if (it.n || it.end || it.cleaned || it.awaited.state)
+      it = (Look){.at = queue->head, .asks = true};
   }
   return true;
 }

@@ -29,6 +29,7 @@ struct FarQueue {
   bool tail_known;     /* the ticket there can be had, as far as we know */
   uint64_t told;       /* what the root said of the end, */
   uint64_t front, end; /* and holds of both, as far as we know */
+  uint64_t passed;     /* a claim that was waited for in vain; 0: none */
 };
 
 /* The words of n slots (at most FAR_WINDOW) from a ticket on; and what the root says, first (NULL:

@@ -339,7 +339,7 @@ static bool gather_own(FarScan *scan, Fault *fault) {
   if (!scan->txn) return true;
   for (size_t i = 0; i < scan->txn->count; i++) {
     const FarChange *change = &scan->txn->changes[i];
-    if (change->map != scan->map || !within(scan, change->key) ||
+    if (!far_change_of(change, scan->map) || !within(scan, change->key) ||
         far_txn_latest(scan->txn, scan->map, change->key) != change)
       continue;
     if (!array_grow(scan->own, scan->own_capacity, scan->nown + 1)) return fault_oom(fault);

@@ -48,6 +48,7 @@ typedef struct Deed {
 
 static const Deed deeds[] = {
     {"an element is replaced", 4, 1, 1, 77, ONE_PHASE},
+    {"all elements of a full bucket are replaced", 0, 2, SLOTS, 78, ONE_PHASE},
     {"an element is added, and a bucket split", 41, 1, 1, 5, ONE_PHASE},
     {"an element is added between others", 5, 2, 1, 5, ONE_PHASE},
     {"an element is removed", 8, 1, 1, 0, ONE_PHASE},

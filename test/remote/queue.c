@@ -182,6 +182,35 @@ static void rounds(const char *at) {
   ok("to put one or fifty, to take one or fifty, to find nothing: a round each");
 }
 
+/* What is being put in two phases is not waited for, and comes when it is there. */
+static void passed_over(const char *at) {
+  static const unsigned char mark[FAR_MARK];
+  const Cells cells[] = {{1, 2}, {2, 4}};
+  unsigned char out[2 * 32];
+  uint64_t n;
+  far_unlink(at, NULL);
+  FarMemory *memory = far_open(at, NULL, &fault), *other = far_open(at, NULL, &fault);
+  must(memory && other);
+  FarQueue *queue = open_queue(memory, 5), *theirs = open_queue(other, 5);
+  FarTxn *txn = far_txn_begin(memory, &fault);
+  must(far_txn_push(txn, queue, &cells[0], &fault) && far_txn_prepare(txn, mark, NULL, &fault));
+  must(far_queue_push(theirs, &cells[1], 1, NULL, &fault));
+  must(far_queue_pop(theirs, 2, out, &n, NULL, &fault));
+  assert(n == 1 && value_of(out) == 2);
+  must(far_queue_pop(theirs, 2, out, &n, NULL, &fault));
+  assert(n == 0);
+  must(far_txn_finish(txn, true, &fault));
+  far_txn_end(txn);
+  must(far_queue_pop(theirs, 2, out, &n, NULL, &fault));
+  assert(n == 1 && value_of(out) == 1);
+  far_queue_close(queue);
+  far_queue_close(theirs);
+  far_close(memory);
+  far_close(other);
+  must(far_unlink(at, &fault));
+  ok("a transaction of two phases holds nobody up");
+}
+
 /* ---- many at a time -------------------------------------------------------------------------- */
 
 enum { PRODUCERS = 3, CONSUMERS = 3, EACH = 30000, PER_TURN = 4 };
@@ -343,6 +372,7 @@ int main(int argc, char **argv) {
   for (uint64_t i = 0; i < 10; i++) one_case(seed + i, steps, at);
   ok("queues, as an array would have it");
   rounds(at);
+  passed_over(at);
   together(at, false);
   together(at, true);
   printf("1..%d\n", tests_done);

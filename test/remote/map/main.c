@@ -225,6 +225,48 @@ static void one_case(const char *at, uint64_t seed, long steps) {
   leave(&writer);
 }
 
+/* ---- full buckets ---------------------------------------------------------------------------- */
+
+static void put_all(const Client *it, int64_t first, int64_t n, const int64_t *value) {
+  const FarSeen any = {.stamp = FAR_ANY};
+  FarTxn *txn = far_txn_begin(it->memory, &fault);
+  for (int64_t key = first; key < first + n; key++)
+    must(far_txn_put(txn, it->map, &key, value, &any, &fault));
+  must(far_txn_commit(txn, NULL, &fault));
+  far_txn_end(txn);
+}
+
+static void check_all(const Client *it, int64_t n, int64_t value) {
+  for (int64_t key = 0; key < n; key++) {
+    FarFound found;
+    int64_t there;
+    must(far_map_find(it->map, &key, 1, &found, NULL, &fault));
+    assert(found.element);
+    memcpy(&there, found.element + FAR_STAMP + 8, sizeof there);
+    assert(there == value);
+  }
+}
+
+/* What is there already finds room where it is; what is new does not. */
+static void full(const char *at) {
+  enum { SLOTS = FAR_SLOTS, NOTHING = 200 };
+  const FarShape shape = {FAR_KEY_INTEGER, 8, FAR_STAMP + 8 + 8, SLOTS};
+  Client it = client(at, &shape);
+  put_all(&it, 1000, NOTHING, NULL); /* none of which is there */
+  put_all(&it, 0, SLOTS, &(int64_t){1});
+  put_all(&it, 0, SLOTS, &(int64_t){2});
+  const uint64_t before = far_counts(it.memory)->rounds;
+  put_all(&it, 0, SLOTS, &(int64_t){3});
+  const uint64_t rounds = far_counts(it.memory)->rounds - before;
+  if (!card) assert(rounds == 2); /* to look, and to change */
+  assert(far_map_tree(it.map)->count == 1);
+  check_all(&it, SLOTS, 3);
+  put_all(&it, 0, SLOTS + 1, &(int64_t){4});
+  assert(far_map_tree(it.map)->count > 1);
+  check_all(&it, SLOTS + 1, 4);
+  leave(&it);
+}
+
 int main(int argc, char **argv) {
   const long steps = argc > 1 ? atol(argv[1]) : 3000;
   const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -238,6 +280,11 @@ int main(int argc, char **argv) {
     card = true;
     one_case(at, seed + 100 + i, steps / 4);
     card = false;
+    must(far_unlink(at, &fault));
+  }
+  for (int by_card = 0; argc <= 3 && by_card < 2; by_card++) {
+    card = by_card;
+    full(at);
     must(far_unlink(at, &fault));
   }
   printf("ok 1 - maps\n1..1\n");

@@ -1,7 +1,8 @@
 /*
 ** Histories of a counter, an element of a map, an element of a vector and a queue, made by several
-** processes at once, over shared memory and over a server: is there an order in which they could
-** have been done one by one? (Wing and Gong, "Testing and verifying concurrent objects", 1993.)
+** processes at once, over shared memory, over a server, and with rounds that fall to pieces as
+** those by verbs do: is there an order in which they could have been done one by one? (Wing and
+** Gong, "Testing and verifying concurrent objects", 1993.)
 **
 **   test-remote-linear [histories [seed [at secret]]]   at: of a server that is there
 */
@@ -22,6 +23,7 @@
 #include "remote/vector.h"
 #include "remote/word.h"
 #include "test/remote/check.h"
+#include "test/remote/shared/by_chains.h"
 
 enum { PROCESSES = 4, EACH = 9, OPS = PROCESSES * EACH, SLOTS = 3, NOTHING = -1 };
 
@@ -166,6 +168,13 @@ static const char *const object_names[] = {"a counter", "an element of a map",
 static const char *secret;
 static int serial; /* of the history, where the memory is not another one each time */
 
+typedef enum Way { SHARED, DEATHS, SERVER, CHAINS, DYING_CHAINS, WAYS } Way;
+static Way way;
+
+static const char *const way_names[] = {"in shared memory", "of whose clients two are killed",
+                                        "of a server", "by chains of works",
+                                        "by chains, of whose clients two are killed"};
+
 static const char *name_of(const char *object) {
   static char name[16];
   snprintf(name, sizeof name, "%s%d", object, serial);
@@ -190,6 +199,7 @@ static Client open_client(const char *at, Object object) {
     it.memory = far_open(at, &options, &fault);
   }
   must(it.memory != NULL);
+  if (way >= CHAINS) by_chains(it.memory, random_state, 4, 300);
   const int64_t zero[2] = {0};
   const FarVectorOptions vector = {.length = 4, .group = 2, .initial = zero};
   switch (object) {
@@ -345,6 +355,89 @@ static void history(const char *at, Object object, bool kill, uint64_t seed) {
   exit(1);
 }
 
+/* ---- somebody who is slow -------------------------------------------------------------------- */
+
+static void wait_for(int *flag) {
+  while (!__atomic_load_n(flag, __ATOMIC_SEQ_CST)) usleep(100);
+}
+static void set(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_SEQ_CST); }
+
+static void do_op(Client *it, Op op, Op *out) {
+  op.from = clock_now();
+  op.result = carry_out(it, &op);
+  op.to = clock_now();
+  *out = op;
+}
+
+static void let_others(void) {
+  set(&shared->go);
+  wait_for(&shared->ready);
+  usleep(50000); /* more than what is behind a claim of two phases waits */
+}
+
+/* Who has claimed the last slot takes his time; meanwhile another one is told that there is no
+** room, and takes all that there is. Then it cannot be empty. */
+static void slow_pusher(const char *at) {
+  Op ops[SLOTS + 5];
+  int status, n = 0;
+  memset(shared, 0, sizeof *shared);
+  way = CHAINS;
+  Client slow = open_client(at, QUEUE);
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    way = SHARED;
+    Client it = open_client(at, QUEUE);
+    wait_for(&shared->go);
+    do_op(&it, (Op){.kind = PUSH, .value = 9}, &shared->ops[0][0]);
+    for (int i = 1; i <= SLOTS; i++) {
+      if (i == SLOTS) set(&shared->ready);
+      do_op(&it, (Op){.kind = POP}, &shared->ops[0][i]);
+    }
+    close_client(&it);
+    _exit(0);
+  }
+  for (; n < SLOTS; n++) {
+    if (n == SLOTS - 1) by_chains_before_write(slow.memory, let_others);
+    do_op(&slow, (Op){.kind = PUSH, .value = n + 1}, &ops[n]);
+  }
+  assert(waitpid(child, &status, 0) == child && status == 0);
+  close_client(&slow);
+  memcpy(ops + n, shared->ops[0], (SLOTS + 1) * sizeof *ops);
+  assert(ops[n].result == 0 && linear(ops, n + SLOTS + 1));
+  must(far_unlink(at, &fault));
+  printf("ok %d - a claim is waited for\n", ++tests_done);
+}
+
+static void stop_here(void) { raise(SIGSTOP); }
+
+/* … but not for ever. Who was stopped puts it when he goes on. */
+static void stopped_pusher(const char *at) {
+  int status;
+  way = SHARED;
+  Client it = open_client(at, QUEUE);
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    way = CHAINS;
+    Client slow = open_client(at, QUEUE);
+    by_chains_before_write(slow.memory, stop_here);
+    assert(carry_out(&slow, &(Op){.kind = PUSH, .value = 1}) == 1);
+    close_client(&slow);
+    _exit(0);
+  }
+  assert(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
+  it.memory->options.deadline_ns = 100000000;
+  assert(carry_out(&it, &(Op){.kind = PUSH, .value = 2}) == 1);
+  assert(carry_out(&it, &(Op){.kind = POP}) == 2);
+  assert(carry_out(&it, &(Op){.kind = POP}) == NOTHING);
+  assert(kill(child, SIGCONT) == 0 && waitpid(child, &status, 0) == child && status == 0);
+  assert(carry_out(&it, &(Op){.kind = POP}) == 1);
+  close_client(&it);
+  must(far_unlink(at, &fault));
+  printf("ok %d - a client that is stopped holds nobody up\n", ++tests_done);
+}
+
 static pid_t serve(const char *at, const char *memory_at) {
   const pid_t child = fork();
   if (child == 0) {
@@ -361,7 +454,7 @@ static pid_t serve(const char *at, const char *memory_at) {
 }
 
 static void histories_at(const char *at, int histories, uint64_t seed) {
-  for (int object = 0; object < QUEUE; object++) { /* full and empty queues are seen in two looks */
+  for (int object = 0; object < OBJECTS; object++) {
     for (int i = 0; i < histories; i++, serial++)
       history(at, (Object)object, false, seed + (uint64_t)i);
     printf("ok %d - %s at %s\n", ++tests_done, object_names[object], at);
@@ -382,12 +475,14 @@ int main(int argc, char **argv) {
     histories_at(argv[3], histories, seed);
     return 0;
   }
-  for (int way = 0; way < 3; way++) { /* shared memory, with deaths, a server */
-    deaths = way == 1;
+  slow_pusher(file);
+  stopped_pusher(file);
+  for (way = SHARED; way < WAYS; way++) {
+    deaths = way == DEATHS || way == DYING_CHAINS;
     for (int object = 0; object < OBJECTS; object++) {
       for (int i = 0; i < histories; i++) {
-        const pid_t server = way == 2 ? serve(socket, file) : 0;
-        history(way == 2 ? socket : file, (Object)object, way == 1, seed + (uint64_t)i);
+        const pid_t server = way == SERVER ? serve(socket, file) : 0;
+        history(server ? socket : file, (Object)object, deaths, seed + (uint64_t)i);
         if (server) {
           kill(server, SIGKILL);
           waitpid(server, NULL, 0);
@@ -395,10 +490,7 @@ int main(int argc, char **argv) {
         }
         must(far_unlink(file, &fault));
       }
-      printf("ok %d - %s %s\n", ++tests_done, object_names[object],
-             way == 0   ? "in shared memory"
-             : way == 1 ? "of whose clients two are killed"
-                        : "of a server");
+      printf("ok %d - %s %s\n", ++tests_done, object_names[object], way_names[way]);
     }
   }
   printf("1..%d\n", tests_done);
