@@ -54,6 +54,22 @@ void far_board_tell(const FarMapped *memory, uint64_t offset, uint64_t length) {
   for (uint64_t page = first; page <= last; page++) tell(memory, far_board_slot(page * FAR_PAGE));
 }
 
+void far_board_mark(uint64_t set[FAR_BOARD / 64], uint64_t offset, uint64_t length) {
+  if (!length) return;
+  const uint64_t first = offset / FAR_PAGE, last = (offset + length - 1) / FAR_PAGE;
+  for (uint64_t page = first; page <= last; page++) {
+    const unsigned slot = far_board_slot(page * FAR_PAGE);
+    set[slot / 64] |= UINT64_C(1) << slot % 64;
+  }
+}
+
+void far_board_tell_slots(const FarMapped *memory, const uint64_t set[FAR_BOARD / 64]) {
+  if (!far_board_watched(memory)) return;
+  for (unsigned i = 0; i < FAR_BOARD / 64; i++)
+    for (uint64_t left = set[i]; left; left &= left - 1)
+      tell(memory, i * 64 + (unsigned)__builtin_ctzll(left));
+}
+
 void far_board_tell_all(const FarMapped *memory) {
   if (!far_board_watched(memory)) return;
   for (unsigned slot = 0; slot < FAR_BOARD; slot++) tell(memory, slot);

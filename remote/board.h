@@ -5,7 +5,7 @@
 ** until the slot's count of changes is another one than before it looked. A writer writes first,
 ** and then looks for watchers. So one of the two always sees the other, and no change is missed,
 ** unless the writer dies in between: watchers look again by themselves every FAR_RECHECK ms.
-** Whoever writes in another way than by far_execute() is found then, too.
+** Whoever writes in another way than by far_execute(), and does not tell, is found then, too.
 */
 #ifndef TENFOLD_REMOTE_BOARD_H
 #define TENFOLD_REMOTE_BOARD_H
@@ -24,6 +24,10 @@ bool far_board_watched(const FarMapped *memory);
 
 /* Tells whoever watches this range that it was written. */
 void far_board_tell(const FarMapped *memory, uint64_t offset, uint64_t length);
+
+/* The same later, or from elsewhere: slots, a bit each, of ranges that were written. */
+void far_board_mark(uint64_t set[FAR_BOARD / 64], uint64_t offset, uint64_t length);
+void far_board_tell_slots(const FarMapped *memory, const uint64_t set[FAR_BOARD / 64]);
 
 /* Tells all watchers to look: something was written, wherever. */
 void far_board_tell_all(const FarMapped *memory);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "remote/board.h"
+
 enum {
   SLICE = 1 << 20,    /* most bytes of a work */
   PATIENCE = 16,      /* reads of a bucket that somebody is changing */
@@ -16,10 +18,11 @@ enum {
 
 /* What becomes of what a work brings. */
 typedef enum PartKind {
-  PART_NONE,  /* nothing */
-  PART_BYTES, /* some of what the operation reads */
-  PART_WORD,  /* the operation's `old` */
-  PART_BUCKET /* the last of the works of a FIND */
+  PART_NONE,   /* nothing */
+  PART_BYTES,  /* some of what the operation reads */
+  PART_WORD,   /* the operation's `old` */
+  PART_BUCKET, /* the last of the works of a FIND */
+  PART_BOARD   /* how many watch; of no operation */
 } PartKind;
 
 typedef struct Part { /* what a work is of */
@@ -45,6 +48,10 @@ struct Chain {
   bool finds;
   bool skip; /* a guard did not hold */
   bool lost;
+  bool has_board;
+  bool writes;                    /* something of it does */
+  bool watched;                   /* of the round: somebody watches, */
+  uint64_t wrote[FAR_BOARD / 64]; /* and where it wrote */
 };
 
 Chain *chain_open(Nic *nic, const char *at, unsigned region, uint64_t size, FarCounts *counts,
@@ -63,6 +70,10 @@ Chain *chain_open(Nic *nic, const char *at, unsigned region, uint64_t size, FarC
 }
 
 void chain_close(Chain *chain) { free(chain); }
+
+void chain_has_board(Chain *chain) { chain->has_board = true; }
+
+const uint64_t *chain_wrote(const Chain *chain) { return chain->watched ? chain->wrote : NULL; }
 
 /* ---- doing it -------------------------------------------------------------------------------- */
 
@@ -129,7 +140,8 @@ static size_t pad(size_t n) { return (n + 7) / 8 * 8; }
 
 static bool fits(const Chain *chain, size_t works, size_t bytes) {
   const size_t most = chain->nic->depth < NIC_DEPTH ? chain->nic->depth : NIC_DEPTH;
-  return chain->n + works <= most && chain->used + pad(bytes) <= chain->nic->nroom;
+  works += chain->has_board; /* for look_at_board() */
+  return chain->n + works <= most && chain->used + pad(bytes) + 8 <= chain->nic->nroom;
 }
 
 static NicWork *add(Chain *chain, Part part, NicCode code, uint64_t at, uint32_t length) {
@@ -137,6 +149,10 @@ static NicWork *add(Chain *chain, Part part, NicCode code, uint64_t at, uint32_t
   *work = (NicWork){.code = code, .at = at, .local = (uint32_t)chain->used, .length = length};
   work->fence = code != NIC_READ && chain->reads;
   chain->reads = (chain->reads && !work->fence) || code != NIC_WRITE;
+  if (code != NIC_READ && chain->has_board) {
+    chain->writes = true;
+    far_board_mark(chain->wrote, at, length);
+  }
   chain->parts[chain->n++] = part;
   chain->used += pad(length);
   return work;
@@ -196,6 +212,10 @@ static void end_op(Chain *chain, const FarOp *op) {
 static bool settle(Chain *chain, size_t i) {
   const Part *part = &chain->parts[i];
   FarOp *op = part->op;
+  if (part->kind == PART_BOARD) {
+    chain->watched = chain->watched || word_of(chain, i);
+    return true;
+  }
   if (chain->skip) {
     op->status = FAR_SKIPPED;
     return true;
@@ -276,9 +296,18 @@ static bool bring(Chain *chain, Fault *fault) {
 
 /* ---- a chain --------------------------------------------------------------------------------- */
 
-/* Behind a FIND that has to be done again there are only others. */
+/* Behind what was written, so that who began to watch before is counted, and who begins afterwards
+** sees it. */
+static void look_at_board(Chain *chain) {
+  const uint64_t at = FAR_BOARD_AT + offsetof(FarBoard, all.watchers);
+  if (chain->writes) add(chain, (Part){.kind = PART_BOARD}, NIC_READ, at, 8);
+  chain->writes = false;
+}
+
+/* Behind a FIND that has to be done again there are only others, and the board. */
 static bool flush(Chain *chain, Fault *fault) {
   size_t at = 0;
+  look_at_board(chain);
   for (int tries = 0; at < chain->n;) {
     const size_t from = at;
     if (!run(chain, from, fault)) return false;
@@ -456,6 +485,8 @@ bool chain_round(Chain *chain, const FarSegment *segments, int n, int64_t deadli
   chain->stop = stop;
   chain->n = chain->used = 0;
   chain->reads = chain->unsure = chain->finds = chain->skip = false;
+  chain->writes = chain->watched = false;
+  memset(chain->wrote, 0, sizeof chain->wrote);
   bool ok = true;
   for (int i = 0; ok && i < n; i++) {
     for (size_t j = 0; ok && j < segments[i].n; j++) ok = do_op(chain, &segments[i].ops[j], fault);

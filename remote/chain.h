@@ -11,6 +11,9 @@
 **   point to is then one trip more for all of them.
 **
 ** Each chain is a round trip, and is counted as a round. Results are those of far_execute().
+**
+** No processor tells the notice board (board.h) of what a card has written: so a chain that writes
+** ends with a look whether anybody watches anything, and if so, its client has to see to it.
 */
 #ifndef TENFOLD_REMOTE_CHAIN_H
 #define TENFOLD_REMOTE_CHAIN_H
@@ -25,6 +28,12 @@ typedef struct Chain Chain;
 Chain *chain_open(Nic *nic, const char *at, unsigned region, uint64_t size, FarCounts *counts,
                   Fault *fault);
 void chain_close(Chain *chain);
+
+/* The memory has a notice board: chain_wrote() is asked after each round. */
+void chain_has_board(Chain *chain);
+/* The slots of the board, a bit each, where the last round may have written; NULL: nobody
+** watches. */
+const uint64_t *chain_wrote(const Chain *chain);
 
 /* False, with *out_lost: the card must not be used any more. Without: an operation was wrong in
 ** itself, and those before it are done. */

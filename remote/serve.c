@@ -162,6 +162,14 @@ static const char *do_settle(FarServer *server, Peer *peer, const unsigned char 
   return answer(peer, WIRE_DONE, &word, sizeof word) ? NULL : "out of memory";
 }
 
+/* What her card has written, past this server: whoever watches it is told now. */
+static const char *do_wrote(FarServer *server, const unsigned char *body) {
+  uint64_t set[FAR_BOARD / 64];
+  memcpy(set, body, sizeof set);
+  far_board_tell_slots(&server->memory->mapped, set);
+  return NULL;
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static const char *do_frame(FarServer *server, Peer *peer, uint32_t kind, const unsigned char *body,
@@ -193,6 +201,8 @@ static const char *do_frame(FarServer *server, Peer *peer, uint32_t kind, const 
     return length == 8 ? far_peer_unwatch(server, peer, words[0]) : "a request of another length";
   case WIRE_HEARD:
     return length == 8 ? far_peer_heard(server, peer, words[0]) : "a request of another length";
+  case WIRE_WROTE:
+    return length == FAR_BOARD / 8 ? do_wrote(server, body) : "a request of another length";
   default:
     return "a request that is not known";
   }

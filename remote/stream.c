@@ -24,6 +24,7 @@ static void disconnect(FarMemory *memory) {
   memory->fd = -1;
   stream->lease_ns = 0;
   stream->owed = 0;
+  memset(stream->untold, 0, sizeof stream->untold);
   pthread_mutex_unlock(&stream->sending);
 }
 
@@ -57,33 +58,58 @@ static bool send_bytes(FarMemory *memory, const unsigned char *bytes, size_t n, 
   return true;
 }
 
-static const uint32_t alive[2] = {0, WIRE_ALIVE};
-
 static bool send_all(FarMemory *memory, Fault *fault) {
   FarStream *stream = memory->stream;
   pthread_mutex_lock(&stream->sending);
   const size_t owed = stream->owed;
   stream->owed = 0;
-  const bool ok =
-      send_bytes(memory, (const unsigned char *)alive + sizeof alive - owed, owed, fault) &&
-      send_bytes(memory, stream->out.bytes, stream->out.length, fault);
+  const bool ok = send_bytes(memory, stream->rest, owed, fault) &&
+                  send_bytes(memory, stream->out.bytes, stream->out.length, fault);
   pthread_mutex_unlock(&stream->sending);
   if (!ok) disconnect(memory);
   return ok;
 }
 
+/* What finds room of it; false: nothing did. What is owed of another one comes first. */
+static bool send_some(FarMemory *memory, const void *frame, size_t n) {
+  FarStream *stream = memory->stream;
+  const int how = MSG_NOSIGNAL | MSG_DONTWAIT;
+  if (stream->owed) {
+    const ssize_t gone = send(memory->fd, stream->rest, stream->owed, how);
+    if (gone > 0) {
+      stream->owed -= (size_t)gone;
+      memmove(stream->rest, stream->rest + gone, stream->owed);
+    }
+    if (stream->owed) return false;
+  }
+  const ssize_t sent = send(memory->fd, frame, n, how);
+  if (sent <= 0) return false;
+  stream->owed = n - (size_t)sent;
+  memcpy(stream->rest, (const char *)frame + sent, stream->owed);
+  return true;
+}
+
 int64_t far_stream_alive(FarMemory *memory) {
+  static const uint32_t alive[2] = {0, WIRE_ALIVE};
   FarStream *stream = memory->stream;
   const int64_t lease = stream ? stream->lease_ns : 0;
   if (!lease || pthread_mutex_trylock(&stream->sending)) return lease;
-  if (memory->fd >= 0 && stream->lease_ns) {
-    const size_t left = stream->owed ? stream->owed : sizeof alive;
-    const ssize_t n = send(memory->fd, (const unsigned char *)alive + sizeof alive - left, left,
-                           MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n > 0) stream->owed = left - (size_t)n;
-  }
+  if (memory->fd >= 0 && stream->lease_ns) send_some(memory, alive, sizeof alive);
   pthread_mutex_unlock(&stream->sending);
   return lease;
+}
+
+void far_stream_wrote(FarMemory *memory, const uint64_t set[FAR_BOARD / 64]) {
+  FarStream *stream = memory->stream;
+  struct {
+    uint32_t length, kind;
+    uint64_t set[FAR_BOARD / 64];
+  } frame = {FAR_BOARD / 8, WIRE_WROTE, {0}};
+  pthread_mutex_lock(&stream->sending);
+  for (int i = 0; i < FAR_BOARD / 64; i++) frame.set[i] = stream->untold[i] | set[i];
+  const bool sent = memory->fd >= 0 && send_some(memory, &frame, sizeof frame);
+  for (int i = 0; i < FAR_BOARD / 64; i++) stream->untold[i] = sent ? 0 : frame.set[i];
+  pthread_mutex_unlock(&stream->sending);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */

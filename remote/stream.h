@@ -20,7 +20,10 @@ typedef struct FarStream {
   ** we live (alive.c) sends between frames. */
   pthread_mutex_t sending;
   _Atomic int64_t lease_ns; /* 0: the server gives none, or has not welcomed us yet */
-  size_t owed;              /* bytes of that thread's last frame that found no room */
+  /* The rest of a frame that nobody waits for, and that found no room. */
+  unsigned char rest[8 + FAR_BOARD / 8];
+  size_t owed;
+  uint64_t untold[FAR_BOARD / 64]; /* what far_stream_wrote() could not say yet */
   /* Notices (stream_watch.c): number of the last one, the one that we have said we heard, when. */
   uint64_t heard, said;
   int64_t said_at;
@@ -51,6 +54,10 @@ bool far_stream_idle(FarMemory *memory, Fault *fault);
 
 /* A notice (stream_watch.c). */
 bool far_stream_notice(FarMemory *memory, const unsigned char *body, size_t length, Fault *fault);
+
+/* Slots of the notice board where a card has written for this client (verbs.c): what the server is
+** told of it, should it listen. Never waits. */
+void far_stream_wrote(FarMemory *memory, const uint64_t set[FAR_BOARD / 64]);
 
 bool far_stream_watch(FarMemory *memory, const FarLook *look, Fault *fault);
 void far_stream_unwatch(FarMemory *memory, const FarLook *look);

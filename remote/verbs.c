@@ -28,8 +28,10 @@ static bool connect_queues(FarMemory *memory, Stop *stop, Fault *fault) {
   if (far_stream_word(memory, WIRE_QUEUES, &token, fault) &&
       (memory->nic = verbs_connect(memory->at, token, deadline, stop, NULL, NULL, fault)) &&
       (memory->chain = chain_open(memory->nic, memory->at, (unsigned)memory->head.region,
-                                  memory->head.size, &memory->counts, fault)))
+                                  memory->head.size, &memory->counts, fault))) {
+    chain_has_board(memory->chain);
     return true;
+  }
   lose(memory);
   return false;
 }
@@ -55,7 +57,12 @@ static bool verbs_round(FarMemory *memory, const FarSegment *segments, int n, St
   if (memory->fd < 0) return fault_set(fault, FAULT_IO, "%s: the connection was lost", memory->at);
   const bool ok = chain_round(memory->chain, segments, n, clock_now() + memory->options.deadline_ns,
                               stop, &is_lost, fault);
-  if (is_lost) lose(memory);
+  const uint64_t *wrote = chain_wrote(memory->chain);
+  if (is_lost) {
+    lose(memory); /* the server tells everybody when it buries us */
+  } else if (wrote) {
+    far_stream_wrote(memory, wrote);
+  }
   return ok;
 }
 
@@ -72,7 +79,7 @@ static bool verbs_settle(FarMemory *memory, FarDecide *decide, void *ctx, int *o
   return far_tcp.settle(memory, decide, ctx, out_settled, fault);
 }
 
-/* The server looks for us. What network cards write tells nobody: it is found by and by. */
+/* The server looks for us. */
 static bool verbs_watch(FarMemory *memory, const FarLook *look, Fault *fault) {
   return far_tcp.watch(memory, look, fault);
 }

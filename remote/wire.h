@@ -53,6 +53,7 @@ typedef enum FarWireKind {
   WIRE_WATCH,   /* id, kind (4), once (4), at, length, value, known (8 each) */
   WIRE_UNWATCH, /* id */
   WIRE_HEARD,   /* number of a notice */
+  WIRE_WROTE,   /* a bit for each slot of the notice board: the client's card wrote there */
   WIRE_NOTICE   /* the server's */
 } FarWireKind;
 

@@ -3,7 +3,7 @@
 **
 **   guest-verbs check HOST:PORT PID SECRET   a server at verbs: and tcp:; it is stopped and killed
 **   guest-verbs watch HOST:PORT SECRET       reads until the server is gone
-**   guest-verbs work|die|doze HOST:PORT AT SECRET   its own children
+**   guest-verbs work|echo|die|doze HOST:PORT AT SECRET   its own children
 */
 #include <assert.h>
 #include <signal.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "remote/alloc.h"
+#include "remote/map_watch.h"
 #include "remote/memory.h"
 #include "remote/rdma.h"
 #include "remote/verbs.h"
@@ -195,6 +196,85 @@ static void words(void) {
   must(added == WORKERS * ADDS && locked == WORKERS * LOCKS);
   far_close(memory);
   ok("words that clients by verbs and by tcp change at once");
+}
+
+/* ---- notices --------------------------------------------------------------------------------- */
+
+enum { TURNS = 30 };
+
+static const FarShape row = {FAR_KEY_INTEGER, 8, FAR_STAMP + 8 + 8, 16};
+
+static FarMap *open_rows(FarMemory *memory) {
+  FarMap *map;
+  must(far_map_open(memory, "rows", &row, 1, true, &map, NULL, &fault));
+  return map;
+}
+
+static void watch_word(FarMemory *memory, FarPointer word) {
+  const FarWatch what = {.kind = FAR_CHANGED, .at = word, .length = 8};
+  uint64_t id;
+  must(far_watch_word(memory, &what, 0, &id, &fault)); /* what was said before is told as well */
+}
+
+static FarNotice await(FarMemory *memory) {
+  FarNotice notice;
+  size_t n;
+  must(far_notices(memory, 20000 * (int64_t)MILLISECOND, &notice, 1, &n, NULL, &fault));
+  if (!n) fault_set(&fault, FAULT_INTERNAL, "no notice came");
+  must(n == 1);
+  return notice;
+}
+
+/* Whenever it is told that the word has changed, puts that number into a row. */
+static void echo(void) {
+  FarMemory *memory = open_at(verbs_at);
+  FarMap *map = open_rows(memory);
+  const FarSeen any = {.stamp = FAR_ANY};
+  const int64_t key = 7;
+  watch_word(memory, word_named(memory, "said"));
+  for (uint64_t last = 0; last < TURNS;) {
+    last = await(memory).word;
+    FarTxn *txn = far_txn_begin(memory, &fault);
+    must(far_txn_put(txn, map, &key, &last, &any, &fault) && far_txn_commit(txn, NULL, &fault));
+    far_txn_end(txn);
+  }
+  far_map_close(map);
+  far_close(memory);
+}
+
+/* One says a number, by verbs, and waits for the row that the other one puts, by verbs, when he has
+** been told. Neither asks. */
+static void notices(void) {
+  FarMemory *memory = open_at(verbs_at);
+  const FarPointer said = word_named(memory, "said");
+  FarMap *map = open_rows(memory);
+  FarMapWatch watch;
+  const int64_t key = 7;
+  int status;
+  must(far_map_watch(map, &key, &watch, NULL, &fault));
+  const pid_t child = start("echo", verbs_at);
+  const int64_t before = clock_now();
+  for (uint64_t i = 1; i <= TURNS; i++) {
+    FarOp op = far_write_op(said, &i, 8);
+    must(far_round(memory, &op, 1, NULL, &fault));
+    for (uint64_t there = 0; there != i;) {
+      const FarNotice notice = await(memory);
+      FarMapEvent event;
+      FarFound found;
+      must(far_map_noticed(&watch, &notice, &event, NULL, &fault));
+      if (event == FAR_MAP_SAME) continue;
+      must(event == (i == 1 ? FAR_MAP_INSERTED : FAR_MAP_UPDATED));
+      must(far_map_find(map, &key, 1, &found, NULL, &fault) && found.element);
+      memcpy(&there, found.element + FAR_STAMP + 8, sizeof there);
+    }
+  }
+  printf("# %d changes told there and back, %.1f ms each\n", TURNS,
+         (double)(clock_now() - before) / MILLISECOND / TURNS);
+  must(waitpid(child, &status, 0) == child && status == 0);
+  far_map_unwatch(&watch);
+  far_map_close(map);
+  far_close(memory);
+  ok("what one client by verbs changes another one is told");
 }
 
 /* ---- clients that go ------------------------------------------------------------------------- */
@@ -382,6 +462,10 @@ int main(int argc, char **argv) {
     work(argv[3]);
     return 0;
   }
+  if (!strcmp(argv[1], "echo")) {
+    echo();
+    return 0;
+  }
   if (!strcmp(argv[1], "die")) die();
   if (!strcmp(argv[1], "doze")) {
     doze();
@@ -392,6 +476,7 @@ int main(int argc, char **argv) {
   measure();
   bounds();
   words();
+  notices();
   death();
   forked();
   fenced();

@@ -6,6 +6,7 @@
 #include "remote/alloc.h"
 #include "remote/map_watch.h"
 #include "remote/memory.h"
+#include "remote/stream.h"
 #include "remote/txn.h"
 #include "remote/word.h"
 #include "test/remote/serving.h"
@@ -362,6 +363,26 @@ static void maps(FarMemory *watcher, FarMemory *writer) {
   ok("maps and elements change, move, and are dropped");
 }
 
+/* What a card writes nobody sees, until it is found by and by, or told by who had it written. */
+static void past_the_board(FarMemory *mapped, FarMemory *watcher, FarMemory *writer) {
+  const FarPointer word = block(writer, 64);
+  const uint64_t id = watch(watcher, (FarWatch){.kind = FAR_CHANGED, .at = word, .length = 8});
+  const unsigned slot = far_board_slot(far_offset(word));
+  uint64_t set[FAR_BOARD / 64] = {0};
+  expect_none(watcher); /* it is watched by now */
+  const uint32_t before = far_board_changes(&mapped->mapped, slot);
+  atomic_store(far_word(&mapped->mapped, far_offset(word)), 5);
+  expect(watcher, id, 5);
+  assert(far_board_changes(&mapped->mapped, slot) == before);
+  atomic_store(far_word(&mapped->mapped, far_offset(word)), 6);
+  far_board_mark(set, far_offset(word), 8);
+  far_stream_wrote(writer, set);
+  expect(watcher, id, 6);
+  while (far_board_changes(&mapped->mapped, slot) == before) pause_ms(1);
+  assert(far_unwatch(watcher, id));
+  ok("what was written past the board");
+}
+
 static void all(FarMemory *watcher, FarMemory *writer, const char *how) {
   printf("# %s\n", how);
   words(watcher, writer);
@@ -381,6 +402,7 @@ int main(void) {
   all(near, far, "the watcher maps the memory, the writer has a server");
   all(far, near, "the watcher has a server, the writer maps the memory");
   all(far, other, "both have a server");
+  past_the_board(near, far, other);
   refused(near);
   refused(far);
   death(near);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "remote/board.h"
 #include "remote/chain.h"
 #include "test/remote/shared/fake_nic.h"
 
@@ -170,16 +171,34 @@ static void same(bool yes, const char *what, long round, size_t op) {
   exit(1);
 }
 
+/* Whoever watches a page that is not as it was `before` would be told; if anybody watches. */
+static bool wrote_there(const World *it, const unsigned char *before) {
+  const uint64_t *wrote = chain_wrote(it->chain);
+  uint64_t watchers;
+  memcpy(&watchers, before + FAR_BOARD_AT + offsetof(FarBoard, all.watchers), sizeof watchers);
+  if (!watchers) return true;
+  for (uint64_t at = 0; at < SIZE; at += FAR_PAGE) {
+    const unsigned slot = far_board_slot(at);
+    if (memcmp(before + at, it->memory.base + at, FAR_PAGE) &&
+        !(wrote && wrote[slot / 64] >> slot % 64 & 1))
+      return false;
+  }
+  return true;
+}
+
 static void compare_rounds(long rounds) {
   static Side asked, left, right;
+  static unsigned char before[SIZE];
   World it = world_open(1 << 16, 24);
   unsigned char *copy = aligned_alloc(4096, SIZE);
   assert(copy);
   const FarMapped plain = {.base = copy, .size = SIZE, .region = REGION};
   begin(&it);
+  chain_has_board(it.chain);
   for (long round = 0; round < rounds; round++) {
     if (round % 64 == 0) fill(it.memory.base);
     memcpy(copy, it.memory.base, SIZE);
+    if (round % 64 == 1) memcpy(before, copy, SIZE);
     const size_t n = make_round(&asked, copy);
     copy_side(&left, &asked, n);
     copy_side(&right, &asked, n);
@@ -197,6 +216,7 @@ static void compare_rounds(long rounds) {
       same(!memcmp(left.local[i], right.local[i], LOCAL), "what was read", round, i);
     }
     same(!memcmp(copy, it.memory.base, SIZE), "memory", round, n);
+    if (round % 64 == 1) same(wrote_there(&it, before), "what was said to be written", round, n);
   }
   free(copy);
   world_close(&it);
@@ -283,13 +303,30 @@ static void count_trips(void) {
   }
   trips(&it, ops, 1, 2, 2, "a read through a pointer");
   trips(&it, ops, 4, 5, 8, "four of them, in their order");
+  /* with a notice board: no trip more */
+  uint64_t watchers = 0;
+  chain_has_board(it.chain);
+  for (int i = 0; i < 2; i++) {
+    memcpy(it.memory.base + FAR_BOARD_AT + offsetof(FarBoard, all.watchers), &watchers, 8);
+    ops[0] = at_word(FAR_READ, 1);
+    ops[1] = at_word(FAR_EXPECT, 2);
+    trips(&it, ops, 2, 1, 2, "reads");
+    assert(!chain_wrote(it.chain));
+    ops[1] = at_word(FAR_WRITE, 1);
+    trips(&it, ops, 2, 1, 3, "a write, and whether anybody watches");
+    assert(!chain_wrote(it.chain) == !watchers);
+    watchers = 1;
+  }
+  const unsigned slot = far_board_slot(0);
+  assert(chain_wrote(it.chain)[slot / 64] == UINT64_C(1) << slot % 64);
   world_close(&it);
   ok("as many round trips as there have to be");
 }
 
 /* ---- while others write ---------------------------------------------------------------------- */
 
-/* Somebody who replaces the elements of a bucket again and again, as commit.c does it. */
+/* Somebody who replaces the elements of a bucket again and again, as commit.c does it: elsewhere,
+** or where they are under an odd version, as when the bucket is full. */
 typedef struct Writer {
   unsigned char *bucket;
   uint64_t chance, version, used, steps;
@@ -305,14 +342,18 @@ static void writer_begin(Writer *it) {
   memcpy(&it->used, it->bucket + offsetof(FarBucket, used), 8);
   const int slot = far_bucket_find(s, it->used, it->bucket, &it->key);
   assert(slot >= 0);
-  it->from = (unsigned)slot;
-  for (it->to = (it->chance >> 40) % s->slots; it->used >> it->to & 1;)
-    it->to = (it->to + 1) % s->slots;
+  it->from = it->to = (unsigned)slot;
+  const bool in_place = it->chance >> 50 & 1;
+  if (!in_place)
+    for (it->to = (it->chance >> 40) % s->slots; it->used >> it->to & 1;)
+      it->to = (it->to + 1) % s->slots;
+  const uint64_t odd = it->version + 1;
+  if (in_place) memcpy(it->bucket + offsetof(FarBucket, version), &odd, 8);
   it->version += 2;
   memset(it->element, (int)(it->version / 2 & 0xff), sizeof it->element);
   memcpy(it->element, &it->version, FAR_STAMP);
   memcpy(it->element + FAR_STAMP, &it->key, 8);
-  it->used = (it->used | UINT64_C(1) << it->to) & ~(UINT64_C(1) << it->from);
+  it->used = (it->used & ~(UINT64_C(1) << it->from)) | UINT64_C(1) << it->to;
   it->at = 0;
 }
 
