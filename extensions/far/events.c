@@ -186,6 +186,10 @@ static void act_on(sqlite3_context *ctx, int argc, sqlite3_value **argv, Act *ac
   Fault fault = {0};
   bool changed = false;
   if (!name || (has_at && !at)) return;
+  if (!at && !far_tab_wake(conn, name)) {
+    sqlite3_result_error_nomem(ctx);
+    return;
+  }
   VtPoll poll = vt_poll_begin(conn);
   Stop stop = {.asked = vt_asked, .ctx = &poll};
   if (act(vt_state(conn), name, argc > 1 ? argv[1] : NULL, at, &changed, &stop, &fault)) {

@@ -185,6 +185,7 @@ typedef struct FarTab {
   uint32_t bring;                     /* bytes of them that a look-up has room for, 0: as usual */
   struct FarTab *next_tab;            /* of the transaction */
   struct FarRoom *room;               /* map_table.c: for the next cursor */
+  int held;                           /* by so many */
   FarKept kept_rows;
   /* Since the transaction began here. */
   Map read_index; /* key: index in reads */
@@ -205,9 +206,23 @@ int far_tab_destroy(VtTab *base);
 int far_tab_rename(VtTab *base, const char *name);
 int far_tab_is_shadow(const char *suffix);
 
-/* The table of this name and kind; connected when it was not yet. NULL: FAULT_NOTFOUND. */
+/* The table of this name and kind; connected when it was not yet. NULL: FAULT_NOTFOUND, or no
+** memory. SQLite disconnects tables whenever it reads a schema anew, another one's as well: so it
+** is good until any SQL is run, and longer when it is held. */
 FarTab *far_tab_named(VtConn *conn, const char *name, FarKind kind, Fault *fault);
-/* The same for functions: NULL after func_fail(). */
+
+/* All zero holds nothing. What is held is neither disconnected nor dropped. */
+typedef struct FarHold {
+  FarTab *tab;
+  sqlite3_stmt *statement; /* that names it */
+} FarHold;
+bool far_tab_hold(VtConn *conn, const char *name, FarKind kind, FarHold *out, Fault *fault);
+void far_tab_let_go(VtConn *conn, FarHold *hold);
+
+/* Connects the table of this name, if there is one. False: no memory. */
+bool far_tab_wake(VtConn *conn, const char *name);
+/* As far_tab_named() for functions, which run no SQL before they are done: NULL after
+** func_fail(). */
 FarTab *far_tab_find(sqlite3_context *ctx, sqlite3_value *name, FarKind kind);
 
 /* ---- values (values.c) ----------------------------------------------------------------------- */

@@ -80,7 +80,16 @@ void far_tab_disconnect(VtTab *base) {
   free(tab->stored);
 }
 
-int far_tab_destroy(VtTab *base) { return far_decided_drop((FarTab *)base); }
+/* What the transaction holds of it would be lost without a word: nobody would be told of its end.
+** SQLite asks for no reason. */
+int far_tab_destroy(VtTab *base) {
+  FarTab *tab = (FarTab *)base;
+  const FarLink *link = tab->link;
+  if (tab->held) return SQLITE_LOCKED;
+  for (const FarTab *other = link->tabs; other; other = other->next_tab)
+    if (other == tab && link->txn && far_txn_count(link->txn)) return SQLITE_LOCKED;
+  return far_decided_drop(tab);
+}
 int far_tab_rename(VtTab *base, const char *name) {
   return far_decided_rename((FarTab *)base, name);
 }
@@ -103,29 +112,61 @@ static FarTab *known(const FarState *state, const char *name) {
   return best;
 }
 
-/* A statement that names it makes SQLite connect it. */
-static void connect_it(VtConn *conn, const char *name) {
-  sqlite3_stmt *statement = NULL;
+/* A statement that names it makes SQLite connect it. False: no memory. */
+static bool connect_it(VtConn *conn, const char *name, sqlite3_stmt **out) {
   char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\"", name);
   vt_internal_enter(conn);
-  if (sql) sqlite3_prepare_v2(vt_db(conn), sql, -1, &statement, NULL);
-  sqlite3_finalize(statement);
+  const int rc = sql ? sqlite3_prepare_v2(vt_db(conn), sql, -1, out, NULL) : SQLITE_NOMEM;
   vt_internal_leave(conn);
   sqlite3_free(sql);
+  return rc != SQLITE_NOMEM;
 }
 
-FarTab *far_tab_named(VtConn *conn, const char *name, FarKind kind, Fault *fault) {
-  const FarState *state = vt_state(conn);
-  FarTab *tab = known(state, name);
-  if (!tab) {
-    connect_it(conn, name);
-    tab = known(state, name);
-  }
+static void end_statement(VtConn *conn, sqlite3_stmt *statement) {
+  vt_internal_enter(conn);
+  sqlite3_finalize(statement);
+  vt_internal_leave(conn);
+}
+
+bool far_tab_wake(VtConn *conn, const char *name) {
+  sqlite3_stmt *statement = NULL;
+  if (known(vt_state(conn), name)) return true;
+  const bool ok = connect_it(conn, name, &statement);
+  end_statement(conn, statement);
+  return ok;
+}
+
+static FarTab *of_kind(const VtConn *conn, const char *name, FarKind kind, Fault *fault) {
+  FarTab *tab = known(vt_state(conn), name);
   if (tab && tab->kind == kind) return tab;
   fault_set(fault, FAULT_NOTFOUND,
             tab ? "table \"%s\" is no %s" : "there is no table \"%s\" that is a %s", name,
             far_kind_name(kind));
   return NULL;
+}
+
+FarTab *far_tab_named(VtConn *conn, const char *name, FarKind kind, Fault *fault) {
+  if (far_tab_wake(conn, name)) return of_kind(conn, name, kind, fault);
+  fault_oom(fault);
+  return NULL;
+}
+
+bool far_tab_hold(VtConn *conn, const char *name, FarKind kind, FarHold *out, Fault *fault) {
+  if (!connect_it(conn, name, &out->statement)) return fault_oom(fault);
+  out->tab = of_kind(conn, name, kind, fault);
+  if (out->tab && !out->statement) { /* SQLite knows better */
+    fault_set(fault, FAULT_NOTFOUND, "there is no table \"%s\" any more", name);
+    out->tab = NULL;
+  }
+  if (out->tab) out->tab->held++;
+  if (!out->tab) far_tab_let_go(conn, out);
+  return out->tab != NULL;
+}
+
+void far_tab_let_go(VtConn *conn, FarHold *hold) {
+  if (hold->tab) hold->tab->held--;
+  if (hold->statement) end_statement(conn, hold->statement);
+  *hold = (FarHold){0};
 }
 
 FarTab *far_tab_find(sqlite3_context *ctx, sqlite3_value *value, FarKind kind) {

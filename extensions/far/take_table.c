@@ -20,7 +20,7 @@ static const VtColumn take_columns[] = {
 
 typedef struct TakeCursor {
   VtCursor base;
-  FarTab *tab;
+  FarHold queue; /* between two rows anything may happen */
   unsigned char *elements;
   uint64_t n, at, left;
 } TakeCursor;
@@ -29,7 +29,8 @@ typedef struct TakeCursor {
 static int take_some(TakeCursor *cur) {
   Stop stop = {.asked = vt_asked, .ctx = &cur->base.poll};
   Fault fault = {0};
-  const bool ok = far_queue_pop(cur->tab->queue, cur->left, cur->elements, &cur->n, &stop, &fault);
+  const bool ok =
+      far_queue_pop(cur->queue.tab->queue, cur->left, cur->elements, &cur->n, &stop, &fault);
   cur->at = 0;
   cur->left = ok && cur->n ? cur->left - cur->n : 0;
   cur->base.eof = cur->n == 0;
@@ -46,12 +47,13 @@ static int take_seek(VtCursor *base, const VtPlan *plan) {
       !vt_arg_int(base->tab, plan, TAKE_N, 1, &n))
     return SQLITE_ERROR;
   if (n < 0) return vt_fail(base->tab, SQLITE_RANGE, "0 elements or more, not %lld", (long long)n);
-  if (!(cur->tab = far_tab_named(base->tab->conn, name, FAR_KIND_QUEUE, &fault)) ||
-      !far_link_ready(cur->tab->link, &stop, &fault))
+  far_tab_let_go(base->tab->conn, &cur->queue);
+  if (!far_tab_hold(base->tab->conn, name, FAR_KIND_QUEUE, &cur->queue, &fault) ||
+      !far_link_ready(cur->queue.tab->link, &stop, &fault))
     return vt_fault(base->tab, &fault);
   const uint64_t room = n < FAR_MOST_TAKEN ? (uint64_t)n : FAR_MOST_TAKEN;
   free(cur->elements);
-  cur->elements = malloc((room + 1) * cur->tab->record.shape.stride);
+  cur->elements = malloc((room + 1) * cur->queue.tab->record.shape.stride);
   if (!cur->elements) return SQLITE_NOMEM;
   cur->left = (uint64_t)n;
   return take_some(cur);
@@ -66,13 +68,17 @@ static int take_step(VtCursor *base) {
 
 static int take_column(VtCursor *base, sqlite3_context *ctx, int col) {
   const TakeCursor *cur = (TakeCursor *)base;
-  const unsigned char *element = cur->elements + cur->at * cur->tab->record.shape.stride;
-  if (col == TAKE_VALUE) return far_element_result(cur->tab, element, ctx);
+  const unsigned char *element = cur->elements + cur->at * cur->queue.tab->record.shape.stride;
+  if (col == TAKE_VALUE) return far_element_result(cur->queue.tab, element, ctx);
   sqlite3_result_int64(ctx, (sqlite3_int64)far_vector_index(element + FAR_STAMP));
   return SQLITE_OK;
 }
 
-static void take_close(VtCursor *base) { free(((TakeCursor *)base)->elements); }
+static void take_close(VtCursor *base) {
+  TakeCursor *cur = (TakeCursor *)base;
+  far_tab_let_go(base->tab->conn, &cur->queue);
+  free(cur->elements);
+}
 
 const VtTable far_take_table = {
     .name = "far_take",
