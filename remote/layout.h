@@ -125,7 +125,7 @@ typedef struct FarHeader {
   uint64_t next_extent;            /* extents from here on were never used */
   uint64_t serial;                 /* counts what is made */
   uint64_t alloc_lock, names_lock; /* clients */
-  uint64_t free_extents;           /* number + 1 of the first one that is free again */
+  uint64_t free_extents;           /* how many before it are free again */
   FarClass classes[FAR_CLASSES];
 } FarHeader;
 

@@ -78,7 +78,19 @@ bool far_server_listen_verbs(FarServer *server, const char *at, Fault *fault) {
   return far_server_wait(server, far_verbs_fd(server->verbs), server->verbs, EPOLLIN, fault);
 }
 
-void far_server_stats(const FarServer *server, FarServerStats *out) { *out = server->stats; }
+void far_server_stats(const FarServer *server, FarServerStats *out) {
+  const FarMapped *mapped = &server->memory->mapped;
+  const FarHeader *head = (const FarHeader *)(const void *)mapped->base;
+  const uint64_t ever = *(const volatile uint64_t *)&head->next_extent,
+                 free_again = *(const volatile uint64_t *)&head->free_extents;
+  *out = server->stats;
+  out->watches = 0;
+  for (const Peer *peer = server->peers; peer; peer = peer->next) out->watches += peer->looks.count;
+  out->memory_size = mapped->size;
+  out->memory_used = server->memory->head.data;
+  if (ever <= server->memory->head.nextents && free_again <= ever)
+    out->memory_used += (ever - free_again) * FAR_EXTENT;
+}
 
 /* ---- peers ----------------------------------------------------------------------------------- */
 

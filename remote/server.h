@@ -18,7 +18,9 @@ typedef struct FarServerStats {
   uint64_t clients, accepted, refused; /* now; ever; those who did not know the secret, or spoke no
                                           protocol */
   uint64_t rounds, operations, bytes_in, bytes_out, buried;
-  uint64_t silent, notices; /* clients whose leases ended; notices that were sent */
+  uint64_t silent, notices;          /* clients whose leases ended; notices that were sent */
+  uint64_t watches;                  /* now */
+  uint64_t memory_size, memory_used; /* bytes; used: in extents (layout.h), or before the first */
 } FarServerStats;
 
 enum { FAR_USUAL_LEASE = 2000 }; /* ms */

@@ -11,44 +11,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "remote/farmemd/help.h"
+#include "remote/farmemd/metrics.h"
 #include "remote/server.h"
 
-enum { PLACES = 16, SECRET = 256 };
-
-static const char usage[] =
-    "usage: farmemd [--listen AT]... [--verbs HOST:PORT] [--memory AT | --persist FILE]\n"
-    "               [--size BYTES] [--secret-file FILE] [--max-clients N]\n"
-    "               [--lease MS] [--quiet]\n"
-    "\n"
-    "Serves memory that many programs share: SQLite's far_map and its like, or the C library.\n"
-    "\n"
-    "  --listen AT          unix:PATH or tcp:HOST:PORT; several may be given. Default:\n"
-    "                       tcp:127.0.0.1:7877\n"
-    "  --verbs HOST:PORT    for verbs: and tcp:, HOST being an address of an RDMA device; the "
-    "whole\n"
-    "                       memory is pinned, and no other program may map it\n"
-    "  --memory shm:NAME    serve memory that programs of this machine map as well\n"
-    "  --persist FILE       keep the memory in a file: it outlives the server, not the machine\n"
-    "  --size BYTES         of a memory that is made: 64M, 4G; default 1G\n"
-    "  --secret-file FILE   clients have to know the first line of it\n"
-    "  --max-clients N      at most; default 1023\n"
-    "  --lease MS           a client is given up when so long nothing was heard of it; 0: never;\n"
-    "                       default 2000\n"
-    "  --quiet              say nothing of clients that come and go\n"
-    "  --version, --help\n"
-    "\n"
-    "SIGTERM and SIGINT end it, SIGUSR1 makes it say what it has done. Beyond this machine a\n"
-    "secret has to be given, and a tunnel where the network is not trusted.\n";
+enum { PLACES = 16, SECRET = 256, METRICS_SECONDS = 5 };
 
 typedef struct Options {
   const char *listen[PLACES];
   int nlisten;
-  const char *memory, *secret_file;
+  const char *memory, *secret_file, *metrics;
   char verbs[300];
   char persist[4200];
   char secret[SECRET];
@@ -110,20 +89,22 @@ static bool is_local(const char *at) {
   return false;
 }
 
+static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
+                                      {"verbs", required_argument, NULL, 'r'},
+                                      {"memory", required_argument, NULL, 'm'},
+                                      {"persist", required_argument, NULL, 'p'},
+                                      {"size", required_argument, NULL, 's'},
+                                      {"secret-file", required_argument, NULL, 'k'},
+                                      {"max-clients", required_argument, NULL, 'n'},
+                                      {"lease", required_argument, NULL, 't'},
+                                      {"metrics", required_argument, NULL, 'e'},
+                                      {"quiet", no_argument, NULL, 'q'},
+                                      {"version", no_argument, NULL, 'v'},
+                                      {"help", no_argument, NULL, 'h'},
+                                      {0}};
+
 /* 0: go on; else the status to end with, + 1. */
 static int read_options(int argc, char **argv, Options *out) {
-  static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
-                                        {"verbs", required_argument, NULL, 'r'},
-                                        {"memory", required_argument, NULL, 'm'},
-                                        {"persist", required_argument, NULL, 'p'},
-                                        {"size", required_argument, NULL, 's'},
-                                        {"secret-file", required_argument, NULL, 'k'},
-                                        {"max-clients", required_argument, NULL, 'n'},
-                                        {"lease", required_argument, NULL, 't'},
-                                        {"quiet", no_argument, NULL, 'q'},
-                                        {"version", no_argument, NULL, 'v'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {0}};
   uint64_t number;
   for (int c; (c = getopt_long(argc, argv, "", known, NULL)) >= 0;) {
     switch (c) {
@@ -156,6 +137,9 @@ static int read_options(int argc, char **argv, Options *out) {
     case 't':
       if (read_lease(optarg, &out->server.lease_ns)) break;
       return 1 + refuse("--lease is 0 to 86400000 ms, not", optarg);
+    case 'e':
+      out->metrics = optarg;
+      break;
     case 'q':
       out->quiet = true;
       break;
@@ -163,10 +147,10 @@ static int read_options(int argc, char **argv, Options *out) {
       puts("farmemd " TENFOLD_VERSION);
       return 1;
     case 'h':
-      fputs(usage, stdout);
+      fputs(farmemd_help, stdout);
       return 1;
     default:
-      fputs(usage, stderr);
+      fputs("farmemd --help tells what there is\n", stderr);
       return 3;
     }
   }
@@ -208,42 +192,91 @@ static void say_stats(const FarServer *server) {
   snprintf(line, sizeof line,
            "clients=%" PRIu64 " accepted=%" PRIu64 " refused=%" PRIu64 " buried=%" PRIu64
            " silent=%" PRIu64 " rounds=%" PRIu64 " operations=%" PRIu64 " notices=%" PRIu64
-           " bytes_in=%" PRIu64 " bytes_out=%" PRIu64,
+           " bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " watches=%" PRIu64 " memory_size=%" PRIu64
+           " memory_used=%" PRIu64,
            stats.clients, stats.accepted, stats.refused, stats.buried, stats.silent, stats.rounds,
-           stats.operations, stats.notices, stats.bytes_in, stats.bytes_out);
+           stats.operations, stats.notices, stats.bytes_in, stats.bytes_out, stats.watches,
+           stats.memory_size, stats.memory_used);
   say(line);
 }
 
-static bool run(FarServer *server, const Options *options, int signals, Fault *fault) {
-  for (int i = 0; i < options->nlisten; i++) {
-    if (!far_server_listen(server, options->listen[i], fault)) return false;
-  }
-  if (*options->verbs && !far_server_listen_verbs(server, options->verbs, fault)) return false;
-  say("ready");
-  for (;;) {
-    struct signalfd_siginfo info;
-    if (!far_server_run(server, signals, options->quiet ? NULL : say, fault)) return false;
-    if (read(signals, &info, sizeof info) != sizeof info) continue;
-    say_stats(server);
-    if (info.ssi_signo != SIGUSR1) return true;
-  }
-}
+/* Something to do beside serving: a signal, and a time. */
+typedef struct Wake {
+  int signals, timer, both; /* both: an epoll of the two */
+  bool complained;          /* about metrics */
+} Wake;
 
-int main(int argc, char **argv) {
-  Options options = {0};
-  Fault fault = {0};
+static bool open_wake(Wake *it, const Options *options, Fault *fault) {
   sigset_t set;
-  const int status = read_options(argc, argv, &options);
-  if (status) return status - 1;
+  const struct itimerspec often = {{METRICS_SECONDS, 0}, {METRICS_SECONDS, 0}};
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGUSR1);
   sigprocmask(SIG_BLOCK, &set, NULL);
-  const int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  FarMemory *memory = open_memory(&options, &fault);
+  it->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  it->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  it->both = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event event = {.events = EPOLLIN};
+  if (it->signals >= 0 && it->timer >= 0 && it->both >= 0 &&
+      epoll_ctl(it->both, EPOLL_CTL_ADD, it->signals, &event) == 0 &&
+      epoll_ctl(it->both, EPOLL_CTL_ADD, it->timer, &event) == 0 &&
+      (!options->metrics || timerfd_settime(it->timer, 0, &often, NULL) == 0))
+    return true;
+  return fault_set(fault, FAULT_IO, "signals: %s", strerror(errno));
+}
+
+/* Where it worked at the beginning it is no reason to end that it does not any more. */
+static bool tell_metrics(Wake *it, const FarServer *server, const Options *options, bool up,
+                         Fault *fault) {
+  FarServerStats stats;
+  if (!options->metrics) return true;
+  far_server_stats(server, &stats);
+  const bool ok = metrics_write(options->metrics, &stats, up, fault);
+  if (ok) it->complained = false;
+  return ok;
+}
+
+static void update_metrics(Wake *it, const FarServer *server, const Options *options, bool up) {
+  Fault fault = {0};
+  if (tell_metrics(it, server, options, up, &fault) || it->complained) return;
+  say(fault.text);
+  it->complained = true;
+}
+
+static bool run(FarServer *server, const Options *options, Wake *wake, Fault *fault) {
+  for (int i = 0; i < options->nlisten; i++) {
+    if (!far_server_listen(server, options->listen[i], fault)) return false;
+  }
+  if (*options->verbs && !far_server_listen_verbs(server, options->verbs, fault)) return false;
+  if (!tell_metrics(wake, server, options, true, fault)) return false;
+  say("ready");
+  for (bool ends = false; !ends;) {
+    struct signalfd_siginfo info;
+    uint64_t times;
+    if (!far_server_run(server, wake->both, options->quiet ? NULL : say, fault)) break;
+    const ssize_t ignored = read(wake->timer, &times, sizeof times);
+    (void)ignored;
+    if (read(wake->signals, &info, sizeof info) == sizeof info) {
+      say_stats(server);
+      ends = info.ssi_signo != SIGUSR1;
+    }
+    update_metrics(wake, server, options, !ends);
+    if (ends) return true;
+  }
+  update_metrics(wake, server, options, false);
+  return false;
+}
+
+int main(int argc, char **argv) {
+  Options options = {0};
+  Fault fault = {0};
+  Wake wake = {0};
+  const int status = read_options(argc, argv, &options);
+  if (status) return status - 1;
+  FarMemory *memory = open_wake(&wake, &options, &fault) ? open_memory(&options, &fault) : NULL;
   FarServer *server = memory ? far_server_open(memory, &options.server, &fault) : NULL;
-  const bool ok = server && run(server, &options, signals, &fault);
+  const bool ok = server && run(server, &options, &wake, &fault);
   if (!ok) say(fault.text);
   far_server_close(server);
   far_close(memory);

@@ -1,0 +1,55 @@
+/*
+** What `farmemd --help` says.
+*/
+#ifndef TENFOLD_REMOTE_FARMEMD_HELP_H
+#define TENFOLD_REMOTE_FARMEMD_HELP_H
+
+static const char farmemd_help[] =
+    "farmemd - a server of memory that many programs share\n"
+    "\n"
+    "usage: farmemd [--listen AT]... [--verbs HOST:PORT] [--memory AT | --persist FILE]\n"
+    "               [--size BYTES] [--secret-file FILE] [--max-clients N] [--lease MS]\n"
+    "               [--metrics FILE] [--quiet]\n"
+    "\n"
+    "Its clients are SQLite tables (far_map and its like, at='unix:PATH' or 'tcp:HOST:PORT'), and\n"
+    "programs with the C library. One process, one thread; what it says goes to standard error.\n"
+    "\n"
+    "where it is\n"
+    "  --listen AT          unix:PATH or tcp:HOST:PORT; several may be given. Default:\n"
+    "                       tcp:127.0.0.1:7877\n"
+    "  --verbs HOST:PORT    for verbs: and tcp:, HOST being an address of an RDMA device; the\n"
+    "                       whole memory is pinned, and no other program may map it\n"
+    "\n"
+    "what it serves\n"
+    "  --memory shm:NAME    memory that programs of this machine map as well\n"
+    "  --persist FILE       memory in a file: it outlives the server, not the machine\n"
+    "                       Default: memory of its own, which ends with it\n"
+    "  --size BYTES         of a memory that is made: 64M, 4G; default 1G\n"
+    "\n"
+    "whom it serves\n"
+    "  --secret-file FILE   those who know the first line of it. Beyond this machine that is a\n"
+    "                       must, and a tunnel where the network is not trusted\n"
+    "  --max-clients N      so many at most, 1 to 1023; default 1023\n"
+    "  --lease MS           who was not heard for so long is given up, and what he held is free;\n"
+    "                       0: never; default 2000\n"
+    "\n"
+    "what it tells\n"
+    "  --metrics FILE       its counters, every 5 seconds and at the end, for Prometheus: give a\n"
+    "                       name that ends in .prom, in the folder that node_exporter's\n"
+    "                       --collector.textfile.directory names\n"
+    "  --quiet              nothing of clients that come and go\n"
+    "  --version, --help\n"
+    "\n"
+    "signals\n"
+    "  SIGTERM, SIGINT      end it; what its clients held is free\n"
+    "  SIGUSR1              makes it say its counters, and write the metrics, at once\n"
+    "\n"
+    "status\n"
+    "  0 when it was ended by a signal, 1 when it could not go on, 2 for options that are wrong\n"
+    "\n"
+    "examples\n"
+    "  farmemd --listen unix:/run/far.sock --size 4G\n"
+    "  farmemd --listen tcp:0.0.0.0:7877 --secret-file /etc/farmemd.secret \\\n"
+    "          --metrics /var/lib/prometheus/node-exporter/farmemd.prom\n";
+
+#endif
