@@ -333,7 +333,8 @@ static bool flush(Chain *chain, Fault *fault) {
 
 /* Makes sure that works can be added. Look at `skip` afterwards. */
 static bool ready(Chain *chain, bool changes, size_t works, size_t bytes, Fault *fault) {
-  return (fits(chain, works, bytes) && !(changes && chain->unsure)) || flush(chain, fault);
+  const bool waits = chain->unsure || (chain->reads && !chain->nic->fences);
+  return (fits(chain, works, bytes) && !(changes && waits)) || flush(chain, fault);
 }
 
 static bool skipped(const Chain *chain, FarOp *op) {

@@ -6,6 +6,7 @@
 **
 **   before a write or a change behind a guard, whose outcome must be known (what only reads goes
 **   along, and is thrown away when the guard does not hold);
+**   before a write or a change behind a read, where the card's fences are of no use (nic.h);
 **   before an indirect operation follows the pointer that it has read;
 **   behind FINDs, since one that met a bucket in the middle of a change comes again; what cells
 **   point to is then one trip more for all of them.

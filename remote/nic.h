@@ -50,6 +50,7 @@ struct Nic {
   const NicKind *kind;
   unsigned char *room; /* memory here that works name; aligned to a page */
   size_t nroom, depth;
+  bool fences;   /* works may have one. Else chains end where one would be needed */
   uint64_t base; /* where the far memory lies for its own machine, and the key to it */
   uint32_t key;
 };

@@ -29,6 +29,8 @@ typedef struct RdmaNic {
   char why[128];
 } RdmaNic;
 
+enum { RXE_VENDOR = 0xffffff };
+
 /* ---- works ----------------------------------------------------------------------------------- */
 
 static void make_work(const RdmaNic *it, const NicWork *work, struct ibv_send_wr *out,
@@ -76,7 +78,7 @@ static NicState rdma_poll(Nic *nic, const char **out_why) {
   return NIC_FAILED;
 }
 
-/* rdma_rxe may miss that what a fence waits for is done (its requester says that it waits after its
+/* rdma_rxe may miss that what it waits for is done (its requester says that it waits after its
 ** completer looked whether it does). A write of nothing makes the requester look again. */
 static void rdma_nudge(Nic *nic) {
   RdmaNic *it = (RdmaNic *)nic;
@@ -170,6 +172,9 @@ static bool make_queues(const Attempt *it, Fault *fault) {
   if (device.atomic_cap == IBV_ATOMIC_NONE || device.max_qp_wr < 16) {
     return fault_set(fault, FAULT_UNSUPPORTED, "%s: the RDMA device cannot change words", it->at);
   }
+  /* rdma_rxe waits with a fence until nothing is under way that was read. When an answer is late,
+  ** and it sends everything anew, that is what has the fence itself: then it waits for ever. */
+  nic->nic.fences = device.vendor_id != RXE_VENDOR;
   const int most = device.max_qp_wr - NIC_NUDGES;
   nic->nic.depth = most < NIC_DEPTH ? (size_t)most : NIC_DEPTH;
   void *room = mmap(NULL, NIC_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -73,6 +73,7 @@ static bool fake_post(Nic *nic, const NicWork *works, size_t n, Fault *fault) {
     if (work->at > it->memory.size || work->length > it->memory.size - work->at)
       it->failed = "remote access error";
     if (it->failed) break;
+    assert(!work->fence || nic->fences);
     if (work->fence) do_late(it, late, &nlate);
     const bool overtakes = work->code != NIC_READ && pick(it, 2);
     if (overtakes || (work->code == NIC_WRITE && !nlate)) {
@@ -109,7 +110,8 @@ static const NicKind fake = {fake_post, fake_poll, fake_nudge, fake_close};
 FakeNic *fake_nic_open(const FarMapped *memory, size_t room, size_t depth, uint64_t seed) {
   FakeNic *it = calloc(1, sizeof *it);
   assert(it && depth <= NIC_DEPTH);
-  it->nic = (Nic){.kind = &fake, .room = calloc(1, room), .nroom = room, .depth = depth};
+  it->nic = (Nic){.kind = &fake, .nroom = room, .depth = depth, .fences = true};
+  it->nic.room = calloc(1, room);
   assert(it->nic.room);
   it->memory = *memory;
   it->chance = seed;
