@@ -127,7 +127,7 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
   const bool done = status == FAR_DONE;
   if (done && op->code == FAR_FIND) {
     const size_t least = find_size(op, op->old != FAR_NONE);
-    if (op->old != FAR_NONE && op->old >= op->key->shape.slots) return false;
+    if (op->old != FAR_NONE && op->old >= op->search->shape.slots) return false;
     if (length < least || length > (op->old == FAR_NONE ? least : op->length)) return false;
     memcpy(op->local, *at, length);
     op->index = length;
