@@ -18,7 +18,7 @@ INSERT INTO account SELECT printf('customer %03d', value), 100, 0 FROM generate_
 SQL
 
 move=1
-while [ $move -le 40 ]; do
+while [ $move -le 60 ]; do
   shell "$1" > /dev/null 2>&1 << SQL || true
 BEGIN;
 UPDATE account SET money = money - 7, last = $move WHERE name = 'customer 001';
