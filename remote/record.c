@@ -86,10 +86,6 @@ bool far_record_layout(FarRecord *record, unsigned slots, Fault *fault) {
   return true;
 }
 
-bool far_cell_null(const FarRecord *record, const unsigned char *element, int column) {
-  return record->nulls_at && element[record->nulls_at + column / 8] >> column % 8 & 1;
-}
-
 void far_cell_set_null(const FarRecord *record, unsigned char *element, int column, bool null) {
   if (!record->nulls_at) return;
   unsigned char *byte = &element[record->nulls_at + column / 8];

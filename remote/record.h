@@ -42,7 +42,10 @@ bool far_record_layout(FarRecord *record, unsigned slots, Fault *fault);
 uint32_t far_cell_size(const FarRecord *record, int column);
 
 /* Cells of an element, or of one in the making (zeroed, shape.stride bytes). */
-bool far_cell_null(const FarRecord *record, const unsigned char *element, int column);
+static inline bool far_cell_null(const FarRecord *record, const unsigned char *element,
+                                 int column) {
+  return record->nulls_at && element[record->nulls_at + column / 8] >> column % 8 & 1;
+}
 void far_cell_set_null(const FarRecord *record, unsigned char *element, int column, bool null);
 uint64_t far_cell_word(const FarRecord *record, const unsigned char *element, int column);
 void far_cell_set_word(const FarRecord *record, unsigned char *element, int column, uint64_t word);

@@ -15,6 +15,8 @@
 #include "remote/proof.h"
 #include "remote/stream.h"
 
+enum { SLICE = 10000000 }; /* ns that a call of the socket waits at most (address.c) */
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 static void disconnect(FarMemory *memory) {
@@ -33,14 +35,25 @@ bool far_stream_lost(FarMemory *memory, const char *what, Fault *fault) {
   return fault_set(fault, FAULT_IO, "%s: %s", memory->at, what);
 }
 
-/* Between two tries of a call that took its 10 ms. False: the connection has to be given up. */
+/* The clock is read only when something does not come at once; what is asked had begun so long
+** before. */
+static bool is_late(FarMemory *memory, int64_t before) {
+  FarStream *stream = memory->stream;
+  const int64_t now = clock_now();
+  if (!stream->deadline) stream->deadline = now - before + memory->options.deadline_ns;
+  return now >= stream->deadline;
+}
+
+/* Between two tries of a call that took its 10 ms, or was interrupted. False: the connection has to
+** be given up. */
 static bool go_on(FarMemory *memory, Fault *fault) {
   FarStream *stream = memory->stream;
+  const int64_t before = errno == EAGAIN ? SLICE : 0;
   if (errno != EAGAIN && errno != EINTR)
     return fault_set(fault, FAULT_IO, "%s: %s", memory->at, strerror(errno));
   if (stream->stop && stop_now(stream->stop))
     return fault_set(fault, FAULT_INTERRUPT, "%s: interrupted", memory->at);
-  if (clock_now() < stream->deadline) return true;
+  if (!is_late(memory, before)) return true;
   memory->counts.timeouts++;
   return fault_set(fault, FAULT_IO, "%s: no answer in time", memory->at);
 }
@@ -167,7 +180,7 @@ static bool receive(FarMemory *memory, Frame *out, Fault *fault) {
     while (next_frame(memory->stream, out, &wanted)) {
       if (out->kind != WIRE_NOTICE) return true;
       if (!far_stream_notice(memory, out->body, out->length, fault)) return false;
-      if (clock_now() > memory->stream->deadline)
+      if (is_late(memory, 0))
         return far_stream_lost(memory, "notices, but no answer in time", fault);
     }
     if (!receive_more(memory, wanted, 0, &came, fault)) return false;
@@ -194,7 +207,7 @@ bool far_stream_idle(FarMemory *memory, Fault *fault) {
 }
 
 static void start(FarMemory *memory, Stop *stop) {
-  memory->stream->deadline = clock_now() + memory->options.deadline_ns;
+  memory->stream->deadline = 0;
   memory->stream->stop = stop;
   memory->stream->out.length = 0;
 }
@@ -266,6 +279,7 @@ bool far_stream_connect(FarMemory *memory, Stop *stop, Fault *fault) {
   FarStream *stream = memory->stream;
   Welcome welcome;
   start(memory, stop);
+  is_late(memory, 0);
   const int fd = address_connect(memory->at, stream->deadline, stop, fault);
   if (fd < 0) return false;
   pthread_mutex_lock(&stream->sending);

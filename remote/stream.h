@@ -14,7 +14,7 @@
 typedef struct FarStream {
   FarWireBuffer out, in;
   size_t taken;     /* bytes of `in` that were frames, and are done with */
-  int64_t deadline; /* of what is being asked */
+  int64_t deadline; /* of what is being asked; 0: the clock was not read yet */
   Stop *stop;
   /* Held while a frame is sent, and while the connection comes or goes: the thread that says that
   ** we live (alive.c) sends between frames. */
