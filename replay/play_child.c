@@ -76,15 +76,21 @@ static bool put_page(void) {
   return mprotect(page, SPACE_PAGE_SIZE, PROT_READ | PROT_EXEC) == 0;
 }
 
-static _Noreturn void be_child(void) {
+/* Of a parent that has died before it was asked for, init would be the tracer, and nobody would ever
+** let the child go on. */
+static bool die_with(pid_t parent) {
+  return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && syscall(SYS_getppid) == parent;
+}
+
+static _Noreturn void be_child(pid_t parent) {
   const struct rlimit none = {0, 0};
   uint64_t faults = 0;
   const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
   for (size_t i = 0; i < countof(kept); i++) faults |= (uint64_t)1 << (kept[i] - 1);
   faults = ~faults;
   int step = 1;
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && step++ && leave_rseq() && step++ && put_page() &&
-      step++ && setrlimit(RLIMIT_CORE, &none) == 0 && step++ && setsid() >= 0 && step++ &&
+  if (die_with(parent) && step++ && leave_rseq() && step++ && put_page() && step++ &&
+      setrlimit(RLIMIT_CORE, &none) == 0 && step++ && setsid() >= 0 && step++ &&
       syscall(SYS_close_range, 0, ~0u, 0) == 0 && step++ &&
       syscall(SYS_rt_sigprocmask, SIG_SETMASK, &faults, NULL, sizeof faults) == 0 && step++ &&
       prctl(PR_SET_TSC, PR_TSC_SIGSEGV) == 0 && step++ &&
@@ -115,8 +121,9 @@ static pid_t fork_quietly(void) {
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_BLOCK, &all, &before);
+  const pid_t parent = getpid();
   pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-  if (pid == 0) be_child();
+  if (pid == 0) be_child(parent);
   int error = errno;
   sigprocmask(SIG_SETMASK, &before, NULL);
   errno = error;
