@@ -76,8 +76,8 @@ static bool put_page(void) {
   return mprotect(page, SPACE_PAGE_SIZE, PROT_READ | PROT_EXEC) == 0;
 }
 
-/* Of a parent that has died before it was asked for, init would be the tracer, and nobody would ever
-** let the child go on. */
+/* Of a parent that is dead before that is asked for, init would be the tracer, and nobody would let
+** the child go on. */
 static bool die_with(pid_t parent) {
   return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && syscall(SYS_getppid) == parent;
 }
