@@ -10,8 +10,9 @@
 **
 **   oracle COUNT SEED     and by itself: oracle worker FOLDER NUMBER SEED COUNT
 **
-** $LINK_COORD is another coordinator (etcd.c runs it so), $LINK_STOP how many ms a process is
-** stopped for now and then, $LINK_STANDBY a far memory for copies of slices (standby.c runs it so).
+** $LINK_COORD is another coordinator (etcd.c runs it so), $LINK_COORD_0 the first worker's,
+** $LINK_STOP how many ms a process is stopped for now and then, $LINK_STANDBY a far memory for
+** copies of slices (standby.c runs it so).
 */
 #include <assert.h>
 #include <fcntl.h>
@@ -89,6 +90,7 @@ static void map_shared(const char *path) {
 
 static void open_database(void) {
   const char *build = getenv("TENFOLD_BUILD"), *given = getenv("LINK_COORD");
+  if (me == 0 && getenv("LINK_COORD_0")) given = getenv("LINK_COORD_0");
   const char *standby = getenv("LINK_STANDBY");
   char text[2000], coord[300], copies[300] = "";
   snprintf(text, sizeof text, "%s/app.db", folder);
