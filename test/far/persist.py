@@ -121,10 +121,13 @@ def test_full_disk(build, folder):
     server.end(signal.SIGKILL)
 
 
-def test_starts(build, folder):
+def test_small_disk(build, folder):
     server = Server(build, folder, small_disk(folder, "64k") / "memory")
     check(server.child.wait(30) == 1 and "No space left" in server.said(), "a disk too small to begin with is refused",
           server.said())
+
+
+def test_other_files(build, folder):
     for name, bytes_in_it in (("short", b"x" * 100), ("other", b"SQLite format 3\0" * 4096), ("zero", bytes(1 << 20))):
         (folder / name).write_bytes(bytes_in_it)
         server = Server(build, folder, folder / name)
@@ -133,21 +136,36 @@ def test_starts(build, folder):
         check((folder / name).read_bytes() == bytes_in_it, "... and not changed")
 
 
+def namespace():
+    """The command that makes a mount namespace: a user's own, or root's, also in a chroot. None: neither can be had."""
+    for more in (["--map-root-user"], [], ["--propagation", "unchanged"]):
+        command = ["unshare", "--mount", *more]
+        if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode == 0:
+            return command
+    return None
+
+
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     if sys.argv[2:3] == ["writer"]:
         write_rows(build, sys.argv[3], int(sys.argv[4]))
-    elif sys.argv[2:] == ["inside"]:
-        with tempfile.TemporaryDirectory(prefix="persist-") as name:
-            folder = pathlib.Path(name)
-            test_restarts(build, folder)
+        return
+    inside = sys.argv[2:] == ["inside"]
+    space = None if inside else namespace()
+    if space:
+        sys.exit(subprocess.run([*space, sys.executable, __file__, build, "inside"]).returncode)
+    with tempfile.TemporaryDirectory(prefix="persist-") as name:
+        folder = pathlib.Path(name)
+        test_restarts(build, folder)
+        test_other_files(build, folder)
+        if inside:
             test_full_disk(build, folder)
-            test_starts(build, folder)
+            test_small_disk(build, folder)
             for disk in folder.glob("disk-*"):
                 subprocess.run(["umount", disk], check=True)
-        print(f"1..{done}")
-    else:
-        sys.exit(subprocess.run(["unshare", "--map-root-user", "--mount", sys.executable, __file__, build, "inside"]).returncode)
+        else:
+            print(f"ok {done + 1} - full disks # SKIP no mount namespace can be made here")
+    print(f"1..{done + (not inside)}")
 
 
 main()
