@@ -44,11 +44,11 @@ class Server:
         return self.log.read()
 
 
-def table(build, server):
+def table(build, at):
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.enable_load_extension(True)
     db.load_extension(str(build / "far.so"))
-    db.execute(f"CREATE VIRTUAL TABLE t USING far_map(id INTEGER PRIMARY KEY, n INTEGER, body BLOB, at='unix:{server.at}')")
+    db.execute(f"CREATE VIRTUAL TABLE t USING far_map(id INTEGER PRIMARY KEY, n INTEGER, body BLOB, at='unix:{at}')")
     return db
 
 
@@ -56,7 +56,7 @@ def test_restarts(build, folder):
     memory, known = folder / "kept", 0
     for how in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
         server = Server(build, folder, memory)
-        db = table(build, server)
+        db = table(build, server.at)
         found = db.execute("SELECT count(*), coalesce(sum(n = 2 * id AND length(body) = id % 500), 0) FROM t").fetchone()
         check(found == (known, known), f"{known} rows are there, each whole", found)
         child = subprocess.Popen([sys.executable, __file__, build, "writer", server.at, str(known)],
@@ -69,7 +69,7 @@ def test_restarts(build, folder):
         known = int([word for word in told if word.strip()][-1])
         db.close()
         server = Server(build, folder, memory)
-        found = table(build, server).execute("SELECT max(id) + 1 FROM t").fetchone()[0]
+        found = table(build, server.at).execute("SELECT max(id) + 1 FROM t").fetchone()[0]
         check(found in (known, known + 1), "all that a client was told of are there, and at most the one it was not",
               (found, known))
         known = found
@@ -77,9 +77,7 @@ def test_restarts(build, folder):
 
 
 def write_rows(build, at, first):
-    server = Server.__new__(Server)
-    server.at = at
-    db = table(build, server)
+    db = table(build, at)
     try:
         for i in range(first, first + 100000):
             db.execute("INSERT INTO t VALUES (?, ?, zeroblob(?))", (i, 2 * i, i % 500))
@@ -98,7 +96,7 @@ def small_disk(folder, size):
 def test_full_disk(build, folder):
     disk = small_disk(folder, "6M")
     server = Server(build, folder, disk / "memory")
-    db = table(build, server)
+    db = table(build, server.at)
     rows, why = 0, None
     while rows < 1000 and not why:
         try:

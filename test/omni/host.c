@@ -261,8 +261,6 @@ int main(void) {
   check_interrupted(db);
   check_questions(db);
   assert(sqlite3_close(db) == SQLITE_OK);
-  /* What was killed on purpose took its own with it, in its own time. */
-  for (int i = 0; i < 10000 && count_marked(); i++) usleep(1000);
   assert(child_of(getpid()) == 0 && signals == 0 && count_marked() == 0);
   assert(rmdir(temporary) == 0); /* it is empty */
   scratch_remove(scratch);

@@ -403,7 +403,7 @@ static void torn(long rounds) {
   begin(&it);
   it.card->meanwhile = writer_step;
   it.card->ctx = &writer;
-  long seen = 0, changing = 0;
+  long seen = 0;
   for (long i = 0; i < rounds; i++) {
     unsigned char local[2][256];
     const FarSearch search = {.shape = shape};
@@ -413,7 +413,6 @@ static void torn(long rounds) {
     bool lost;
     assert(go(&it, ops, 2, &lost, NULL));
     for (int j = 0; j < 2; j++) {
-      changing += ops[j].status == FAR_CHANGING;
       if (ops[j].status == FAR_CHANGING) continue;
       const unsigned char *element = local[j] + far_head_size(&shape);
       uint64_t stamp;
