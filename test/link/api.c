@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "extensions/link/link.h"
+#include "test/link/processes.h"
 
 typedef struct Cart {
   uint64_t nulls;
@@ -69,11 +70,6 @@ static bool differs(sqlite3 *db, const char *sql, const char *wanted) {
   const bool yes = strcmp(got, wanted) != 0;
   free(got);
   return yes;
-}
-
-static void pause_ms(int ms) {
-  const struct timespec time = {0, ms * 1000000L};
-  nanosleep(&time, NULL);
 }
 
 /* Open files, or threads. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "remote/owners/table.h"
+#include "test/link/processes.h"
 
 enum { NODES = 3, SLICES = 32, PERIOD = 300, LOADS = 2, PATIENCE = 90000 };
 
@@ -38,11 +39,6 @@ static void fail(const char *what) {
   printf("Bail out! %s: %s\n", what, db ? sqlite3_errmsg(db) : "");
   fflush(stdout);
   abort();
-}
-
-static void pause_ms(int ms) {
-  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
-  nanosleep(&time, NULL);
 }
 
 static void open_database(int me) {
@@ -187,17 +183,11 @@ static void move_without_database(void) {
 }
 
 static void prepare(void) {
-  char path[200];
-  snprintf(path, sizeof path, "%s/app.db", folder);
-  if (sqlite3_open(path, &db) != SQLITE_OK ||
-      sqlite3_exec(db,
-                   "PRAGMA journal_mode = WAL; CREATE TABLE row(id INTEGER PRIMARY KEY, n INTEGER);"
-                   "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 2000) "
-                   "INSERT INTO row SELECT i, 2 * i FROM i",
-                   NULL, NULL, NULL) != SQLITE_OK)
+  if (!make_database(
+          folder, "CREATE TABLE row(id INTEGER PRIMARY KEY, n INTEGER);"
+                  "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 2000) "
+                  "INSERT INTO row SELECT i, 2 * i FROM i"))
     fail("prepare");
-  sqlite3_close(db);
-  db = NULL;
 }
 
 int main(void) {

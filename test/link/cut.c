@@ -323,18 +323,11 @@ static void check_end(void) {
 }
 
 static void prepare(void) {
-  char path[200];
-  snprintf(path, sizeof path, "%s/app.db", folder);
-  if (sqlite3_open(path, &db) != SQLITE_OK ||
-      sqlite3_exec(db,
-                   "PRAGMA journal_mode = WAL; "
-                   "CREATE TABLE counter(id INTEGER PRIMARY KEY, n INTEGER); "
-                   "WITH RECURSIVE i(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 39) "
-                   "INSERT INTO counter SELECT i, 0 FROM i",
-                   NULL, NULL, NULL) != SQLITE_OK)
+  if (!make_database(folder,
+                     "CREATE TABLE counter(id INTEGER PRIMARY KEY, n INTEGER); "
+                     "WITH RECURSIVE i(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM i WHERE i < 39) "
+                     "INSERT INTO counter SELECT i, 0 FROM i"))
     fail("prepare");
-  sqlite3_close(db);
-  db = NULL;
 }
 
 int main(void) {

@@ -19,10 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static inline void pause_ms(int ms) {
-  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
-  nanosleep(&time, NULL);
-}
+#include "test/link/processes.h"
 
 /* Benchmarks have no assert(). */
 static inline void etcd_must(bool ok, const char *what) {

@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "test/link/processes.h"
+
 enum { WORKERS = 3, COUNTERS = 60, SLICES = 16 };
 
 /* Of each counter: it was at least so much at a time, and there were so many tries to raise it. */
@@ -42,11 +44,6 @@ static Shared *shared;
 static const char *folder;
 static int me;
 static sqlite3 *db;
-
-static void pause_ms(int ms) {
-  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
-  nanosleep(&time, NULL);
-}
 
 static void fail(const char *what) {
   printf("Bail out! worker %d: %s: %s\n", me, what, db ? sqlite3_errmsg(db) : "");

@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "test/link/processes.h"
+
 enum { COUNTERS = 300 };
 #define HOLDS "load='SELECT id, n, t FROM counter WHERE id = ?'"
 
@@ -46,11 +48,6 @@ static const char *way, *program;
 static int tests;
 
 static void ok(const char *what, const char *of) { printf("ok %d - %s%s\n", ++tests, what, of); }
-
-static void pause_ms(int ms) {
-  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
-  nanosleep(&time, NULL);
-}
 
 static void fail(const char *what) {
   printf("Bail out! write='%s': %s: %s\n", way, what, db ? sqlite3_errmsg(db) : "");
