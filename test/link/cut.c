@@ -258,25 +258,22 @@ static void cut_off(Cut how, int days) {
 }
 
 /* Leases do not end by it: nobody waits for anything, nothing changes hands. */
-static void jump_forward(void) {
+static bool calm_forward(void) {
   wait_until(even, "the slices are not even");
   const int64_t epochs = number("SELECT sum(epoch) FROM link_slices");
   const long refused = atomic_load(&shared->own_refused[0]);
-  int64_t longest = 0;
   jump_by(1);
-  for (int i = 0; i < 250; i++) {
-    const int64_t began = steady();
-    pause_ms(10);
-    if (steady() - began > longest) longest = steady() - began;
-  }
+  pause_ms(2500);
   jump_by(0);
+  return number("SELECT sum(epoch) FROM link_slices") == epochs &&
+         atomic_load(&shared->own_refused[0]) == refused;
+}
+
+/* Where processes wait for a processor long, leases end in truth, but not each time. */
+static void jump_forward(void) {
+  for (int tries = 5; !calm_forward(); tries--)
+    if (tries == 1) fail("an owner was not sure of his lease, or slices have changed hands");
   assert(atomic_load(&jump->boot) > 0); /* clocks are asked here */
-  /* Where processes wait for a processor so long, leases may end in truth. */
-  const bool fit = longest < 300000000;
-  if (fit && number("SELECT sum(epoch) FROM link_slices") != epochs)
-    fail("slices have changed hands");
-  if (fit && atomic_load(&shared->own_refused[0]) != refused)
-    fail("an owner was not sure of his lease");
   ok("clocks go forward by days: nothing changes hands");
 }
 
