@@ -147,7 +147,7 @@ static bool next_frame(FarStream *stream, Frame *out, size_t *out_wanted) {
 }
 
 /* More of it. *out_came: something did. */
-static bool receive_more(FarMemory *memory, size_t wanted, int flags, bool *out_came,
+static bool receive_more(FarMemory *memory, size_t wanted, bool wait, bool *out_came,
                          Fault *fault) {
   enum { AT_LEAST = 65536 };
   FarStream *stream = memory->stream;
@@ -165,7 +165,10 @@ static bool receive_more(FarMemory *memory, size_t wanted, int flags, bool *out_
     }
     in->length = length;
   }
-  const ssize_t n = recv(memory->fd, in->bytes + in->length, in->capacity - in->length, flags);
+  unsigned char *to = in->bytes + in->length;
+  const size_t most = in->capacity - in->length;
+  const ssize_t n = wait ? spin_recv(&stream->spin, memory->fd, to, most)
+                         : recv(memory->fd, to, most, MSG_DONTWAIT);
   *out_came = n > 0;
   if (n == 0) return far_stream_lost(memory, "the server closed the connection", fault);
   if (n > 0) in->length += (size_t)n;
@@ -183,7 +186,7 @@ static bool receive(FarMemory *memory, Frame *out, Fault *fault) {
       if (is_late(memory, 0))
         return far_stream_lost(memory, "notices, but no answer in time", fault);
     }
-    if (!receive_more(memory, wanted, 0, &came, fault)) return false;
+    if (!receive_more(memory, wanted, true, &came, fault)) return false;
     if (!came && !go_on(memory, fault)) {
       disconnect(memory);
       return false;
@@ -199,7 +202,7 @@ bool far_stream_idle(FarMemory *memory, Fault *fault) {
       if (frame.kind != WIRE_NOTICE) return far_stream_lost(memory, "an answer to nothing", fault);
       if (!far_stream_notice(memory, frame.body, frame.length, fault)) return false;
     }
-    if (!receive_more(memory, wanted, MSG_DONTWAIT, &came, fault)) return false;
+    if (!receive_more(memory, wanted, false, &came, fault)) return false;
     if (!came && errno != EAGAIN && errno != EINTR)
       return far_stream_lost(memory, strerror(errno), fault);
   }

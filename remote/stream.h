@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "remote/memory.h"
+#include "remote/spin.h"
 #include "remote/wire.h"
 
 typedef struct FarStream {
@@ -16,6 +17,7 @@ typedef struct FarStream {
   size_t taken;     /* bytes of `in` that were frames, and are done with */
   int64_t deadline; /* of what is being asked; 0: the clock was not read yet */
   Stop *stop;
+  Spin spin;
   /* Held while a frame is sent, and while the connection comes or goes: the thread that says that
   ** we live (alive.c) sends between frames. */
   pthread_mutex_t sending;

@@ -5,18 +5,24 @@
 **
 **   lookups [--long]
 */
+#include <sys/time.h>
+
 #include "bench/far/blank.h"
 #include "bench/far/stage.h"
 #include "remote/alloc.h"
+#include "remote/memory.h"
 #include "remote/names.h"
 #include "remote/scan.h"
+#include "remote/wire.h"
 
-enum { ROWS = 100000, VALUE = 100, MOST_SAMPLES = 512, LIST = 100, FEW = 16 };
+enum { ROWS = 100000, VALUE = 100, MOST_SAMPLES = 1001, LIST = 100, FEW = 16 };
 
 typedef struct World {
   Stage stage;
-  FarMemory *raw; /* a client of its own, over tcp */
-  FarPointer record, pointer;
+  FarMemory *raw, *blocking;            /* clients of their own, over tcp */
+  FarPointer pointer, places[ROWS + 1]; /* of the rows, by id */
+  FarShape shape;
+  FarWireBuffer request;
   FarMap *map;
   FarScan *scan;
   sqlite3 *db;
@@ -43,8 +49,19 @@ static void ask_list(World *w, sqlite3_stmt *stmt) {
 static void raw_read(World *w) {
   char bytes[VALUE];
   Fault fault = {0};
-  FarOp op = {.code = FAR_READ, .at = w->record, .local = bytes, .length = sizeof bytes};
+  FarOp op = {.code = FAR_READ, .at = w->places[any_id(w)], .local = bytes, .length = sizeof bytes};
   if (!far_round(w->raw, &op, 1, NULL, &fault)) stage_fail(fault.text);
+}
+
+/* As the peers are asked. */
+static void blocking_read(World *w) {
+  const FarOp op = {.code = FAR_READ, .at = w->places[any_id(w)], .length = VALUE};
+  w->request.length = 0;
+  if (!far_wire_begin(&w->request, WIRE_ROUND) || !far_wire_put_op(&w->request, &op, NULL))
+    stage_fail("out of memory");
+  far_wire_end(&w->request, 0);
+  stage_ask(w->blocking->fd, (const char *)w->request.bytes, w->request.length,
+            8 + far_wire_answer_size(&op));
 }
 
 static void load0(World *w) {
@@ -143,6 +160,7 @@ static void tcp_range(World *w) { ask_range(w, w->tcp_range); }
 
 typedef enum CaseId {
   RAW_READ,
+  BLOCKING_READ,
   TCP_POINT,
   REDIS_GET,
   MEMCACHED_GET,
@@ -174,7 +192,8 @@ typedef struct Case {
 } Case;
 
 static const Case cases[NCASES] = {
-    [RAW_READ] = {"a raw READ of 100 bytes, tcp", raw_read, 400, 1},
+    [RAW_READ] = {"a raw READ of a row's 100 bytes, tcp", raw_read, 400, 1},
+    [BLOCKING_READ] = {"the same by a blocking socket", blocking_read, 400, 1},
     [TCP_POINT] = {"`far_map` by key, tcp", tcp_point, 400, 1},
     [REDIS_GET] = {"Redis GET, tcp", redis_get, 400, 1},
     [MEMCACHED_GET] = {"memcached get, tcp", memcached_get, 400, 1},
@@ -203,16 +222,19 @@ static bool missing(const World *w, CaseId id) {
          (id == MEMCACHED_GET && w->stage.memcached < 0);
 }
 
+/* The time of one of a batch, in microseconds. */
+static double time_of(World *w, const Case *it) {
+  const int64_t since = now_ns();
+  for (int j = 0; j < it->batch; j++) it->one(w);
+  return (double)(now_ns() - since) / it->batch / 1000;
+}
+
 /* The median time of one, in microseconds. */
 static double measure(World *w, CaseId id) {
   static double samples[MOST_SAMPLES];
   const Case *it = &cases[id];
   if (missing(w, id)) return NAN;
-  for (int i = 0; i < it->samples; i++) {
-    const int64_t since = now_ns();
-    for (int j = 0; j < it->batch; j++) it->one(w);
-    samples[i] = (double)(now_ns() - since) / it->batch / 1000;
-  }
+  for (int i = 0; i < it->samples; i++) samples[i] = time_of(w, it);
   qsort(samples, (size_t)it->samples, sizeof *samples, table_by_value);
   return samples[it->samples / 2];
 }
@@ -282,29 +304,40 @@ static void open_map(World *w) {
   Fault fault = {0};
   FarName name;
   FarMapRoot root;
-  FarShape shape;
   bool found;
   if (!far_name_find(w->raw, "rows", &name, &found, NULL, &fault)) stage_fail(fault.text);
   FarOp op = {.code = FAR_READ, .at = name.root, .local = &root, .length = sizeof root};
   if (!far_round(w->raw, &op, 1, NULL, &fault)) stage_fail(fault.text);
-  far_shape_of_word(root.shape, &shape);
-  if (!far_map_open(w->raw, "rows", &shape, root.schema, false, &w->map, NULL, &fault) ||
+  far_shape_of_word(root.shape, &w->shape);
+  if (!far_map_open(w->raw, "rows", &w->shape, root.schema, false, &w->map, NULL, &fault) ||
       !(w->scan = far_scan_begin(w->map, &fault)))
     stage_fail(fault.text);
 }
 
-static void make_raw(World *w) {
+static void find_places(World *w) {
+  int64_t keys[LIST];
+  FarFound found[LIST];
   Fault fault = {0};
-  char bytes[VALUE] = {0};
+  for (int64_t first = 1; first <= ROWS; first += LIST) {
+    for (int i = 0; i < LIST; i++) keys[i] = first + i;
+    if (!far_map_find(w->map, keys, LIST, found, NULL, &fault)) stage_fail(fault.text);
+    for (int i = 0; i < LIST; i++)
+      w->places[keys[i]] = found[i].bucket + far_slot_at(&w->shape, (unsigned)found[i].slot);
+  }
+}
+
+static void make_raw(World *w) {
+  const struct timeval for_ever = {0};
+  Fault fault = {0};
   if (!(w->raw = far_open(w->stage.tcp, NULL, &fault)) ||
-      !far_alloc(w->raw, VALUE, FAR_USE_BYTES, &w->record, NULL, &fault) ||
+      !(w->blocking = far_open(w->stage.tcp, NULL, &fault)) ||
       !far_alloc(w->raw, 8, FAR_USE_BYTES, &w->pointer, NULL, &fault))
     stage_fail(fault.text);
-  FarOp ops[] = {
-      {.code = FAR_WRITE, .at = w->record, .local = bytes, .length = sizeof bytes},
-      {.code = FAR_WRITE, .at = w->pointer, .local = &w->record, .length = sizeof w->record}};
-  if (!far_round(w->raw, ops, 2, NULL, &fault)) stage_fail(fault.text);
+  setsockopt(w->blocking->fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof for_ever);
   open_map(w);
+  find_places(w);
+  FarOp op = {.code = FAR_WRITE, .at = w->pointer, .local = &w->places[1], .length = 8};
+  if (!far_round(w->raw, &op, 1, NULL, &fault)) stage_fail(fault.text);
 }
 
 static void fill_peers(World *w) {
@@ -334,23 +367,28 @@ static void inject(World *w, int ns) {
   sql_run(w->db, text);
 }
 
-/* Time that an injected delay adds, over the delay: the rounds that somebody waited for. */
-static void print_injected(World *w, int rounds) {
+/* The median of what a delay adds, of pairs with and without it: the rounds that somebody waited
+** for, when it is divided by the delay. */
+static double added(World *w, CaseId id, int ns) {
+  static double samples[MOST_SAMPLES];
+  for (int i = 0; i < MOST_SAMPLES; i++) {
+    inject(w, 0);
+    const double without = time_of(w, &cases[id]);
+    inject(w, ns);
+    samples[i] = time_of(w, &cases[id]) - without;
+  }
+  qsort(samples, MOST_SAMPLES, sizeof *samples, table_by_value);
+  return samples[MOST_SAMPLES / 2];
+}
+
+static void print_injected(World *w) {
   static const int delays[] = {1000, 3000, 10000};
   static const CaseId which[] = {SHM_POINT, SHM_LIST};
   table_head(" injected per round | added to a look-up : injected | to an `IN` of 100 ", 1);
   for (size_t d = 0; d < countof(delays); d++) {
     printf("| %d us |", delays[d] / 1000);
-    for (size_t c = 0; c < countof(which); c++) {
-      double ratios[MOST_ROUNDS];
-      for (int r = 0; r < rounds; r++) {
-        inject(w, 0);
-        const double without = measure(w, which[c]);
-        inject(w, delays[d]);
-        ratios[r] = (measure(w, which[c]) - without) * 1000 / delays[d];
-      }
-      printf(" %.2f |", median(ratios, rounds));
-    }
+    for (size_t c = 0; c < countof(which); c++)
+      printf(" %.2f |", added(w, which[c], delays[d]) * 1000 / delays[d]);
     printf("\n");
   }
   inject(w, 0);
@@ -365,6 +403,7 @@ typedef struct Ratio {
 
 static const Ratio ratios[] = {
     {"`far_map` by key : a raw READ, tcp", TCP_POINT, RAW_READ},
+    {"`far_map` by key : a READ by a blocking socket", TCP_POINT, BLOCKING_READ},
     {"`far_map` by key : Redis GET, tcp", TCP_POINT, REDIS_GET},
     {"`far_map` by key : memcached get, tcp", TCP_POINT, MEMCACHED_GET},
     {"16 keys one by one : `IN` of 16", TCP_SINGLES, TCP_FEW},
@@ -377,10 +416,13 @@ static const Ratio ratios[] = {
     {"`far_map` by key in shm : an in-memory table", SHM_POINT, OWN_POINT},
 };
 
+static const Ratio floors[] = {{"`IN` of 100 : one key", BLANK_KEYS, BLANK_POINT},
+                               {"a range of 100 rows : one key", BLANK_ROWS, BLANK_POINT}};
+
 int main(int argc, char **argv) {
   const int rounds = option_given(argc, argv, "--long") ? 31 : 15;
   static double times[NCASES][MOST_ROUNDS];
-  World w = {.random = 1};
+  static World w = {.random = 1};
   table_machine();
   stage_open(&w.stage);
   make_tables(&w);
@@ -403,10 +445,19 @@ int main(int argc, char **argv) {
     for (int r = 0; r < rounds; r++) values[r] = times[ratios[i].of][r] / times[ratios[i].to][r];
     printf("| %s | %.2f |\n", ratios[i].name, median(values, rounds));
   }
+  table_head(" what it would be if rows cost SQLite's own time and nothing else | ratio ", 1);
+  for (size_t i = 0; i < countof(floors); i++) {
+    double values[MOST_ROUNDS];
+    for (int r = 0; r < rounds; r++)
+      values[r] = 1 + (times[floors[i].of][r] - times[floors[i].to][r]) / times[TCP_POINT][r];
+    printf("| %s | %.2f |\n", floors[i].name, median(values, rounds));
+  }
   printf("\n## A slower network\n");
-  print_injected(&w, rounds);
+  print_injected(&w);
   far_scan_end(w.scan);
   far_map_close(w.map);
+  far_wire_free(&w.request);
+  far_close(w.blocking);
   far_close(w.raw);
   stage_close(&w.stage);
   return 0;

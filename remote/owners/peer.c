@@ -17,6 +17,7 @@ struct OwnPeer {
   int64_t deadline_ns, deadline;
   Stop *stop;
   bool interrupted;
+  Spin spin;
   FarWireBuffer out, in;
   char address[OWN_ADDRESS], name[OWN_ADDRESS + 20];
 };
@@ -48,7 +49,7 @@ static bool make_room(FarWireBuffer *in, size_t wanted) {
 }
 
 const char *own_frame_receive(int fd, FarWireBuffer *in, uint32_t most, uint32_t *out_kind,
-                              OwnGoOn *go_on, void *ctx) {
+                              Spin *spin, OwnGoOn *go_on, void *ctx) {
   size_t wanted = 8;
   in->length = 0;
   for (;;) {
@@ -63,7 +64,9 @@ const char *own_frame_receive(int fd, FarWireBuffer *in, uint32_t most, uint32_t
       return in->length == wanted ? NULL : "a message that nobody asked for";
     }
     if (!make_room(in, wanted > ROOM ? wanted : ROOM)) return "out of memory";
-    const ssize_t n = recv(fd, in->bytes + in->length, in->capacity - in->length, 0);
+    unsigned char *to = in->bytes + in->length;
+    const size_t room = in->capacity - in->length;
+    const ssize_t n = spin ? spin_recv(spin, fd, to, room) : recv(fd, to, room, 0);
     if (n == 0) return "the other side closed the connection";
     if (n > 0) {
       in->length += (size_t)n;
@@ -104,7 +107,8 @@ static bool exchange(OwnPeer *peer, uint32_t wanted, Stop *stop, Fault *fault) {
   if (peer->fd < 0) return lose(peer, "the connection was lost", fault);
   far_wire_end(&peer->out, 0);
   const char *wrong = own_frame_send(peer->fd, &peer->out, go_on, peer);
-  if (!wrong) wrong = own_frame_receive(peer->fd, &peer->in, WIRE_MOST, &kind, go_on, peer);
+  if (!wrong)
+    wrong = own_frame_receive(peer->fd, &peer->in, WIRE_MOST, &kind, &peer->spin, go_on, peer);
   if (wrong) return lose(peer, wrong, fault);
   if (kind == wanted) return true;
   if (kind != OWN_MSG_FAULT) return lose(peer, "an answer to something else", fault);

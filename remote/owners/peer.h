@@ -11,6 +11,7 @@
 #define TENFOLD_REMOTE_OWNERS_PEER_H
 
 #include "remote/owners/node.h"
+#include "remote/spin.h"
 
 enum { OWN_WIRE_VERSION = 2, OWN_PAGE = 256 << 10 };
 
@@ -60,10 +61,10 @@ bool own_peer_tell(OwnPeer *peer, OwnAnswer *out, Stop *stop, Fault *fault);
 /* ---- one frame on a socket, for both sides --------------------------------------------------- */
 
 /* NULL, or why there is none. *in keeps the frame. A socket's calls end after 10 ms: then `go_on`
-** is asked. */
+** is asked. `spin`: whoever waits for an answer; NULL: for requests, which may take their time. */
 typedef bool OwnGoOn(void *ctx);
 const char *own_frame_receive(int fd, FarWireBuffer *in, uint32_t most, uint32_t *out_kind,
-                              OwnGoOn *go_on, void *ctx);
+                              Spin *spin, OwnGoOn *go_on, void *ctx);
 const char *own_frame_send(int fd, const FarWireBuffer *out, OwnGoOn *go_on, void *ctx);
 
 /* The proof of the secret for links between nodes, which is no proof for far memories. */

@@ -42,7 +42,8 @@ static const char *greet(OwnConn *conn) {
   OwnNode *node = conn->node;
   uint32_t kind;
   uint64_t version;
-  const char *wrong = own_frame_receive(conn->fd, &conn->in, UNPROVED, &kind, go_on, &patience);
+  const char *wrong =
+      own_frame_receive(conn->fd, &conn->in, UNPROVED, &kind, NULL, go_on, &patience);
   if (wrong) return wrong;
   if (kind != OWN_MSG_HELLO || conn->in.length != 16 + WIRE_NONCE) return "no greeting";
   memcpy(&version, conn->in.bytes + 8, sizeof version);
@@ -53,7 +54,7 @@ static const char *greet(OwnConn *conn) {
       !far_wire_add(&conn->out, mine, sizeof mine))
     return "out of memory";
   if ((wrong = reply(conn))) return wrong;
-  wrong = own_frame_receive(conn->fd, &conn->in, UNPROVED, &kind, go_on, &patience);
+  wrong = own_frame_receive(conn->fd, &conn->in, UNPROVED, &kind, NULL, go_on, &patience);
   if (wrong) return wrong;
   own_proof(node->secret, false, hers, mine, proof);
   if (kind != OWN_MSG_PROVE || conn->in.length != 8 + WIRE_PROOF ||
@@ -126,7 +127,7 @@ static void *converse(void *ctx) {
     pthread_mutex_unlock(&conn->node->lock);
   }
   while (!wrong) {
-    wrong = own_frame_receive(conn->fd, &conn->in, WIRE_MOST, &kind, go_on, &patience);
+    wrong = own_frame_receive(conn->fd, &conn->in, WIRE_MOST, &kind, NULL, go_on, &patience);
     own_gate_enter();
     if (!wrong) wrong = own_answer(conn, kind);
     own_gate_leave();

@@ -115,11 +115,29 @@ static const char *take_bulk(Redis *redis, size_t *length) {
 
 /* ---- the rows -------------------------------------------------------------------------------- */
 
-static size_t pack(int number, uint8_t *out, char *id, size_t room) {
+/* A program has the key that it asks by; it is not made while time is taken. */
+typedef struct Keys {
+  char cart[16], hash[16], packed[16];
+} Keys;
+enum { CART_KEY = 9, REDIS_KEY = 6 }; /* bytes */
+
+static Keys keys[ROWS];
+
+static void make_keys(void) {
+  for (int i = 0; i < ROWS; i++) {
+    snprintf(keys[i].cart, sizeof keys[i].cart, "cart%05d", i);
+    snprintf(keys[i].hash, sizeof keys[i].hash, "h%05d", i);
+    snprintf(keys[i].packed, sizeof keys[i].packed, "p%05d", i);
+  }
+}
+
+/* Of the turn `i`: in no order. */
+static const Keys *keys_of(int i) { return &keys[i * 7919 % ROWS]; }
+
+static size_t pack(int number, uint8_t *out) {
   static char texts[ITEMS][2][64];
   Bench__Item items[ITEMS], *pointers[ITEMS];
   Bench__Cart cart = BENCH__CART__INIT;
-  snprintf(id, room, "cart%05d", number);
   for (int i = 0; i < ITEMS; i++) {
     bench__item__init(&items[i]);
     snprintf(texts[i][0], sizeof texts[i][0], "sku-%06d", number * ITEMS + i);
@@ -130,7 +148,7 @@ static size_t pack(int number, uint8_t *out, char *id, size_t room) {
     items[i].price = i * 1.25;
     pointers[i] = &items[i];
   }
-  cart.id = id;
+  cart.id = keys[number].cart;
   cart.total = number * 0.5;
   cart.changed = number;
   cart.n_items = ITEMS;
@@ -173,10 +191,8 @@ static void fill(sqlite3 *db, const char *table, const char *id, double total, i
 
 static double sum; /* so that nothing is left out */
 
-static void read_row(sqlite3_stmt *statement, int number) {
-  char id[16];
-  const int n = snprintf(id, sizeof id, "cart%05d", number);
-  sqlite3_bind_text(statement, 1, id, n, SQLITE_STATIC);
+static void read_row(sqlite3_stmt *statement, const char *id) {
+  sqlite3_bind_text(statement, 1, id, CART_KEY, SQLITE_STATIC);
   if (sqlite3_step(statement) != SQLITE_ROW) fail("a row is missing");
   sum += sqlite3_column_double(statement, 0) + (double)sqlite3_column_int64(statement, 1) +
          sqlite3_column_text(statement, 2)[0];
@@ -185,7 +201,7 @@ static void read_row(sqlite3_stmt *statement, int number) {
 
 static double read_rows(sqlite3_stmt *statement, int count) {
   const double began = now();
-  for (int i = 0; i < count; i++) read_row(statement, i * 7919 % ROWS);
+  for (int i = 0; i < count; i++) read_row(statement, keys_of(i)->cart);
   return (now() - began) / count;
 }
 
@@ -199,10 +215,9 @@ static double read_pins(const LinkApi *api, LinkTable *table, int count) {
   } Row;
   const double began = now();
   for (int i = 0; i < count; i++) {
-    char id[16];
     const Row *row;
-    const int n = snprintf(id, sizeof id, "cart%05d", i * 7919 % ROWS);
-    if (api->pin_text(table, id, (size_t)n, (const void **)&row) != SQLITE_OK) fail("pin");
+    if (api->pin_text(table, keys_of(i)->cart, CART_KEY, (const void **)&row) != SQLITE_OK)
+      fail("pin");
     sum += row->total + (double)row->changed + row->id.bytes[0];
     api->unpin(row);
   }
@@ -212,10 +227,8 @@ static double read_pins(const LinkApi *api, LinkTable *table, int count) {
 static double read_fields(Redis *redis, int count) {
   const double began = now();
   for (int i = 0; i < count; i++) {
-    char key[16];
-    const size_t n = (size_t)snprintf(key, sizeof key, "h%05d", i * 7919 % ROWS);
-    const char *parts[] = {"HMGET", key, "total", "changed", "id"};
-    const size_t lengths[] = {5, n, 5, 7, 2};
+    const char *parts[] = {"HMGET", keys_of(i)->hash, "total", "changed", "id"};
+    const size_t lengths[] = {5, REDIS_KEY, 5, 7, 2};
     char kind;
     size_t length;
     ask(redis, 5, parts, lengths);
@@ -228,10 +241,8 @@ static double read_fields(Redis *redis, int count) {
 static double read_packed(Redis *redis, int count) {
   const double began = now();
   for (int i = 0; i < count; i++) {
-    char key[16];
-    const size_t n = (size_t)snprintf(key, sizeof key, "p%05d", i * 7919 % ROWS);
-    const char *parts[] = {"GET", key};
-    const size_t lengths[] = {3, n};
+    const char *parts[] = {"GET", keys_of(i)->packed};
+    const size_t lengths[] = {3, REDIS_KEY};
     size_t length;
     ask(redis, 2, parts, lengths);
     const char *bytes = take_bulk(redis, &length);
@@ -300,7 +311,7 @@ int main(int argc, char **argv) {
   static Redis redis;
   static uint8_t packed[1 << 15];
   double results[CASES][MOST_ROUNDS];
-  char path[100], id[16], text[100];
+  char path[100], text[100];
   size_t size = 0;
   if (argc < 2 || !mkdtemp(folder)) return 1;
   build = argv[1];
@@ -315,22 +326,22 @@ int main(int argc, char **argv) {
           "changed INTEGER, items BLOB); BEGIN");
   const pid_t server = start_redis();
   connect_redis(&redis);
+  make_keys();
   for (int i = 0; i < ROWS; i++) {
-    char kind, total[32], changed[32], hash[16], key[16];
-    size = pack(i, packed, id, sizeof id);
+    const char *id = keys[i].cart;
+    char kind, total[32], changed[32];
+    size = pack(i, packed);
     fill(db, "cart", id, i * 0.5, i, packed, size);
     fill(db, "plain", id, i * 0.5, i, packed, size);
     fill(db, "objects", id, i * 0.5, i, packed, size);
     const size_t a = (size_t)snprintf(total, sizeof total, "%.17g", i * 0.5);
     const size_t b = (size_t)snprintf(changed, sizeof changed, "%d", i);
-    const size_t h = (size_t)snprintf(hash, sizeof hash, "h%05d", i);
-    const size_t k = (size_t)snprintf(key, sizeof key, "p%05d", i);
-    const char *set[] = {"SET", key, (const char *)packed};
-    ask(&redis, 3, set, (size_t[]){3, k, size});
+    const char *set[] = {"SET", keys[i].packed, (const char *)packed};
+    ask(&redis, 3, set, (size_t[]){3, REDIS_KEY, size});
     take_line(&redis, &kind);
-    const char *fields[] = {"HSET", hash,      "id",    id,      "total",
-                            total,  "changed", changed, "items", (const char *)packed};
-    ask(&redis, 10, fields, (size_t[]){4, h, 2, 9, 5, a, 7, b, 5, size});
+    const char *fields[] = {"HSET", keys[i].hash, "id",    id,      "total",
+                            total,  "changed",    changed, "items", (const char *)packed};
+    ask(&redis, 10, fields, (size_t[]){4, REDIS_KEY, 2, CART_KEY, 5, a, 7, b, 5, size});
     take_line(&redis, &kind);
   }
   run(db, "COMMIT");
