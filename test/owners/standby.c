@@ -20,6 +20,7 @@
 #include "remote/memory.h"
 #include "remote/owners/node.h"
 #include "remote/owners/standby.h"
+#include "remote/owners/standby_inside.h"
 
 enum { KEYS = 400, SLICES = 5, LONG = 3000, PATIENCE = 5000 };
 
@@ -262,6 +263,43 @@ static int round_of(OwnWrite write, int rounds) {
   return rows;
 }
 
+/* ---- rows that are being changed ------------------------------------------------------------- */
+
+static void set(OwnTable *table, int key, int64_t n, const void *who, bool end) {
+  size_t failed;
+  OwnChange change = {.object = make(table, key, n), .expect = OWN_ANY};
+  assert(own_table_prepare(table, &change, 1, who, &failed) == OWN_FOUND);
+  if (end) own_table_commit(table, who);
+  own_object_drop(change.object);
+}
+
+/* Whoever changes a row has written it to the database, and never says so. In the meantime the copy
+** is begun, or (`later`) is there already and other rows of it are written. */
+static void check_pending(bool later) {
+  OwnTable *table = open_table(OWN_WRITE_THROUGH, false);
+  const int somebody = 0;
+  if (!later) pthread_mutex_lock(&table->standby->lock); /* no copy is begun */
+  for (int i = 0; i < SLICES; i++) own_slice_begin(table, i, epochs);
+  for (int key = 0; key < 40; key++) set(table, key, 1, table, true);
+  if (later) say(table);
+  for (int key = 0; key < 40; key += 4) set(table, key, 2, &somebody, false);
+  if (!later) pthread_mutex_unlock(&table->standby->lock);
+  say(table);
+  for (int key = 1; key < 40; key += 2) set(table, key, 3, table, true);
+  assert(whole(table));
+  OwnTable *taken = take_over(OWN_WRITE_THROUGH, table);
+  int rows = 0;
+  for (int key = 0; key < 40; key++) {
+    OwnAnswer answer;
+    const int64_t n = look(taken, key, &answer);
+    assert(!n || n == (key % 2 ? 3 : key % 4 ? 1 : 2));
+    rows += n != 0;
+  }
+  assert(rows >= 20);
+  own_table_free(table);
+  own_table_free(taken);
+}
+
 /* ---- former owners --------------------------------------------------------------------------- */
 
 static void check_fence(OwnWrite write) {
@@ -356,6 +394,8 @@ int main(int argc, char **argv) {
   const int back = round_of(OWN_WRITE_BACK, rounds);
   printf("# rows taken over: %d, %d, %d\n", through, none, back);
   assert(through > 0 && none > 0);
+  check_pending(false);
+  check_pending(true);
   check_fence(OWN_WRITE_THROUGH);
   check_fence(OWN_WRITE_NONE);
   check_forgotten();
