@@ -121,10 +121,10 @@ uint64_t player_event(const Player *player);
 bool player_rows(Player *player, int set, RowState state, ProbeCounts *out, Fault *fault);
 
 /* Of a player that has never gone back: the event behind which as much time of playing lies as
-** before it, with `before_ns` spent before it was opened. With one process there. `near` is a guess
-** at it, from elsewhere: it is taken if it lies about there, and counts as much as the clock if it
-** is not far off. 0: there is none, or it all took less than `least_ns`. */
-uint64_t player_half(const Player *player, int64_t before_ns, int64_t least_ns, uint64_t near);
+** before it. With one process there. `near` is a guess at it, from elsewhere: taken if it lies
+** about there, and counts as much as the clock if it is not far off. 0: there is none, or it all
+** took less than `least_ns`. */
+uint64_t player_half(const Player *player, int64_t least_ns, uint64_t near);
 
 /* Back to the last state that is kept at or before event ev, also after a fault. Probes, watches
 ** and moments are forgotten; finish their rows before. */

@@ -40,11 +40,11 @@ static const PaceMark *nearest(const PlayPace *pace, int64_t ns) {
   return best;
 }
 
-uint64_t player_half(const Player *player, int64_t before_ns, int64_t least_ns, uint64_t near) {
+uint64_t player_half(const Player *player, int64_t least_ns, uint64_t near) {
   const PlayPace *pace = &player->pace;
   const int64_t all = pace->begun ? since(player, clock_now()) : 0;
-  const int64_t half = (all - before_ns) / 2, guess = time_of(pace, near);
-  if (all < least_ns || half < all / 8) return 0;
+  const int64_t half = all / 2, guess = time_of(pace, near);
+  if (all < least_ns) return 0;
   if (guess && distance(guess, half) < all / 64) return near;
   /* Somebody else may have had the processors for a while, now or when it was guessed. */
   const int64_t aim = guess && distance(guess, half) < all / 8 ? (half + guess) / 2 : half;

@@ -2,8 +2,11 @@
 
 Each question is answered by replay; nothing that was kept on disk is used. `first` is the first one
 of a connection: one worker answers it, while the other one only makes the state in the middle, which
-no worker can have before somebody has played there. `again` are later ones, about other calls, played
-in halves. `itself` is the program, not replayed, all of it and two halves at once. Usage: run.py BUILD"""
+no worker can have before somebody has played there. Later ones are about other calls, and played in
+halves: `few` about a hundred calls, `all` about every one, whose rows the host has to count alone.
+`itself` is the program, not replayed, all of it and two halves at once: what the machine's two
+processors were worth in the same minutes. Ratios are medians of the rounds' ratios.
+Usage: run.py BUILD"""
 import os
 import shutil
 import sqlite3
@@ -33,23 +36,24 @@ int main(int argc, char **argv) {
 }
 """
 
-ROUNDS, AGAIN = 5, 3
+ROUNDS = 7
 
 
-def ask(library, recording, workers):
-    """Seconds of the first question of a connection, and the median of the next."""
+def ask(library, recording, workers, calls):
+    """Seconds of a connection's first question, and of the next, about few calls and about all."""
     db = sqlite3.connect(":memory:")
     db.enable_load_extension(True)
     db.load_extension(library)
     db.execute("SELECT omni_workers(?), omni_use(?)", [workers, recording])
     times = []
-    for i in range(1 + AGAIN):
+    for least in (0, calls - 100, 1, calls - 101, 2):
         shutil.rmtree(recording + "/answers", ignore_errors=True)
         begun = time.perf_counter()
-        db.execute("SELECT count(*), sum(a0) FROM omni_calls WHERE func = 'step' AND a0 >= ?", [i]).fetchone()
+        rows, = db.execute("SELECT count(*) FROM omni_calls WHERE func = 'step' AND a0 >= ?", [least]).fetchone()
         times.append(time.perf_counter() - begun)
+        assert rows == calls - least
     db.close()
-    return times[0], statistics.median(times[1:])
+    return times[0], (times[1] + times[3]) / 2, (times[2] + times[4]) / 2
 
 
 def by_itself(program, words):
@@ -65,6 +69,13 @@ def by_itself(program, words):
     return times
 
 
+def print_line(name, what, times, native):
+    one, two = (statistics.median(pair[i] for pair in times) for i in (0, 1))
+    ratio = statistics.median(one / two for one, two in times)
+    part = statistics.median(one / two / (all_of_it / halves) for (one, two), (all_of_it, halves) in zip(times, native))
+    print(f"{name:24} {what:8} {one:7.2f}s {two:7.2f}s {ratio:5.2f}x {part:8.2f}", flush=True)
+
+
 def main():
     library = os.path.join(os.path.abspath(sys.argv[1]), "omni.so")
     with tempfile.TemporaryDirectory(prefix="halves-") as folder:
@@ -72,7 +83,7 @@ def main():
         with open(program + ".c", "w") as file:
             file.write(PROGRAM)
         subprocess.run(["gcc", "-O1", "-o", program, program + ".c"], check=True)
-        print(f"{'program':24} {'':8} {'one':>8} {'two':>8} {'ratio':>6}")
+        print(f"{'program':24} {'':8} {'one':>8} {'two':>8} {'ratio':>6} {'/ itself':>9}")
         for name, words in (("computes, 2e6 calls", ["2000000", "3000", "40000"]),
                             ("makes system calls, 1e5", ["100000", "3000", "1"])):
             recording = program + ".omni"
@@ -83,12 +94,10 @@ def main():
             for _ in range(ROUNDS):
                 native.append(by_itself(program, words))
                 for workers in found:
-                    found[workers].append(ask(library, recording, workers))
-            one, two = (statistics.median(times[i] for times in native) for i in (0, 1))
-            print(f"{name:24} {'itself':8} {one:7.2f}s {two:7.2f}s {one / two:5.2f}x")
-            for i, when in enumerate(("first", "again")):
-                one, two = (statistics.median(times[i] for times in found[w]) for w in (1, 2))
-                print(f"{name:24} {when:8} {one:7.2f}s {two:7.2f}s {one / two:5.2f}x")
+                    found[workers].append(ask(library, recording, workers, int(words[0])))
+            print_line(name, "itself", native, native)
+            for i, what in enumerate(("first", "few", "all")):
+                print_line(name, what, [(one[i], two[i]) for one, two in zip(found[1], found[2])], native)
 
 
 main()

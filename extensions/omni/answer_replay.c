@@ -97,15 +97,16 @@ static bool open_file(int *out, Fault *fault) {
 
 /* ---- by one ---------------------------------------------------------------------------------- */
 
-/* Asks a helper that comes and goes. */
+/* Asks a helper that comes and goes; or, with `kept`, the one there, which comes and stays. */
 static bool ask_one(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
-                    Fault *fault) {
-  Helper *helper = NULL;
-  bool ok = helper_start(conn, poll, &helper, fault);
+                    Helper **kept, Fault *fault) {
+  Helper *helper = kept ? *kept : NULL;
+  bool ok = helper || helper_start(conn, poll, &helper, fault);
   if (ok) answer_question(&helper->wire, ask);
   ok = ok && helper_ask(helper, fd, fault) && hear_answer(answer, helper, poll, fault) &&
        open_rows(answer, ask, fd, fault);
-  helper_end(helper);
+  if (kept) *kept = ok ? helper : NULL;
+  if (!kept || !ok) helper_end(helper);
   return ok;
 }
 
@@ -170,8 +171,8 @@ typedef struct Second {
   int fd;
 } Second;
 
-/* The first question: one helper plays all of it, the one that stays makes ready the state from
-** which it will play the second half of the next. */
+/* The first question: one helper plays all of it, the other one makes ready the state from which it
+** will play the second half of the next. */
 static bool ask_first(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
                       Second *second, Fault *fault) {
   OmniState *state = vt_state(conn);
@@ -180,24 +181,29 @@ static bool ask_first(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask
   if (!hear_middle(second->helper, poll, &middle, fault)) return false;
   *whole = *ask;
   whole->near = middle;
-  if (!ask_one(answer, conn, poll, whole, fd, fault) ||
+  if (!ask_one(answer, conn, poll, whole, fd, &state->first, fault) ||
       !hear_answer(second->answer, second->helper, poll, fault)) {
     return false;
   }
   state->half = middle ? answer->half : 0;
   state->half_last = ask->last;
   *(state->half ? &state->half_stamp : &state->whole_stamp) = state->staying_stamp;
+  if (!state->half) {
+    helper_end(state->first);
+    state->first = NULL;
+  }
   return true;
 }
 
 /* The next ones: two halves at once. */
 static bool ask_halves(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
                        Second *second, Fault *fault) {
+  OmniState *state = vt_state(conn);
   Ask *half = second->ask;
   *half = *ask;
-  half->last = ((OmniState *)vt_state(conn))->half;
+  half->last = state->half;
   half->beside = true;
-  return ask_one(answer, conn, poll, half, fd, fault) &&
+  return ask_one(answer, conn, poll, half, fd, &state->first, fault) &&
          hear_answer(second->answer, second->helper, poll, fault) &&
          open_rows(second->answer, ask, second->fd, fault) &&
          join(answer, second->answer, ask, fd, fault);
@@ -241,7 +247,7 @@ static bool ask_all(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniS
     if (!is_reason(&why)) return fault_set(fault, why.code, "%s", why.text);
     answer_clear(answer);
   }
-  const bool ok = ask_one(answer, conn, poll, ask, fd, fault);
+  const bool ok = ask_one(answer, conn, poll, ask, fd, NULL, fault);
   if (ok && two) ((OmniState *)vt_state(conn))->whole_stamp = source->stamp;
   return ok;
 }

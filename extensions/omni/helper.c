@@ -154,7 +154,8 @@ void helpers_finish(OmniState *state) {
 
 void helper_forget(OmniState *state) {
   helper_end(state->staying);
-  state->staying = NULL;
+  helper_end(state->first);
+  state->staying = state->first = NULL;
 }
 
 bool helper_staying(VtConn *conn, VtPoll *poll, const OmniSource *source, Helper **out,

@@ -28,7 +28,8 @@ typedef struct OmniState {
   OmniSource *sources; /* also some that nobody reads now: opening costs more than keeping */
   struct Helper *helpers;
   struct Helper *staying; /* the one of them that is kept for questions ... */
-  uint64_t staying_stamp; /* ... about the recording with this stamp */
+  struct Helper *first;   /* ... and the one that plays first halves (epoch.h), or NULL ... */
+  uint64_t staying_stamp; /* ... both about the recording with this stamp */
   struct CallsAnswer *answers;
   struct ProbeKept *probes;
   int workers;          /* omni_workers() */

@@ -98,7 +98,6 @@ static bool send_sites(Service *service, const Sites *sites, Fault *fault) {
 typedef struct Outcome {
   ProbeCounts counts;
   PlayEnd end;
-  int64_t begun; /* when the question came */
   uint64_t half; /* where half of the time was over */
 } Outcome;
 
@@ -160,10 +159,9 @@ static bool play(Service *service, const Ask *ask, const Sites *sites, RowPacker
   const PlayOptions options = {.hashes = true, .stop = &service->stop, .beside = ask->beside};
   Player *player = NULL;
   played_stop(&service->played);
-  const int64_t before = clock_now() - out->begun;
   const bool ok = player_open(service->played.recording, &options, &player, fault) &&
                   (ask->limit ? probe_few : probe_all)(player, ask, sites, packer, out, fault);
-  if (ok) out->half = player_half(player, before, EPOCH_LEAST_NS, ask->near);
+  if (ok) out->half = player_half(player, EPOCH_LEAST_NS, ask->near);
   player_close(player);
   return ok;
 }
@@ -219,7 +217,7 @@ static bool prepare(Service *service, uint64_t last, Fault *fault) {
 static bool answer(Service *service, Ask *ask, int fd, Fault *fault) {
   Played *played = &service->played;
   Sites sites = {0};
-  Outcome outcome = {.begun = clock_now()};
+  Outcome outcome = {0};
   if (!played_open(played, ask->dir, fault)) return false;
   if (ask->first == ASK_MIDDLE) return prepare(service, ask->last, fault);
   bool ok = played_code(played, fault) && sites_find(ask, &played->code, &sites, fault);
