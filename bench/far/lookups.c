@@ -372,10 +372,13 @@ static void inject(World *w, int ns) {
 static double added(World *w, CaseId id, int ns) {
   static double samples[MOST_SAMPLES];
   for (int i = 0; i < MOST_SAMPLES; i++) {
-    inject(w, 0);
-    const double without = time_of(w, &cases[id]);
-    inject(w, ns);
-    samples[i] = time_of(w, &cases[id]) - without;
+    double times[2]; /* without, with */
+    for (int turn = 0; turn < 2; turn++) {
+      const int with = (i + turn) % 2; /* each is as often the first */
+      inject(w, with ? ns : 0);
+      times[with] = time_of(w, &cases[id]);
+    }
+    samples[i] = times[1] - times[0];
   }
   qsort(samples, MOST_SAMPLES, sizeof *samples, table_by_value);
   return samples[MOST_SAMPLES / 2];
