@@ -1,6 +1,7 @@
 #include "vtab/words.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -60,4 +61,16 @@ int vt_column_type(const char *type) {
       if (!sqlite3_strnicmp(at, parts[i].part, (int)strlen(parts[i].part))) return parts[i].type;
   }
   return 0;
+}
+
+bool vt_size(const char *text, uint64_t *out) {
+  char *end;
+  const uint64_t number = strtoull(text, &end, 10);
+  static const char units[] = "kMGT";
+  const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+  if (end == text || *text == '-' || (*end && (!unit || end[1]))) return false;
+  const int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+  if (number > UINT64_MAX >> (shift + 1)) return false;
+  *out = number << shift;
+  return true;
 }

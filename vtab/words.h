@@ -23,4 +23,7 @@ bool vt_option(Arena *arena, const char *text, char name[64], const char **out_v
 ** SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB; 0: none of them. */
 int vt_column_type(const char *type);
 
+/* 100, 64k, 4M, 1G. False: no number. */
+bool vt_size(const char *text, uint64_t *out);
+
 #endif

@@ -101,19 +101,6 @@ static int add_column(FarTab *tab, const char *text) {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* 100, 64k, 4M, 1G. False: no number. */
-static bool read_size(const char *text, uint64_t *out) {
-  char *end;
-  const uint64_t number = strtoull(text, &end, 10);
-  static const char units[] = "kMGT";
-  const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
-  if (end == text || *text == '-' || (*end && (!unit || end[1]))) return false;
-  const int shift = unit ? 10 * (int)(unit - units + 1) : 0;
-  if (number > UINT64_MAX >> (shift + 1)) return false;
-  *out = number << shift;
-  return true;
-}
-
 /* The first line of a file: what stands in the schema is only where it is. */
 static int read_secret(FarTab *tab, const char *path) {
   char line[256] = "";
@@ -135,7 +122,7 @@ static int take_text(FarTab *tab, const char *value, const char **out) {
 /* False: no such value. */
 static bool take_number(FarTab *tab, const Option *option, FarOptions *options) {
   uint64_t number = 0;
-  const bool known = read_size(option->value, &number);
+  const bool known = vt_size(option->value, &number);
   char *end;
   const double real = text_read_real(option->value, &end);
   FarDeclared *it = &tab->declared;

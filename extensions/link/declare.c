@@ -13,6 +13,8 @@
 #include "extensions/link/tab.h"
 #include "vtab/words.h"
 
+enum { LEAST_MEMORY = 65536 };
+
 typedef struct SqlOperation { /* op_NAME='...', until the source is there */
   struct SqlOperation *next;
   const char *name, *text;
@@ -151,11 +153,11 @@ static int take_option(Declaration *it, const char *name, const char *value) {
   const struct {
     const char *name;
     const char **out;
-  } texts[] = {{"load", &options->load},      {"scan", &options->scan},
-               {"table", &options->table},    {"write", &options->write},
-               {"coord", &options->coord},    {"me", &options->me},
-               {"name", &options->name},      {"consistency", &options->consistency},
-               {"standby", &options->standby}};
+  } texts[] = {{"load", &options->load},       {"scan", &options->scan},
+               {"table", &options->table},     {"write", &options->write},
+               {"coord", &options->coord},     {"me", &options->me},
+               {"name", &options->name},       {"consistency", &options->consistency},
+               {"standby", &options->standby}, {"memory", &options->memory}};
   if (!value) return SQLITE_NOMEM;
   for (size_t i = 0; i < countof(texts); i++) {
     if (strcmp(name, texts[i].name)) continue;
@@ -179,8 +181,8 @@ static int take_option(Declaration *it, const char *name, const char *value) {
   }
   return wrong_option(it->tab, name, value,
                       "options are load, scan, table, write, coord, me, name, secret_file, slices, "
-                      "consistency, deadline (ms), stale (ms), balance (ms), standby, "
-                      "standby_secret_file, op_NAME");
+                      "consistency, deadline (ms), stale (ms), balance (ms), memory, "
+                      "standby, standby_secret_file, op_NAME");
 }
 
 /* As far as can be seen without asking for it. */
@@ -193,6 +195,18 @@ static bool is_far_memory(const char *at) {
     return i < 3 ? at[length] : port && port > at + length && port[1];
   }
   return false;
+}
+
+static int take_memory(Declaration *it, OwnTable *like) {
+  const char *memory = it->options.memory;
+  if (!memory) return SQLITE_OK;
+  if (!vt_size(memory, &like->most) || like->most < LEAST_MEMORY)
+    return wrong_option(it->tab, "memory", memory, "a size of at least 64k: 500k, 64M, 2G");
+  /* With 'back' a key that nobody has in memory may be that of a new row, or of one that went. */
+  if (like->write != OWN_WRITE_THROUGH)
+    return wrong_option(it->tab, "memory", memory,
+                        "rows go when they are in the database: write='through' is wanted");
+  return SQLITE_OK;
 }
 
 static int check_standby(Declaration *it) {
@@ -239,7 +253,8 @@ static int take_meanings(Declaration *it, OwnTable *like) {
     return wrong_option(tab, "name", options->name, "at most 100 bytes without blank and /");
   like->standby_at = options->standby;
   like->standby_secret = options->standby_secret;
-  return check_standby(it);
+  const int rc = take_memory(it, like);
+  return rc == SQLITE_OK ? check_standby(it) : rc;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

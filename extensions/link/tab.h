@@ -60,7 +60,7 @@ typedef struct LinkSource {
 
 typedef struct LinkOptions {
   const char *load, *scan, *table, *write, *coord, *me, *secret, *consistency, *name;
-  const char *standby, *standby_secret;
+  const char *standby, *standby_secret, *memory;
   int slices, deadline_ms, stale_ms, balance_ms;
 } LinkOptions;
 
@@ -183,7 +183,9 @@ typedef struct LinkTab {
   size_t ncut, cut_capacity;
   size_t *marks;
   size_t nmarks, marks_capacity;
-  Map reads; /* key: version that was read; 0: whatever it is */
+  Map reads;        /* key: version that was read; 0: whatever it is */
+  OwnObject **pins; /* with memory=: what was read stays until it is written */
+  size_t npins, pins_capacity;
   bool prepared;
   uint64_t prepared_members[OWN_MEMBERS / 64];
   bool calling; /* link_call() writes: only over this version */
@@ -250,7 +252,7 @@ bool link_changed(const LinkTab *tab, const OwnKey *key, OwnObject **out);
 bool link_doubtful(const LinkTab *tab, const OwnKey *key);
 /* Before the commit: such rows are looked up. SQLITE_OK, or the code. */
 int link_settle_cut(LinkTab *tab);
-bool link_note_read(LinkTab *tab, const OwnKey *key, uint64_t version);
+bool link_note_read(LinkTab *tab, const OwnKey *key, OwnObject *object, uint64_t version);
 void link_changes_end(LinkTab *tab);
 int link_sync(LinkTab *tab, Stop *stop);
 void link_commit(LinkTab *tab);

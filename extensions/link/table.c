@@ -44,7 +44,7 @@ static int keep(LinkCursor *cur, uint64_t version) {
   LinkTab *tab = tab_of(cur);
   if (!cur->object || !tab->base.began) return SQLITE_OK;
   const OwnKey key = own_key_of(&tab->type, cur->object->row);
-  return link_note_read(tab, &key, version) ? SQLITE_OK : SQLITE_NOMEM;
+  return link_note_read(tab, &key, cur->object, version) ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* ---- rows by their keys ---------------------------------------------------------------------- */
@@ -304,6 +304,7 @@ static void link_disconnect(VtTab *base) {
   map_finish(&tab->reads);
   free(tab->changes);
   free(tab->cut);
+  free(tab->pins);
   free(tab->marks);
   link_clerk_end(&tab->user);
   if (tab->own) link_store.close(tab->own);

@@ -38,6 +38,8 @@ enum {
   SLICE_LOADS,
   SLICE_LOAD,
   SLICE_STANDBY,
+  SLICE_BYTES,
+  SLICE_EVICTED,
   SLICE_NCOL
 };
 
@@ -56,6 +58,8 @@ static const VtColumn slice_columns[] = {
     [SLICE_LOAD] = {"load", "INTEGER", VT_OUT, 0,
                     "what requests for it cost, in millionths of a processor: an average of late"},
     [SLICE_STANDBY] = {"standby", "INTEGER", VT_OUT, 0, "1: there is a copy in far memory"},
+    [SLICE_BYTES] = {"bytes", "INTEGER", VT_OUT, 0, "that its rows take in memory"},
+    [SLICE_EVICTED] = {"evicted", "INTEGER", VT_OUT, 0, "rows that had to go because of memory="},
 };
 
 typedef struct SliceCursor {
@@ -63,15 +67,15 @@ typedef struct SliceCursor {
   LinkKept *tab;
   int slice;
   OwnPlace place;
-  uint64_t counts[6];
+  uint64_t counts[8];
 } SliceCursor;
 
 static void look_at_slice(SliceCursor *cur) {
   OwnSlice *slice = &cur->tab->table->slices[cur->slice];
   cur->place = own_node_place(cur->tab->table, cur->slice);
   pthread_mutex_lock(&slice->lock);
-  const uint64_t counts[] = {slice->count, slice->reads, slice->writes,
-                             slice->loads, slice->load,  slice->copy.told};
+  const uint64_t counts[] = {slice->count, slice->reads,     slice->writes, slice->loads,
+                             slice->load,  slice->copy.told, slice->bytes,  slice->evicted};
   pthread_mutex_unlock(&slice->lock);
   memcpy(cur->counts, counts, sizeof counts);
 }

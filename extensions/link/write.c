@@ -34,7 +34,11 @@ static bool put(Map *map, const LinkTab *tab, const OwnKey *key, int64_t value) 
   return at != NULL;
 }
 
-bool link_note_read(LinkTab *tab, const OwnKey *key, uint64_t version) {
+bool link_note_read(LinkTab *tab, const OwnKey *key, OwnObject *object, uint64_t version) {
+  if (tab->table->most && version) {
+    if (!array_grow(tab->pins, tab->pins_capacity, tab->npins + 1)) return false;
+    tab->pins[tab->npins++] = own_object_keep(object);
+  }
   return put(&tab->reads, tab, key, (int64_t)version);
 }
 
@@ -100,6 +104,7 @@ static void cut_changes(LinkTab *tab, size_t n) {
 void link_changes_end(LinkTab *tab) {
   cut_changes(tab, 0);
   while (tab->ncut) own_object_drop(tab->cut[--tab->ncut]);
+  while (tab->npins) own_object_drop(tab->pins[--tab->npins]);
   map_finish(&tab->index);
   map_finish(&tab->reads);
   tab->nmarks = 0;

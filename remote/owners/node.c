@@ -133,6 +133,8 @@ static bool same_table(const OwnTable *a, const OwnTable *b, Fault *fault) {
   const char *at = a->standby ? own_standby_at(a->standby) : "";
   const char *other = *a->node->address && b->standby_at ? b->standby_at : "";
   if (!own_type_same(&a->type, &b->type, fault)) return false;
+  if (a->most != b->most)
+    return fault_set(fault, FAULT_INVALID, "another connection has it with another memory=");
   if (a->nslices == b->nslices && a->write == b->write && a->strict == b->strict &&
       a->loads == b->loads && a->balance.period_ns == b->balance.period_ns && !strcmp(at, other))
     return true;
@@ -150,6 +152,7 @@ static OwnTable *make_table(OwnNode *node, const OwnTable *like, Fault *fault) {
   table->write = like->write;
   table->loads = like->loads;
   table->strict = like->strict;
+  table->most = like->most;
   table->balance.period_ns = like->balance.period_ns;
   table->balance.weighed_at = table->balance.evened_at = clock_now();
   table->node = node;

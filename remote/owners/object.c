@@ -133,7 +133,7 @@ OwnObject *own_object_make(const OwnType *type, const uint64_t *row) {
   object->size = (uint32_t)size;
   object->hash = own_key_of(type, row).hash;
   object->version = atomic_fetch_add(&versions, 1);
-  object->gone = object->dirty = false;
+  object->gone = object->dirty = object->used = false;
   memcpy(object->row, row, type->words * sizeof *row);
   char *to = (char *)object + head;
   for (int i = 0; i < type->ncolumns; i++) {

@@ -54,6 +54,7 @@ typedef struct OwnObject {
   uint64_t version; /* no two changes of a row have the same, wherever they were made */
   bool gone;        /* there is no such row: only the key is meant */
   bool dirty;       /* not yet in the database; looked at under the slice's lock alone */
+  bool used;        /* since the hand came by (table.c); likewise */
   uint64_t row[];
 } OwnObject;
 

@@ -7,6 +7,8 @@
 #include "remote/owners/node.h"
 #include "remote/owners/standby.h"
 
+enum { STEPS = 128 };
+
 const char own_gone;
 
 /* ---- a slice's hash table -------------------------------------------------------------------- */
@@ -45,6 +47,7 @@ static bool make_room(OwnSlice *slice) {
 static void take_out(OwnSlice *slice, size_t hole) {
   const size_t mask = slice->capacity - 1;
   slice->ndirty -= slice->slots[hole]->dirty;
+  slice->bytes -= slice->slots[hole]->size;
   own_object_drop(slice->slots[hole]);
   for (size_t i = (hole + 1) & mask; slice->slots[i]; i = (i + 1) & mask) {
     const size_t home = slice->slots[i]->hash & mask;
@@ -62,19 +65,47 @@ static void put(OwnSlice *slice, const OwnType *type, OwnObject *object) {
   const size_t at = place(slice, type, &key);
   if (slice->slots[at]) {
     slice->ndirty -= slice->slots[at]->dirty;
+    slice->bytes -= slice->slots[at]->size;
     own_object_drop(slice->slots[at]);
   } else {
     slice->count++;
   }
   slice->ndirty += object->dirty;
+  slice->bytes += object->size;
   slice->slots[at] = object;
+}
+
+/* Rows go until the others have room: who was found since the hand came by the last time stays for
+** another round of it. The hand goes a few steps at a time, so that nobody waits for long when all
+** that is here has to stay. */
+static void make_way(const OwnTable *table, OwnSlice *slice, size_t steps) {
+  if (!table->most) return;
+  const uint64_t share = table->most / (unsigned)table->nslices;
+  for (; slice->bytes > share && steps > 0; steps--) {
+    const size_t i = slice->hand & (slice->capacity - 1);
+    OwnObject *object = slice->slots[i];
+    const bool stays = !object || object->dirty || object->gone || object->used ||
+                       atomic_load_explicit(&object->refs, memory_order_acquire) > 1;
+    if (!stays) {
+      take_out(slice, i); /* who moves up is looked at next */
+      slice->evicted++;
+      continue;
+    }
+    if (object) object->used = false;
+    slice->hand = i + 1;
+  }
+}
+
+static void add(const OwnTable *table, OwnSlice *slice, OwnObject *object) {
+  put(slice, &table->type, own_object_keep(object));
+  make_way(table, slice, STEPS);
 }
 
 static void empty(OwnSlice *slice) {
   for (size_t i = 0; i < slice->capacity; i++) own_object_drop(slice->slots[i]);
   free(slice->slots);
   slice->slots = NULL;
-  slice->count = slice->capacity = slice->ndirty = 0;
+  slice->count = slice->capacity = slice->ndirty = slice->bytes = 0;
 }
 
 /* ---- a table --------------------------------------------------------------------------------- */
@@ -148,6 +179,8 @@ OwnAnswer own_table_find(OwnTable *table, const OwnKey *key, OwnObject **out,
     slice->reads++;
     if (object && !object->gone) {
       *out = own_object_keep(object);
+      if (!object->used) object->used = true;
+      make_way(table, slice, STEPS);
     } else {
       answer = object || !table->loads ? OWN_ABSENT : OWN_MISS;
       *out_ticket = slice->changes;
@@ -177,7 +210,7 @@ OwnAnswer own_table_add(OwnTable *table, OwnObject *object, uint64_t ticket) {
     const bool keep =
         !is_pending(slice, &table->type, &key, NULL) && !get(slice, &table->type, &key);
     if (keep && make_room(slice)) {
-      put(slice, &table->type, own_object_keep(object));
+      add(table, slice, object);
       own_copy_touch(slice, object->hash);
     } else if (keep) {
       answer = OWN_NOMEM;
@@ -258,7 +291,7 @@ static void end_one(OwnTable *table, OwnSlice *slice, OwnPending **at, End end) 
   const bool keep = end == END_DONE && (!object->gone || table->write == OWN_WRITE_BACK);
   if (keep && (slice->count + 1 < slice->capacity || make_room(slice))) {
     object->dirty = table->write == OWN_WRITE_BACK;
-    put(slice, &table->type, own_object_keep(object));
+    add(table, slice, object);
     slice->writes++;
   } else if (end != END_UNDONE && get(slice, &table->type, &key)) {
     take_out(slice, place(slice, &table->type, &key));
@@ -348,6 +381,7 @@ void own_slice_clean(OwnTable *table, int number, OwnObject **rows, size_t n) {
     own_copy_touch(slice, rows[i]->hash);
     if (rows[i]->gone) take_out(slice, at);
   }
+  make_way(table, slice, 2 * slice->capacity);
   pthread_mutex_unlock(&slice->lock);
 }
 
@@ -391,7 +425,7 @@ bool own_slice_arrive(OwnTable *table, int number, const void *from, OwnObject *
   OwnSlice *slice = &table->slices[number];
   pthread_mutex_lock(&slice->lock);
   const bool ok = slice->state == OWN_CLOSED && slice->from == from && make_room(slice);
-  if (ok) put(slice, &table->type, own_object_keep(object));
+  if (ok) add(table, slice, object);
   pthread_mutex_unlock(&slice->lock);
   return ok;
 }
@@ -401,7 +435,7 @@ bool own_slice_copied(OwnTable *table, int number, OwnObject *object) {
   const OwnKey key = own_key_of(&table->type, object->row);
   pthread_mutex_lock(&slice->lock);
   const bool ok = !get(slice, &table->type, &key) && make_room(slice);
-  if (ok) put(slice, &table->type, own_object_keep(object));
+  if (ok) add(table, slice, object);
   pthread_mutex_unlock(&slice->lock);
   return ok;
 }

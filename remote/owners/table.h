@@ -92,6 +92,9 @@ typedef struct OwnSlice {
   const void *sole; /* whose all of it is; NULL: that of several */
   uint64_t changes; /* goes up with each */
   uint64_t ndirty;
+  uint64_t bytes; /* of its rows */
+  size_t hand;    /* the slot that is looked at next when one has to go */
+  uint64_t evicted;
   uint64_t reads, writes, loads;
   atomic_uint_fast64_t busy; /* ns of a processor that others' requests have cost */
   uint64_t counted, load;    /* load.c: of the costs, so much; millionths of a processor, of late */
@@ -144,6 +147,8 @@ struct OwnTable {
   OwnWrite write;
   bool loads; /* rows that are not in memory may be in the database */
   bool strict;
+  uint64_t most;   /* bytes that rows may take, each slice its share; 0: no bound. What is in the
+                    database as well goes then (CLOCK), unless somebody holds a reference to it */
   OwnStore store;  /* of the connection that came first; ctx is the table's */
   int refs, users; /* references; those of connections of this process among them (node.c) */
   atomic_bool going, left; /* the last connection has closed it; its slices are others' */
