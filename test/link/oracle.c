@@ -12,7 +12,7 @@
 **
 ** $LINK_COORD is another coordinator (etcd.c runs it so), $LINK_COORD_0 the first worker's,
 ** $LINK_STOP how many ms a process is stopped for now and then, $LINK_STANDBY a far memory for
-** copies of slices (standby.c runs it so).
+** copies of slices (standby.c runs it so); with $LINK_MEMORY rows have to go out of memory at once.
 */
 #include <assert.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@
 
 #include "test/link/processes.h"
 
-enum { WORKERS = 3, COUNTERS = 60, SLICES = 16 };
+enum { WORKERS = 3, COUNTERS = 60, SLICES = 16, MANY_SLICES = 1024 };
 
 /* Of each counter: it was at least so much at a time, and there were so many tries to raise it. */
 typedef struct Shared {
@@ -44,6 +44,7 @@ static Shared *shared;
 static const char *folder;
 static int me;
 static sqlite3 *db;
+static int slices = SLICES;
 
 static void fail(const char *what) {
   printf("Bail out! worker %d: %s: %s\n", me, what, db ? sqlite3_errmsg(db) : "");
@@ -88,7 +89,7 @@ static void map_shared(const char *path) {
 static void open_database(void) {
   const char *build = getenv("TENFOLD_BUILD"), *given = getenv("LINK_COORD");
   if (me == 0 && getenv("LINK_COORD_0")) given = getenv("LINK_COORD_0");
-  const char *standby = getenv("LINK_STANDBY");
+  const char *standby = getenv("LINK_STANDBY"), *little = getenv("LINK_MEMORY");
   char text[2000], coord[300], copies[300] = "";
   snprintf(text, sizeof text, "%s/app.db", folder);
   if (sqlite3_open(text, &db) != SQLITE_OK) fail(text);
@@ -97,12 +98,13 @@ static void open_database(void) {
   snprintf(text, sizeof text, "%s/link.so", build ? build : "build");
   if (sqlite3_load_extension(db, text, NULL, NULL) != SQLITE_OK) fail(text);
   snprintf(coord, sizeof coord, "local:%s/map.db", folder);
+  if (little) slices = MANY_SLICES; /* the share of each is less than a row */
   if (standby) snprintf(copies, sizeof copies, ", standby='%s'", standby);
   snprintf(text, sizeof text,
            "CREATE VIRTUAL TABLE temp.counters USING link(id INTEGER PRIMARY KEY, n INTEGER, "
            "load='SELECT id, n FROM counter WHERE id = ?', op_add='n = n + ?1', slices=%d, "
-           "coord='%s', me='unix:%s/%d.sock', deadline=10000%s)",
-           SLICES, given ? given : coord, folder, me, copies);
+           "coord='%s', me='unix:%s/%d.sock', deadline=10000%s%s)",
+           slices, given ? given : coord, folder, me, copies, little ? ", memory='64k'" : "");
   /* The coordinator may be the one that is away now. */
   for (int tries = 0; sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK; tries++) {
     if (tries == 200) fail(text);
@@ -175,7 +177,7 @@ static void call(void) {
 
 static void move(void) {
   char sql[400];
-  snprintf(sql, sizeof sql, "SELECT link_move('counters', %d, 'unix:%s/%d.sock')", rand() % SLICES,
+  snprintf(sql, sizeof sql, "SELECT link_move('counters', %d, 'unix:%s/%d.sock')", rand() % slices,
            folder, rand() % WORKERS);
   if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK) atomic_fetch_add(&shared->moves, 1);
 }
