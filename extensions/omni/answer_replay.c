@@ -131,7 +131,8 @@ static uint64_t length_of(const OmniSource *source) {
 static bool is_worth(VtConn *conn, const OmniSource *source, const Ask *ask) {
   const OmniState *state = vt_state(conn);
   cpu_set_t processors;
-  if (state->workers == 1 || ask->limit || state->whole_stamp == source->stamp) return false;
+  const bool whole = state->whole_stamp == source->stamp && state->whole_last == ask->last;
+  if (state->workers == 1 || ask->limit || whole) return false;
   if (state->workers == 2) return true;
   return sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1 &&
          length_of(source) > EPOCH_LEAST_NS;
@@ -171,6 +172,14 @@ typedef struct Second {
   int fd;
 } Second;
 
+/* From now on: nobody is needed for first halves. */
+static void play_whole(OmniState *state, uint64_t stamp, uint64_t last) {
+  state->whole_stamp = stamp;
+  state->whole_last = last;
+  helper_end(state->first);
+  state->first = NULL;
+}
+
 /* The first question: one helper plays all of it, the other one makes ready the state from which it
 ** will play the second half of the next. */
 static bool ask_first(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask *ask, int fd,
@@ -185,13 +194,13 @@ static bool ask_first(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const Ask
       !hear_answer(second->answer, second->helper, poll, fault)) {
     return false;
   }
-  state->half = middle ? answer->half : 0;
-  state->half_last = ask->last;
-  *(state->half ? &state->half_stamp : &state->whole_stamp) = state->staying_stamp;
-  if (!state->half) {
-    helper_end(state->first);
-    state->first = NULL;
+  if (!middle || !answer->half) {
+    play_whole(state, state->staying_stamp, ask->last);
+    return true;
   }
+  state->half = answer->half;
+  state->half_last = ask->last;
+  state->half_stamp = state->staying_stamp;
   return true;
 }
 
@@ -232,6 +241,8 @@ static bool ask_two(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniS
   return ok;
 }
 
+enum { TRIES = 2 };
+
 /* Whether one helper may do what two could not. */
 static bool is_reason(const Fault *fault) {
   return fault->code == FAULT_UNSUPPORTED || fault->code == FAULT_NOMEM ||
@@ -240,16 +251,16 @@ static bool is_reason(const Fault *fault) {
 
 static bool ask_all(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
                     const Ask *ask, int fd, Fault *fault) {
-  const bool two = is_worth(conn, source, ask);
-  if (two) {
+  bool two = is_worth(conn, source, ask);
+  for (int tries = 0; two && tries < TRIES; tries++) {
     Fault why = {0};
     if (ask_two(answer, conn, poll, source, ask, fd, &why)) return true;
     if (!is_reason(&why)) return fault_set(fault, why.code, "%s", why.text);
     answer_clear(answer);
+    two = why.code == FAULT_IO; /* helpers that have gone: others may do better */
+    if (why.code == FAULT_UNSUPPORTED) play_whole(vt_state(conn), source->stamp, ask->last);
   }
-  const bool ok = ask_one(answer, conn, poll, ask, fd, NULL, fault);
-  if (ok && two) ((OmniState *)vt_state(conn))->whole_stamp = source->stamp;
-  return ok;
+  return ask_one(answer, conn, poll, ask, fd, NULL, fault);
 }
 
 bool answer_replay(CallsAnswer *answer, VtConn *conn, VtPoll *poll, const OmniSource *source,
@@ -275,6 +286,10 @@ void omni_workers(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
       return;
     }
     state->workers = (int)count;
+    if (count == 1) { /* no halves */
+      helper_end(state->first);
+      state->first = NULL;
+    }
   }
   sqlite3_result_int(ctx, state->workers);
 }

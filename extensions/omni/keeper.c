@@ -148,7 +148,7 @@ static bool start_keeper(Start *start, Keeper *out, Fault *fault) {
 
 bool keeper_start(const char *library, Keeper *out, Fault *fault) {
   int ends[2], kept = -1;
-  *out = (Keeper){.pid = -1, .socket = -1};
+  *out = (Keeper){.pid = -1, .host = getpid(), .socket = -1};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return fault_set(fault, FAULT_IO, "no socket for the helper: %s", strerror(errno));
   }
@@ -175,6 +175,7 @@ bool keeper_start(const char *library, Keeper *out, Fault *fault) {
 }
 
 void keeper_leave(Keeper *keeper) {
+  if (keeper->socket >= 0 && keeper->host == getpid()) shutdown(keeper->socket, SHUT_RDWR);
   if (keeper->socket >= 0) close(keeper->socket);
   keeper->socket = -1;
 }

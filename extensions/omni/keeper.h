@@ -18,6 +18,7 @@
 
 typedef struct Keeper {
   pid_t pid;    /* of the keeper, to be waited for with __WCLONE */
+  pid_t host;   /* who started it; children of a fork() have copies of the socket */
   int socket;   /* ours, to the helper */
   void *memory; /* the keeper's stack; in use until it has been waited for */
 } Keeper;

@@ -32,8 +32,9 @@ typedef struct OmniState {
   uint64_t staying_stamp; /* ... both about the recording with this stamp */
   struct CallsAnswer *answers;
   struct ProbeKept *probes;
-  int workers;          /* omni_workers() */
-  uint64_t whole_stamp; /* the recording with this stamp is not played in halves */
+  int workers; /* omni_workers() */
+  /* The recording with this stamp, up to this event, is not played in halves ... */
+  uint64_t whole_stamp, whole_last;
   /* ... and the one with this stamp, up to this event, is, behind event `half`. */
   uint64_t half_stamp, half_last, half;
 } OmniState;
