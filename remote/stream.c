@@ -178,19 +178,20 @@ static bool receive_more(FarMemory *memory, size_t wanted, bool wait, bool *out_
 /* An answer; notices that come before it are taken. */
 static bool receive(FarMemory *memory, Frame *out, Fault *fault) {
   size_t wanted;
-  bool came;
-  for (;;) {
+  bool came, asked = false;
+  for (;; asked = true) {
     while (next_frame(memory->stream, out, &wanted)) {
       if (out->kind != WIRE_NOTICE) return true;
       if (!far_stream_notice(memory, out->body, out->length, fault)) return false;
       if (is_late(memory, 0))
         return far_stream_lost(memory, "notices, but no answer in time", fault);
     }
-    if (!receive_more(memory, wanted, true, &came, fault)) return false;
-    if (!came && !go_on(memory, fault)) {
+    if (asked && came) errno = EINTR; /* some of it has come: the time counts all the same */
+    if (asked && !go_on(memory, fault)) {
       disconnect(memory);
       return false;
     }
+    if (!receive_more(memory, wanted, true, &came, fault)) return false;
   }
 }
 

@@ -52,8 +52,8 @@ OwnPeer *link_peer(LinkTab *tab, int number, Stop *stop, Fault *fault) {
     return NULL;
   }
   memcpy(peer->name, member.name, sizeof peer->name);
-  peer->peer =
-      own_peer_open(member.address, own_node_secret(tab->node), PEER_DEADLINE, stop, fault);
+  const int64_t deadline = tab->deadline_ns < PEER_DEADLINE ? tab->deadline_ns : PEER_DEADLINE;
+  peer->peer = own_peer_open(member.address, own_node_secret(tab->node), deadline, stop, fault);
   if (peer->peer && strcmp(own_peer_name(peer->peer), member.name)) {
     fault_set(fault, FAULT_IO, "%s is another one now", member.address);
     own_peer_close(peer->peer);
@@ -96,7 +96,7 @@ static OwnAnswer load(LinkTab *tab, const OwnKey *key, uint64_t ticket, LinkFoun
     if (!link_clerk_load(tab->own, key, &out->object, fault)) return OWN_MISS;
   }
   if (!out->object) return OWN_FOUND;
-  const OwnAnswer answer = own_table_add(tab->table, out->object, ticket);
+  const OwnAnswer answer = own_table_add(tab->table, &out->object, ticket);
   if (answer == OWN_FOUND) return OWN_FOUND;
   own_object_drop(out->object);
   out->object = NULL;
@@ -124,7 +124,7 @@ typedef struct Reach {
   uint64_t mask;
   LinkFound *out;
   Stop *stop;
-  int64_t asked;      /* when the last message was sent */
+  int64_t asked;      /* when an owner was asked last */
   signed char *state; /* 0: not known yet; 1: known; 2: in the message */
 } Reach;
 
@@ -153,6 +153,7 @@ static bool take_answer(Reach *it, size_t i, const unsigned char **at, const uns
 /* All rows of one owner. False: the connection failed, or he did. */
 static bool ask_owner(Reach *it, int member, size_t first, Fault *fault) {
   LinkTab *tab = it->tab;
+  it->asked = clock_now();
   OwnPeer *peer = link_peer(tab, member, it->stop, fault);
   if (!peer) return false;
   FarWireBuffer *out = own_peer_begin(peer, OWN_MSG_GET, tab->table->name);
@@ -174,7 +175,6 @@ static bool ask_owner(Reach *it, int member, size_t first, Fault *fault) {
   const unsigned char *at, *end;
   tab->kept->counts.messages++;
   tab->kept->counts.asked += count;
-  it->asked = clock_now();
   ok = own_peer_ask(peer, &answer, &at, &end, it->stop, fault);
   for (size_t i = first; i < it->n; i++) {
     if (it->state[i] != 2) continue;
@@ -184,13 +184,18 @@ static bool ask_owner(Reach *it, int member, size_t first, Fault *fault) {
   return ok;
 }
 
-/* One look at all that is not known. False: *fault is set; *out_left: how many are still unknown.
-** */
+/* One look at all that is not known, until an owner fails. False: *fault is set; *out_left: how
+** many are still unknown. */
 static bool reach_once(Reach *it, size_t *out_left, Fault *fault) {
   LinkTab *tab = it->tab;
+  bool failed = false;
   *out_left = 0;
   for (size_t i = 0; i < it->n; i++) {
-    if (it->state[i]) continue;
+    if (it->state[i] == 1) continue;
+    if (failed) {
+      ++*out_left;
+      continue;
+    }
     const OwnAnswer answer = find_here(tab, &it->keys[i], &it->out[i], fault);
     if (answer == OWN_MISS) return false;
     if (answer == OWN_NOT_HERE) it->out[i].object = link_near_get(tab, &it->keys[i], it->mask);
@@ -201,8 +206,8 @@ static bool reach_once(Reach *it, size_t *out_left, Fault *fault) {
     const OwnPlace place = own_node_place(tab->table, own_slice_of(tab->table, it->keys[i].hash));
     if (answer == OWN_NOT_HERE && !place.here && place.member > OWN_SELF) {
       Fault told = {0};
-      if (!ask_owner(it, place.member, i, &told) && told.code != FAULT_IO &&
-          told.code != FAULT_NOTFOUND)
+      failed = !ask_owner(it, place.member, i, &told);
+      if (failed && told.code != FAULT_IO && told.code != FAULT_NOTFOUND)
         return fault_set(fault, told.code, "%s", told.text);
     }
     *out_left += it->state[i] != 1;
@@ -236,6 +241,7 @@ bool link_find(LinkTab *tab, const OwnKey *keys, size_t n, uint64_t mask, LinkFo
     }
   }
   ok = ok && reach_once(&it, &left, fault);
+  if (it.asked) wait.until = it.asked + tab->deadline_ns;
   while (ok && left) {
     ok = link_wait(tab, &wait, "the owner of a row does not answer", stop, fault) &&
          reach_once(&it, &left, fault);

@@ -63,6 +63,7 @@ const char *own_frame_receive(int fd, FarWireBuffer *in, uint32_t most, uint32_t
       *out_kind = head[1];
       return in->length == wanted ? NULL : "a message that nobody asked for";
     }
+    if (in->length && !go_on(ctx)) return "no answer in time"; /* it comes in pieces */
     if (!make_room(in, wanted > ROOM ? wanted : ROOM)) return "out of memory";
     unsigned char *to = in->bytes + in->length;
     const size_t room = in->capacity - in->length;
