@@ -47,8 +47,8 @@ static int api_agree(LinkTable *handle, const LinkField *fields, int n, size_t s
   return SQLITE_OK;
 }
 
-/* A row that is not in memory: loaded, and kept there. */
-static int load(LinkKept *kept, const OwnKey *key) {
+/* A row that is not in memory: loaded, and there as long as the reference is. */
+static int load(LinkKept *kept, const OwnKey *key, OwnObject **out) {
   LinkFound found = {0};
   sqlite3_stmt *hold = NULL;
   Text name = {0};
@@ -60,10 +60,9 @@ static int load(LinkKept *kept, const OwnKey *key) {
     return SQLITE_ERROR;
   }
   const int rc = link_reach(tab, key, 1, UINT64_MAX, &found, NULL);
-  const bool there = found.object != NULL;
-  own_object_drop(found.object);
+  *out = found.object;
   sqlite3_finalize(hold);
-  return rc == SQLITE_OK && !there ? SQLITE_NOTFOUND : rc;
+  return rc == SQLITE_OK && !found.object ? SQLITE_NOTFOUND : rc;
 }
 
 static int pin(LinkKept *kept, const OwnKey *key, const void **out) {
@@ -73,9 +72,11 @@ static int pin(LinkKept *kept, const OwnKey *key, const void **out) {
   if (own_node_inherited(kept->node)) return SQLITE_MISUSE;
   OwnAnswer answer = own_table_find(kept->table, key, &object, &ticket);
   if (answer == OWN_MISS) {
-    const int rc = load(kept, key);
+    OwnObject *loaded = NULL;
+    const int rc = load(kept, key, &loaded);
+    if (rc == SQLITE_OK) answer = own_table_find(kept->table, key, &object, &ticket);
+    own_object_drop(loaded);
     if (rc != SQLITE_OK) return rc;
-    answer = own_table_find(kept->table, key, &object, &ticket);
   }
   if (answer == OWN_FOUND) *out = object->row;
   return answer == OWN_FOUND ? SQLITE_OK : answer == OWN_ABSENT ? SQLITE_NOTFOUND : SQLITE_BUSY;

@@ -34,20 +34,27 @@ static bool put(Map *map, const LinkTab *tab, const OwnKey *key, int64_t value) 
   return at != NULL;
 }
 
-bool link_note_read(LinkTab *tab, const OwnKey *key, OwnObject *object, uint64_t version) {
-  if (tab->table->most && version) {
-    if (!array_grow(tab->pins, tab->pins_capacity, tab->npins + 1)) return false;
-    tab->pins[tab->npins++] = own_object_keep(object);
-  }
-  return put(&tab->reads, tab, key, (int64_t)version);
-}
-
 static bool read_version(const LinkTab *tab, const OwnKey *key, uint64_t *out) {
   size_t length;
   const void *bytes = link_key_bytes(&tab->type, key, &length);
   const int64_t *at = map_get(&tab->reads, bytes ? bytes : "", length);
   if (at) *out = (uint64_t)*at;
   return at != NULL;
+}
+
+/* A row of this process stays as it was read, once. */
+static bool pin(LinkTab *tab, const OwnKey *key, OwnObject *object, uint64_t version) {
+  uint64_t before;
+  if (read_version(tab, key, &before) && before == version) return true;
+  if (!own_node_place(tab->table, own_slice_of(tab->table, key->hash)).here) return true;
+  if (!array_grow(tab->pins, tab->pins_capacity, tab->npins + 1)) return false;
+  tab->pins[tab->npins++] = own_object_keep(object);
+  return true;
+}
+
+bool link_note_read(LinkTab *tab, const OwnKey *key, OwnObject *object, uint64_t version) {
+  if (tab->table->most && version && !pin(tab, key, object, version)) return false;
+  return put(&tab->reads, tab, key, (int64_t)version);
 }
 
 /* Takes the reference. What is expected of the row when it commits is what was expected by its

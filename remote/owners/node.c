@@ -354,7 +354,7 @@ OwnAnswer own_use_find(OwnUse *use, const OwnKey *key, OwnObject **out, Fault *f
     if (!own_use_clerk(use, fault) || !use->table->store.load(use->clerk, key, out, fault))
       return OWN_MISS;
     if (!*out) return OWN_ABSENT;
-    answer = own_table_add(use->table, *out, ticket);
+    answer = own_table_add(use->table, out, ticket);
     if (answer == OWN_FOUND) return OWN_FOUND;
     own_object_drop(*out);
     *out = NULL;

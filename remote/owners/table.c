@@ -7,7 +7,7 @@
 #include "remote/owners/node.h"
 #include "remote/owners/standby.h"
 
-enum { STEPS = 128 };
+enum { LEAST = 16 /* slots */, STEPS = 128 };
 
 const char own_gone;
 
@@ -26,9 +26,7 @@ static OwnObject *get(const OwnSlice *slice, const OwnType *type, const OwnKey *
   return slice->count ? slice->slots[place(slice, type, key)] : NULL;
 }
 
-static bool make_room(OwnSlice *slice) {
-  if (slice->count < slice->capacity / 2) return true;
-  const size_t more = slice->capacity ? 2 * slice->capacity : 16;
+static bool resize(OwnSlice *slice, size_t more) {
   OwnObject **slots = calloc(more, sizeof *slots);
   if (!slots) return false;
   for (size_t i = 0; i < slice->capacity; i++) {
@@ -41,6 +39,11 @@ static bool make_room(OwnSlice *slice) {
   slice->slots = slots;
   slice->capacity = more;
   return true;
+}
+
+static bool make_room(OwnSlice *slice) {
+  if (slice->count < slice->capacity / 2) return true;
+  return resize(slice, slice->capacity ? 2 * slice->capacity : LEAST);
 }
 
 /* Who comes after moves up, so that nothing has to mark the place. */
@@ -77,7 +80,7 @@ static void put(OwnSlice *slice, const OwnType *type, OwnObject *object) {
 
 /* Rows go until the others have room: who was found since the hand came by the last time stays for
 ** another round of it. The hand goes a few steps at a time, so that nobody waits for long when all
-** that is here has to stay. */
+** that is here has to stay; and so there may not be few rows in a large table. */
 static void make_way(const OwnTable *table, OwnSlice *slice, size_t steps) {
   if (!table->most) return;
   const uint64_t share = table->most / (unsigned)table->nslices;
@@ -87,6 +90,7 @@ static void make_way(const OwnTable *table, OwnSlice *slice, size_t steps) {
     const bool stays = !object || object->dirty || object->gone || object->used ||
                        atomic_load_explicit(&object->refs, memory_order_acquire) > 1;
     if (!stays) {
+      own_copy_touch(slice, object->hash);
       take_out(slice, i); /* who moves up is looked at next */
       slice->evicted++;
       continue;
@@ -94,6 +98,8 @@ static void make_way(const OwnTable *table, OwnSlice *slice, size_t steps) {
     if (object) object->used = false;
     slice->hand = i + 1;
   }
+  if (slice->capacity > LEAST && slice->count < slice->capacity / 8)
+    resize(slice, slice->capacity / 2); /* or not, without memory */
 }
 
 static void add(const OwnTable *table, OwnSlice *slice, OwnObject *object) {
@@ -199,19 +205,22 @@ static bool is_pending(const OwnSlice *slice, const OwnType *type, const OwnKey 
   return false;
 }
 
-OwnAnswer own_table_add(OwnTable *table, OwnObject *object, uint64_t ticket) {
-  const OwnKey key = own_key_of(&table->type, object->row);
-  OwnSlice *slice = lock_slice(table, object->hash);
+OwnAnswer own_table_add(OwnTable *table, OwnObject **object, uint64_t ticket) {
+  const OwnKey key = own_key_of(&table->type, (*object)->row);
+  OwnSlice *slice = lock_slice(table, (*object)->hash);
   OwnAnswer answer = usable(table, slice);
   if (answer == OWN_NOT_HERE || slice->changes != ticket) answer = OWN_WAIT;
   if (answer == OWN_FOUND) {
     slice->loads++;
+    OwnObject *there = get(slice, &table->type, &key);
     /* What is being written may be in the database already or not: it is not kept. */
-    const bool keep =
-        !is_pending(slice, &table->type, &key, NULL) && !get(slice, &table->type, &key);
-    if (keep && make_room(slice)) {
-      add(table, slice, object);
-      own_copy_touch(slice, object->hash);
+    const bool keep = !there && !is_pending(slice, &table->type, &key, NULL);
+    if (there && !there->gone) { /* somebody else was faster */
+      own_object_drop(*object);
+      *object = own_object_keep(there);
+    } else if (keep && make_room(slice)) {
+      add(table, slice, *object);
+      own_copy_touch(slice, (*object)->hash);
     } else if (keep) {
       answer = OWN_NOMEM;
     }
@@ -284,7 +293,8 @@ OwnAnswer own_table_prepare(OwnTable *table, OwnChange *changes, size_t n, const
 typedef enum End { END_DONE, END_UNDONE, END_FORGOTTEN } End;
 
 /* There is room: prepare_one() made it, and nothing takes it away but other pending rows, of which
-** a slice has few. When memory is refused now, what is in the database is found there again. */
+** a slice has few, and memory= where a table has become too large. When memory is refused now, what
+** is in the database is found there again. */
 static void end_one(OwnTable *table, OwnSlice *slice, OwnPending **at, End end) {
   OwnObject *object = (*at)->object;
   const OwnKey key = own_key_of(&table->type, object->row);

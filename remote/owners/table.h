@@ -178,8 +178,10 @@ static inline int own_slice_of(const OwnTable *table, uint64_t hash) {
 /* OWN_FOUND: *out is a reference. OWN_MISS: *out_ticket is for own_table_add(). */
 OwnAnswer own_table_find(OwnTable *table, const OwnKey *key, OwnObject **out, uint64_t *out_ticket);
 
-/* What was loaded after a miss. OWN_WAIT: something has happened to the slice since; look again. */
-OwnAnswer own_table_add(OwnTable *table, OwnObject *object, uint64_t ticket);
+/* What was loaded after a miss. OWN_FOUND: *object is the row that is there, which somebody else
+** may have loaded meanwhile: its version is the one that counts. OWN_WAIT: something has happened
+** to the slice since; look again. */
+OwnAnswer own_table_add(OwnTable *table, OwnObject **object, uint64_t ticket);
 
 /* All of them or none; *out_failed is the first that could not be. `who` is the transaction. */
 OwnAnswer own_table_prepare(OwnTable *table, OwnChange *changes, size_t n, const void *who,

@@ -8,15 +8,24 @@
 
 #include "remote/owners/node.h"
 
-enum { KEYS = 20000, SLICES = 5, MOST = 500000, PINNED = 10, DIRTY = 20, HOT = 20 };
+enum {
+  KEYS = 20000,
+  SLICES = 5,
+  MOST = 500000,
+  PINNED = 10,
+  DIRTY = 20,
+  HOT = 20,
+  LARGE = 1000000
+};
 
 static OwnTable *table;
 
 static OwnObject *make(int64_t key) {
-  static char bytes[400];
+  static char bytes[20000];
   OwnRow row = {0};
   own_set_integer(&table->type, row.words, 0, key);
-  own_set_bytes(&table->type, row.words, 1, bytes, (uint64_t)key % sizeof bytes);
+  own_set_bytes(&table->type, row.words, 1, bytes,
+                key < LARGE ? (uint64_t)key % 400 : sizeof bytes);
   return own_object_make(&table->type, row.words);
 }
 
@@ -28,7 +37,7 @@ static bool find(int64_t key, OwnObject **out) {
   if (answer == OWN_FOUND) return true;
   assert(answer == OWN_MISS);
   *out = make(key);
-  assert(own_table_add(table, *out, ticket) == OWN_FOUND);
+  assert(own_table_add(table, out, ticket) == OWN_FOUND);
   return false;
 }
 
@@ -60,6 +69,17 @@ static void change(int64_t key) {
   assert(own_table_prepare(table, &change, 1, &change, &failed) == OWN_FOUND);
   own_table_commit(table, &change);
   own_object_drop(change.object);
+}
+
+static OwnObject *make_second(void) {
+  OwnObject *first = make(7), *second = make(7), *there;
+  const OwnKey key = own_key_number(7);
+  uint64_t ticket;
+  assert(own_table_find(table, &key, &there, &ticket) == OWN_MISS);
+  assert(own_table_add(table, &first, ticket) == OWN_FOUND);
+  assert(own_table_add(table, &second, ticket) == OWN_FOUND && second == first);
+  own_object_drop(first);
+  return second;
 }
 
 int main(void) {
@@ -116,6 +136,12 @@ int main(void) {
   }
   for (int i = 10000; i < 12000; i++) touch(i);
   assert(count_bytes() < MOST + MOST / 10);
+  /* Few large rows in a hash table that was made for many small ones. */
+  for (int i = 0; i < 2000; i++) touch(400 * (1000 + i));
+  for (int i = 0; i < 700; i++) touch(LARGE + i);
+  assert(count_bytes() < MOST * 3 / 2);
+  /* Who comes second with what he has loaded gets the row that is there. */
+  own_object_drop(make_second());
   own_node_table_close(table);
   own_node_close(node);
   puts("1..1\nok 1 - what may go goes, and nothing else");

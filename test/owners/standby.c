@@ -202,7 +202,7 @@ static void load(Model *it, int key) {
   uint64_t ticket;
   if (own_table_find(it->table, &k, &object, &ticket) == OWN_MISS && it->n[key]) {
     object = make(it->table, key, it->n[key]);
-    own_table_add(it->table, object, ticket);
+    own_table_add(it->table, &object, ticket);
   }
   own_object_drop(object);
 }
@@ -296,6 +296,29 @@ static void check_pending(bool later) {
     rows += n != 0;
   }
   assert(rows >= 20);
+  own_table_free(table);
+  own_table_free(taken);
+}
+
+/* ---- memory= --------------------------------------------------------------------------------- */
+
+/* What had to go out of memory goes out of the copy: it would take more and more. */
+static void check_evicted(void) {
+  OwnTable *table = open_table(OWN_WRITE_THROUGH, true);
+  size_t here = 0, there = 0;
+  table->most = 50000;
+  say(table);
+  for (int key = 0; key < KEYS; key++) {
+    set(table, key, 1, table, true);
+    if (key % 20 == 0) assert(whole(table)); /* what is there now has been written */
+  }
+  assert(whole(table));
+  OwnTable *taken = take_over(OWN_WRITE_THROUGH, table);
+  for (int i = 0; i < SLICES; i++) {
+    here += table->slices[i].count;
+    there += taken->slices[i].count;
+  }
+  assert(here > 0 && here < KEYS / 2 && there > 0 && there <= here);
   own_table_free(table);
   own_table_free(taken);
 }
@@ -396,6 +419,7 @@ int main(int argc, char **argv) {
   assert(through > 0 && none > 0);
   check_pending(false);
   check_pending(true);
+  check_evicted();
   check_fence(OWN_WRITE_THROUGH);
   check_fence(OWN_WRITE_NONE);
   check_forgotten();

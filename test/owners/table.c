@@ -76,8 +76,8 @@ static void check_find(Model *it, int key) {
     assert(answer == OWN_MISS && !object);
     if (!it->there[key]) return;
     object = make(it->table, key, it->n[key]);
-    assert(own_table_add(it->table, object, ticket + 1) == OWN_WAIT);
-    assert(own_table_add(it->table, object, ticket) == OWN_FOUND);
+    assert(own_table_add(it->table, &object, ticket + 1) == OWN_WAIT);
+    assert(own_table_add(it->table, &object, ticket) == OWN_FOUND);
     it->loaded[key] = true;
     it->version[key] = object->version;
     own_object_drop(object);
