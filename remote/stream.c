@@ -178,7 +178,7 @@ static bool receive_more(FarMemory *memory, size_t wanted, bool wait, bool *out_
 /* An answer; notices that come before it are taken. */
 static bool receive(FarMemory *memory, Frame *out, Fault *fault) {
   size_t wanted;
-  bool came, asked = false;
+  bool came = false, asked = false;
   for (;; asked = true) {
     while (next_frame(memory->stream, out, &wanted)) {
       if (out->kind != WIRE_NOTICE) return true;

@@ -47,12 +47,16 @@ static void comes_soon(void) {
     int error;
   } all[] = {{5, 0}, {0, 0}, {-1, ECONNRESET}, {-1, EINTR}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-    Spin spin = {0};
+    int tries = 1000; /* for others may have the processor for 50 us */
+    ssize_t n;
     comes_at = 3;
     comes = all[i].n;
     comes_errno = all[i].error;
-    assert(ask(&spin) == all[i].n && asked == 3 && slept == 0);
-    assert(all[i].n >= 0 || errno == all[i].error);
+    do {
+      Spin spin = {0};
+      n = ask(&spin);
+    } while (slept && --tries);
+    assert((all[i].n >= 0 || errno == all[i].error) && n == all[i].n && asked == 3 && slept == 0);
   }
   puts("ok 2 - what comes soon is taken awake, be it bytes, the end or an error");
 }
