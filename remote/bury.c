@@ -101,7 +101,7 @@ static bool finish_split(const FarMapped *memory, const FarClient *client, Fault
       !inside(memory, client->split[1], far_bucket_size(&shape)))
     return damaged(fault, "a split of what is no bucket");
   atomic_store((_Atomic uint64_t *)&head->version, head->version | 1);
-  unsigned char *low = right + sizeof(FarBucket), *high = left + sizeof(FarBucket) + shape.key;
+  unsigned char *low = right + far_low_at(), *high = left + far_high_at(&shape);
   memcpy(high, low, shape.key);
   uint64_t used = head->used;
   for (unsigned i = 0; i < shape.slots; i++) {

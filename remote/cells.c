@@ -305,24 +305,21 @@ bool far_vector_read(FarMap *map, FarSpan *spans, size_t n, Stop *stop, Fault *f
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
+/* In the map's room, for each key: the head of its group, and its element. */
 static size_t find_some(FarMap *map, const unsigned char *keys, size_t n, FarFound *out,
                         FarSpan *spans) {
   const FarVector *it = map->vector;
-  const size_t each = far_head_size(&map->shape) + map->shape.stride;
   size_t count = 0;
   for (size_t i = 0; i < n; i++) {
     const uint64_t index = far_vector_index(keys + i * 8);
-    unsigned char *room = map->room + i * each;
-    memset(room, 0, sizeof(FarBucket));
-    out[i] = (FarFound){.head = (FarBucket *)(void *)room, .slot = -1};
+    FarBucket *head = (FarBucket *)(void *)(map->room + i * (sizeof *head + map->shape.stride));
+    out[i] = (FarFound){.slot = -1};
     if (index >= it->length) continue;
-    spans[count++] = (FarSpan){.first = index,
-                               .n = 1,
-                               .elements = room + far_head_size(&map->shape),
-                               .heads = (FarBucket *)(void *)room};
+    spans[count++] =
+        (FarSpan){.first = index, .n = 1, .elements = (unsigned char *)(head + 1), .heads = head};
     out[i].bucket = far_vector_head(map, index);
     out[i].slot = (int)(index % it->group);
-    out[i].element = room + far_head_size(&map->shape);
+    out[i].element = (unsigned char *)(head + 1);
   }
   return count;
 }
@@ -340,7 +337,11 @@ bool far_vector_find(FarMap *map, const void *keys, size_t n, FarFound *out, Sto
     if (ok && again) ok = far_vector_follow(map, &again, stop, fault);
   }
   for (size_t i = 0; ok && i < n; i++) {
-    if (out[i].element) memcpy(&out[i].stamp, out[i].element, FAR_STAMP);
+    if (!out[i].element) continue;
+    const FarBucket *head = (const FarBucket *)(const void *)out[i].element - 1;
+    out[i].version = head->version;
+    out[i].used = head->used;
+    memcpy(&out[i].stamp, out[i].element, FAR_STAMP);
   }
   if (spans != &one) free(spans);
   return ok;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "remote/board.h"
+#include "remote/bucket.h"
 
 enum {
   SLICE = 1 << 20,    /* most bytes of a work */
@@ -188,19 +189,12 @@ static uint64_t word_of(const Chain *chain, size_t work) {
 ** read before the slots it tells of, and all of it between two looks at the version. */
 static bool found(const Chain *chain, size_t i, FarOp *op) {
   const FarShape *shape = &op->search->shape;
-  const uint32_t head = far_head_size(shape);
   const uint64_t version = word_of(chain, i - 3);
   if (version & 1 || word_of(chain, i) != version) return false;
   const unsigned char *bucket = chain->nic->room + chain->works[i - 2].local;
-  FarBucket fields;
-  memcpy(&fields, bucket, sizeof fields);
-  const int slot = far_bucket_find(shape, fields.used, bucket, op->key);
-  memcpy(op->local, bucket, head);
-  memcpy(op->local, &version, sizeof version);
-  if (slot >= 0)
-    memcpy((char *)op->local + head, bucket + far_slot_at(shape, (unsigned)slot), shape->stride);
-  op->old = slot < 0 ? FAR_NONE : (uint64_t)slot;
-  op->index = head + (slot < 0 ? 0 : shape->stride); /* for more see bring() */
+  uint64_t used;
+  memcpy(&used, bucket + offsetof(FarBucket, used), sizeof used);
+  bucket_answer(op, shape, bucket, version, used, bucket_tag(shape, op->key)); /* more: bring() */
   return true;
 }
 
@@ -239,11 +233,11 @@ static bool settle(Chain *chain, size_t i) {
 static void follow(Chain *chain, FarOp *op) {
   unsigned char *out = op->local;
   uint64_t from = op->index;
-  const unsigned char *element = out + far_head_size(&op->search->shape);
+  const unsigned char *element = out + FAR_FOUND;
   for (uint32_t i = 0; i < op->search->nfollow && op->length - from >= 8; i++) {
     const FarFollow *cell = &op->search->follow[i];
     uint64_t words[2], came = FAR_NONE;
-    if (cell->at > op->search->shape.stride - sizeof words) continue;
+    if (cell->at > op->search->wanted - sizeof words) continue;
     memcpy(words, element + cell->at, sizeof words);
     const uint64_t padded = pad(words[0]);
     if (words[0] > cell->room && words[0] <= op->length && padded <= op->length - from - 8 &&
@@ -268,7 +262,7 @@ static bool take_followed(Chain *chain, Fault *fault) {
     if (part->kind == PART_BYTES) {
       copy(op, part->from, chain->nic->room + chain->works[i].local, chain->works[i].length, true);
     } else if (memcmp(op->local, chain->nic->room + chain->works[i].local, 8)) {
-      op->index = far_head_size(&op->search->shape) + op->search->shape.stride;
+      op->index = FAR_FOUND + op->search->wanted;
     }
   }
   chain->n = chain->used = 0;
@@ -369,7 +363,7 @@ static bool word(Chain *chain, FarOp *op, NicCode code, FarPointer at, bool last
 
 static bool find(Chain *chain, FarOp *op, Fault *fault) {
   const FarShape *shape = &op->search->shape;
-  const uint32_t head = far_head_size(shape), size = far_bucket_size(shape);
+  const uint32_t head = sizeof(FarBucket), size = far_bucket_size(shape);
   const uint64_t at = far_offset(op->at);
   const Part nothing = {op, PART_NONE, false, 0};
   if (!ready(chain, false, FIND_WORKS, 16 + pad(size), fault)) return false;
@@ -394,10 +388,10 @@ static const char *wrong_with(const Chain *chain, const FarOp *op) {
   const FarShape *shape = op->code == FAR_FIND && op->search && op->key ? &op->search->shape : NULL;
   switch (op->code) {
   case FAR_FIND:
-    if (!shape || !far_shape_valid(shape)) return "no key";
+    if (!shape || !far_search_valid(op->search)) return "no key";
     if (!inside(chain, op->at, far_bucket_size(shape)) || far_offset(op->at) % 8)
       return "no bucket of this memory";
-    return op->length < far_head_size(shape) + shape->stride ? "too little room" : NULL;
+    return op->length < far_find_room(op->search) ? "too little room" : NULL;
   case FAR_READ:
   case FAR_WRITE:
     return inside(chain, op->at, op->length) ? NULL : "outside of this memory";

@@ -34,6 +34,13 @@ typedef struct FarTray {
   uint32_t before;   /* bytes in front of each operation, whether it reads or not */
 } FarTray;
 
+static inline uint32_t far_op_came(const FarOp *op);
+
+/* Behind an operation. */
+static inline void far_tray_move(FarTray *tray, const FarOp *op) {
+  if (tray) tray->at += tray->before + (far_op_came(op) + 7) / 8 * 8;
+}
+
 /* The same, and the operations' `local` is where on the tray what they read has come to be. */
 bool far_execute_onto(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, bool *skip,
                       Fault *fault);
@@ -44,8 +51,22 @@ static inline bool far_op_reads(const FarOp *op) {
          op->code == FAR_FAAI || op->code == FAR_FIND;
 }
 static inline uint32_t far_op_came(const FarOp *op) {
+  if (op->status == FAR_ELSEWHERE) return (uint32_t)op->index;
   if (op->status != FAR_DONE || !far_op_reads(op)) return 0;
   return op->code == FAR_FIND ? (uint32_t)op->index : op->length;
+}
+
+/* FINDs of one search, up to a guard that does not hold, or one that is wrong in itself: false.
+** *out_did: how many, with that one. `tray`: NULL, or where they go (find.c). */
+bool far_find(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, size_t *out_did,
+              Fault *fault);
+
+/* Of an operation that is wrong in itself; and whether there is such a range. */
+bool far_op_wrong(Fault *fault, const FarOp *op, const char *what);
+static inline bool far_inside(const FarMapped *memory, FarPointer at, uint64_t length) {
+  const uint64_t offset = far_offset(at);
+  return far_region(at) == memory->region && offset <= memory->size &&
+         length <= memory->size - offset;
 }
 
 /* Changes a word that others change at the same time: CAS or ADD, at an offset that has been

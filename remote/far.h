@@ -69,19 +69,20 @@ typedef enum FarCode {
   FAR_FAAI, /* p = *at; *at += value; local = [p, length) */
   FAR_SAAI, /* p = *at; *at += value; [p, length) = local */
 
-  /* The bucket at `at` (layout.h): its head, the element under a key if it is there, and what its
-  ** cells point to where the key says so (the paper's LOAD0). Not in the paper; a memory without
-  ** processors reads the whole bucket for it. */
+  /* The element under a key in the bucket at `at`, if it is there, and what its cells point to
+  ** where the search says so (the paper's LOAD0): see FarSearch in layout.h. Not in the paper; a
+  ** memory without processors reads the whole bucket for it. */
   FAR_FIND,
   FAR_NCODES
 } FarCode;
 
 typedef enum FarStatus {
   FAR_DONE,
-  FAR_DIFFERS,  /* CAS, EXPECT: the word was another one */
-  FAR_NOWHERE,  /* the pointer found points nowhere */
-  FAR_CHANGING, /* FIND: somebody is changing the bucket, and did not come to an end */
-  FAR_SKIPPED   /* a guard before it did not hold */
+  FAR_DIFFERS,   /* CAS, EXPECT: the word was another one */
+  FAR_NOWHERE,   /* the pointer found points nowhere */
+  FAR_ELSEWHERE, /* FIND: the bucket does not hold such keys any more */
+  FAR_CHANGING,  /* FIND: somebody is changing the bucket, and did not come to an end */
+  FAR_SKIPPED    /* a guard before it did not hold */
 } FarStatus;
 
 /* Some of what is read or written: READ and WRITE may have several (rscatter, wgather). */

@@ -150,7 +150,7 @@ static bool put_bucket(Writes *it, const FarGroup *group, Fault *fault) {
     if (!element) return fault_oom(fault);
     const unsigned slot = group->works[i].slot;
     put(it, bucket + far_slot_at(shape, slot), element, shape->stride);
-    put(it, bucket + far_tags_at(shape) + slot, element + shape->stride, 1);
+    put(it, bucket + far_tags_at() + slot, element + shape->stride, 1);
   }
   /* Counted before, so that it is if we die in the middle, and behind, for who looks in the middle.
    */

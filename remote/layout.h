@@ -17,7 +17,7 @@
 #define FAR_MAGIC "tenfold\1"
 
 enum {
-  FAR_LAYOUT = 3, /* version of all this */
+  FAR_LAYOUT = 4, /* version of all this */
   FAR_PAGE = 4096,
   FAR_EXTENT = 65536, /* bytes; allocated whole, or cut into blocks of one size */
   FAR_CLIENTS = 1024,
@@ -154,7 +154,7 @@ typedef struct FarBucket {
   uint64_t shape; /* far_shape_word() of the map's: for who cleans up */
   uint64_t flags;
   uint64_t spare;
-} FarBucket; /* then: low, high, tags[64], slots */
+} FarBucket; /* then: tags[64], low, high; at the next multiple of 64 the slots */
 
 enum { FAR_LAST = 1 }; /* flags: no bucket to the right */
 enum { FAR_SLOTS = 64, FAR_MOST_STRIDE = 16384, FAR_MOST_KEY = 512 };
@@ -181,34 +181,54 @@ typedef struct FarFollow {
   uint32_t room;
 } FarFollow;
 
-/* How FAR_FIND looks for a key. What the cells point to comes behind the element, in their order:
-** a word with the length, or FAR_NONE when nothing came (it is in the cell, there is no more room
-** in op->length, it is outside of the memory), and the bytes, padded to 8. */
+/* How FAR_FIND looks for a key, and what comes of it. FAR_DONE: the bucket's version and its `used`
+** (FAR_FOUND bytes), the wanted part of the element if there is one, and then what cells of that
+** part point to, in their order: a word with the length, or FAR_NONE when nothing came (it is in
+** the cell, there is no more room in op->length, it is outside of the memory), and the bytes,
+** padded to 8. FAR_ELSEWHERE: the bucket is no more the owner's, or the key belongs right of it;
+** its head, which says so. */
 typedef struct FarSearch {
   FarShape shape;
+  uint64_t owner;  /* the map's serial number */
+  uint32_t wanted; /* first bytes of the element: a multiple of 8, with stamp and key */
   uint32_t nfollow;
   FarFollow follow[FAR_FOLLOWED];
 } FarSearch;
 
-enum { FAR_STAMP = 8 };
+enum { FAR_FOUND = 16, FAR_STAMP = 8 };
 
+/* Where what stands, from the bucket's beginning. Blocks of memory begin at multiples of 64, and so
+** do the fields, the tags and the slots: a key that is there is found by a line of each. */
+static inline uint32_t far_tags_at(void) { return sizeof(FarBucket); }
+static inline uint32_t far_low_at(void) { return far_tags_at() + FAR_SLOTS; }
+static inline uint32_t far_high_at(const FarShape *shape) { return far_low_at() + shape->key; }
 static inline uint32_t far_head_size(const FarShape *shape) {
-  return (uint32_t)sizeof(FarBucket) + 2 * shape->key;
+  return far_high_at(shape) + shape->key;
 }
-static inline uint32_t far_tags_at(const FarShape *shape) { return far_head_size(shape); }
 static inline uint32_t far_slot_at(const FarShape *shape, unsigned slot) {
-  return far_head_size(shape) + FAR_SLOTS + slot * shape->stride;
+  return (far_head_size(shape) + 63) / 64 * 64 + slot * shape->stride;
 }
 static inline uint32_t far_bucket_size(const FarShape *shape) {
   return far_slot_at(shape, shape->slots);
 }
-
+static inline const unsigned char *far_low_of(const FarBucket *bucket) {
+  return (const unsigned char *)bucket + far_low_at();
+}
+static inline const unsigned char *far_high_of(const FarShape *shape, const FarBucket *bucket) {
+  return (const unsigned char *)bucket + far_high_at(shape);
+}
+/* The least room that a FIND needs. */
+static inline uint32_t far_find_room(const FarSearch *search) {
+  const uint32_t head = far_head_size(&search->shape), found = FAR_FOUND + search->wanted;
+  return head > found ? head : found;
+}
 /* The bits of `used` that stand for slots; the others are not to be believed. */
 static inline uint64_t far_all_slots(const FarShape *shape) {
   return shape->slots < 64 ? (UINT64_C(1) << shape->slots) - 1 : UINT64_MAX;
 }
 
 bool far_shape_valid(const FarShape *shape);
+bool far_search_valid(const FarSearch *search);
 uint64_t far_shape_word(const FarShape *shape);
 void far_shape_of_word(uint64_t word, FarShape *out);
 
@@ -222,12 +242,5 @@ static inline int far_key_compare(const FarShape *shape, const void *a, const vo
   __builtin_memcpy(&right, b, 8);
   return (left > right) - (left < right);
 }
-
-/* Bits of the slots, among those in use, that may hold the key, by their tags. All of the bucket is
-** readable here. */
-uint64_t far_bucket_candidates(const FarShape *shape, uint64_t used, const void *bucket,
-                               const void *key);
-/* The slot that holds it, or -1. */
-int far_bucket_find(const FarShape *shape, uint64_t used, const void *bucket, const void *key);
 
 #endif

@@ -134,7 +134,7 @@ static bool make(FarMap *map, FarMapRoot *root, Stop *stop, Fault *fault) {
                        .flags = FAR_LAST};
   if (map->shape.kind == FAR_KEY_INTEGER) {
     const int64_t least = INT64_MIN;
-    memcpy(empty + 1, &least, sizeof least);
+    memcpy((unsigned char *)empty + far_low_at(), &least, sizeof least);
   }
   ops[0] = (FarOp){.code = FAR_WRITE, .at = bucket, .local = empty, .length = size};
   ops[1] = (FarOp){.code = FAR_WRITE, .at = at, .local = root, .length = sizeof *root};
@@ -191,6 +191,7 @@ bool far_map_open(FarMemory *memory, const char *name, const FarShape *shape, ui
   }
   map->memory = memory;
   map->shape = map->tree.shape = map->search.shape = *shape;
+  map->search.wanted = shape->stride;
   map->schema = schema;
   if (!open_root(map, create, &root, stop, fault) || !plant(map, &root, stop, fault)) {
     far_map_close(map);
@@ -237,15 +238,18 @@ bool far_map_damaged(const FarMap *map, Fault *fault) {
                    map->memory->at, map->name);
 }
 
-void far_map_bring(FarMap *map, const FarFollow *cells, uint32_t n, uint32_t most) {
+void far_map_bring(FarMap *map, uint32_t wanted, const FarFollow *cells, uint32_t n,
+                   uint32_t most) {
+  map->search.wanted = wanted ? wanted : map->shape.stride;
   map->search.nfollow = n < FAR_FOLLOWED ? n : FAR_FOLLOWED;
   map->most_brought = n ? most / 8 * 8 : 0;
   if (n) memcpy(map->search.follow, cells, map->search.nfollow * sizeof *cells);
 }
 
-/* The bytes of an answer. */
+/* The bytes of an answer; cells.c wants the head of a vector's group. */
 static size_t answer_size(const FarMap *map) {
-  return far_head_size(&map->shape) + map->shape.stride + map->most_brought;
+  if (map->vector) return sizeof(FarBucket) + map->shape.stride;
+  return far_find_room(&map->search) + map->most_brought;
 }
 
 static bool make_room(FarMap *map, size_t n, Fault *fault) {
@@ -264,16 +268,15 @@ static bool make_room(FarMap *map, size_t n, Fault *fault) {
   return (map->capacity >= n && map->room) || fault_oom(fault);
 }
 
-static bool ask(FarMap *map, size_t op, size_t i, const void *key, FarFound *out, Fault *fault) {
+static bool ask(FarMap *map, size_t op, size_t i, const void *key, Fault *fault) {
   const size_t each = answer_size(map);
   FarTreePlace place;
   if (!far_tree_find(&map->tree, key, &place))
     return fault_set(fault, FAULT_CORRUPT, "%s: \"%s\" has no first bucket", map->memory->at,
                      map->name);
-  out->bucket = far_tree_bucket(&map->tree, place);
   map->asked[op] = i;
   map->ops[op] = (FarOp){.code = FAR_FIND,
-                         .at = out->bucket,
+                         .at = far_tree_bucket(&map->tree, place),
                          .search = &map->search,
                          .key = key,
                          .local = map->room + i * each,
@@ -282,16 +285,15 @@ static bool ask(FarMap *map, size_t op, size_t i, const void *key, FarFound *out
 }
 
 static void take(const FarMap *map, const FarOp *op, FarFound *out) {
-  out->head = op->local;
-  out->slot = op->old == FAR_NONE ? -1 : (int)op->old;
-  out->element = out->brought = NULL;
-  out->nbrought = 0;
-  out->stamp = 0;
+  const unsigned char *answer = op->local, *element = answer + FAR_FOUND;
+  *out = (FarFound){.bucket = op->at, .slot = op->old == FAR_NONE ? -1 : (int)op->old};
+  memcpy(&out->version, answer + offsetof(FarBucket, version), sizeof out->version);
+  memcpy(&out->used, answer + offsetof(FarBucket, used), sizeof out->used);
   if (out->slot < 0) return;
-  out->element = (unsigned char *)op->local + far_head_size(&map->shape);
-  out->brought = out->element + map->shape.stride;
-  out->nbrought = (uint32_t)(op->index - far_head_size(&map->shape) - map->shape.stride);
-  memcpy(&out->stamp, out->element, sizeof out->stamp);
+  out->element = element;
+  out->brought = element + map->search.wanted;
+  out->nbrought = (uint32_t)(op->index - FAR_FOUND - map->search.wanted);
+  memcpy(&out->stamp, element, sizeof out->stamp);
 }
 
 /* A bucket is being changed: who changes it may have died. */
@@ -305,6 +307,22 @@ static bool wait_for(FarMap *map, FarWait *wait, const FarOp *op, Stop *stop, Fa
          far_wait(map->memory, wait, holder, &ignored, stop, fault);
 }
 
+/* What became of an operation. *again: the key has to be looked for again. */
+static bool settle(FarMap *map, const FarOp *op, FarWait *wait, FarFound *out, bool *again,
+                   Stop *stop, Fault *fault) {
+  bool moved = true;
+  *again = op->status != FAR_DONE;
+  if (!*again) {
+    take(map, op, out);
+    return true;
+  }
+  if (op->status == FAR_CHANGING) return wait_for(map, wait, op, stop, fault);
+  if (!far_map_owns(map, op->local, fault) ||
+      !far_map_follow(map, op->at, op->local, op->key, &moved, fault))
+    return false;
+  return moved || far_map_damaged(map, fault);
+}
+
 bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *stop,
                   Fault *fault) {
   const unsigned char *key = keys;
@@ -312,26 +330,19 @@ bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *
   FarWait wait = {0};
   if (!make_room(map, n, fault)) return false;
   if (map->vector) return far_vector_find(map, keys, n, out, stop, fault);
-  for (size_t i = 0; i < n; i++) {
-    if (!ask(map, i, i, key + i * map->shape.key, &out[i], fault)) return false;
-  }
+  map->search.owner = map->serial;
+  for (size_t i = 0; i < n; i++)
+    if (!ask(map, i, i, key + i * map->shape.key, fault)) return false;
   while (left > 0) {
     if (!far_round(map->memory, map->ops, left, stop, fault)) return false;
     const size_t asked = left;
     left = 0;
     for (size_t op = 0; op < asked; op++) {
       const size_t i = map->asked[op];
-      const FarOp *done = &map->ops[op];
-      bool moved = true;
-      if (done->status == FAR_CHANGING) {
-        if (!wait_for(map, &wait, done, stop, fault)) return false;
-      } else {
-        if (!far_map_owns(map, done->local, fault) ||
-            !far_map_follow(map, done->at, done->local, key + i * map->shape.key, &moved, fault))
-          return false;
-        if (!moved) take(map, done, &out[i]);
-      }
-      if (moved && !ask(map, left++, i, key + i * map->shape.key, &out[i], fault)) return false;
+      bool again;
+      if (!settle(map, &map->ops[op], &wait, &out[i], &again, stop, fault) ||
+          (again && !ask(map, left++, i, key + i * map->shape.key, fault)))
+        return false;
     }
     map->memory->counts.retries += left > 0;
   }

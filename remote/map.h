@@ -24,8 +24,8 @@ typedef struct FarMap FarMap;
 ** map, and are valid until it is asked again. */
 typedef struct FarFound {
   FarPointer bucket;
-  const FarBucket *head;        /* with low and high behind it */
-  const unsigned char *element; /* stamp, key, value; NULL: there is none */
+  uint64_t version, used;       /* of the bucket */
+  const unsigned char *element; /* stamp, key, value, as far as wanted; NULL: none */
   int slot;                     /* -1: there is none */
   uint64_t stamp;               /* 0: there is none. Changes whenever the element does */
   const unsigned char *brought; /* what its cells point to, as FarSearch says: far_map_bring() */
@@ -46,9 +46,10 @@ bool far_map_drop(FarMap *map, Stop *stop, Fault *fault);
 ** bucket was split since. */
 bool far_map_find(FarMap *map, const void *keys, size_t n, FarFound *out, Stop *stop, Fault *fault);
 
-/* From now on far_map_find() brings along what these cells point to, `most` bytes in all for each
-** element: 0 cells, nothing. */
-void far_map_bring(FarMap *map, const FarFollow *cells, uint32_t n, uint32_t most);
+/* From now on far_map_find() brings the first `wanted` bytes of each element (a multiple of 8, with
+** stamp and key; 0: all), and along with them what these cells point to, `most` bytes in all: 0
+** cells, nothing. */
+void far_map_bring(FarMap *map, uint32_t wanted, const FarFollow *cells, uint32_t n, uint32_t most);
 
 FarMemory *far_map_memory(const FarMap *map);
 const FarShape *far_map_shape(const FarMap *map);
@@ -93,13 +94,6 @@ struct FarMap {
   FarSearch search;
   uint32_t most_brought;
 };
-
-static inline const unsigned char *far_low_of(const FarBucket *head) {
-  return (const unsigned char *)(head + 1);
-}
-static inline const unsigned char *far_high_of(const FarShape *shape, const FarBucket *head) {
-  return (const unsigned char *)(head + 1) + shape->key;
-}
 
 /* Is the head one of this map's? A fault when the map is gone. */
 bool far_map_owns(const FarMap *map, const FarBucket *head, Fault *fault);

@@ -16,7 +16,7 @@ static bool watch_bucket(FarMapWatch *it, const FarFound *found, Fault *fault) {
       .kind = FAR_CHANGED, .at = found->bucket + offsetof(FarBucket, version), .length = 8};
   it->bucket = found->bucket;
   it->stamp = found->stamp;
-  return far_watch_word(it->map->memory, &watch, found->head->version, &it->watch, fault);
+  return far_watch_word(it->map->memory, &watch, found->version, &it->watch, fault);
 }
 
 bool far_map_watch(FarMap *map, const void *key, FarMapWatch *out, Stop *stop, Fault *fault) {

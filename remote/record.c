@@ -75,7 +75,7 @@ bool far_record_layout(FarRecord *record, unsigned slots, Fault *fault) {
   if (!lay_key(record, fault)) return false;
   record->nulls_at = 0;
   if (!lay_cells(record, fault)) return false;
-  const uint32_t head = far_head_size(&record->shape) + FAR_SLOTS;
+  const uint32_t head = far_slot_at(&record->shape, 0);
   const uint32_t most = (FAR_EXTENT - head) / record->shape.stride; /* a bucket is one block */
   if (slots > most || slots > FAR_SLOTS || slots == 1) {
     return fault_set(fault, FAULT_LIMIT, "leaf=%u: it is 2 to %u rows", slots,

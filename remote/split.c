@@ -93,8 +93,8 @@ static void divide(Split *it) {
                        .owner = it->old->owner,
                        .shape = it->old->shape,
                        .flags = it->old->flags};
-  memcpy(added + 1, it->low, shape->key);
-  memcpy((unsigned char *)(added + 1) + shape->key, far_high_of(shape, it->old), shape->key);
+  memcpy((unsigned char *)added + far_low_at(), it->low, shape->key);
+  memcpy((unsigned char *)added + far_high_at(shape), far_high_of(shape, it->old), shape->key);
   it->stays = 0;
   unsigned n = 0;
   for (uint64_t left = it->old->used; left; left &= left - 1) {
@@ -104,8 +104,7 @@ static void divide(Split *it) {
       continue;
     }
     memcpy(slot_of(it, added, n), slot_of(it, it->old, slot), shape->stride);
-    ((unsigned char *)added)[far_tags_at(shape) + n] =
-        ((unsigned char *)it->old)[far_tags_at(shape) + slot];
+    ((unsigned char *)added)[far_tags_at() + n] = ((unsigned char *)it->old)[far_tags_at() + slot];
     added->used |= UINT64_C(1) << n++;
   }
 }
@@ -126,7 +125,7 @@ static bool divide_there(Split *it, uint64_t *out_entry, Stop *stop, Fault *faul
                  far_write_op(split + 8, &both[1], 8),
                  far_write_op(split, &both[0], 8),
                  far_write_op(FIELD(left, version), &odd, 8),
-                 far_write_op(left + sizeof(FarBucket) + map->shape.key, it->low, map->shape.key),
+                 far_write_op(left + far_high_at(&map->shape), it->low, map->shape.key),
                  far_write_op(FIELD(left, right), &it->right, 8),
                  far_write_op(FIELD(left, flags), &flags, 8),
                  far_write_op(FIELD(left, used), &it->stays, 8),

@@ -21,7 +21,7 @@ static int order(const FarTree *tree, const void *a, const void *b) {
   return far_key_compare(&tree->shape, a, b);
 }
 
-/* How many of n sorted keys, `stride` bytes apart, are <= key. */
+/* How many of n sorted keys are <= key. */
 static size_t integers_below(const unsigned char *first, size_t n, const void *key) {
   const unsigned char *keys = first;
   int64_t wanted, middle;
@@ -37,12 +37,12 @@ static size_t integers_below(const unsigned char *first, size_t n, const void *k
   return (size_t)(keys - first) / 8 + (middle <= wanted);
 }
 
-static size_t in_block(const FarTree *tree, const FarTreeBlock *block, const void *key) {
-  if (tree->shape.kind == FAR_KEY_INTEGER) return integers_below(block->lows, block->count, key);
-  size_t low = 0, high = block->count;
+static size_t below(const FarTree *tree, const unsigned char *keys, size_t n, const void *key) {
+  if (tree->shape.kind == FAR_KEY_INTEGER) return integers_below(keys, n, key);
+  size_t low = 0, high = n;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (order(tree, low_of(tree, block, middle), key) <= 0) {
+    if (order(tree, keys + middle * tree->shape.key, key) <= 0) {
       low = middle + 1;
     } else {
       high = middle;
@@ -51,24 +51,11 @@ static size_t in_block(const FarTree *tree, const FarTreeBlock *block, const voi
   return low;
 }
 
-/* The last block whose first key is <= key; nblocks: none. */
-static size_t block_for(const FarTree *tree, const void *key) {
-  size_t low = 0, high = tree->nblocks;
-  while (low < high) {
-    const size_t middle = (low + high) / 2;
-    if (order(tree, tree->blocks[middle]->lows, key) <= 0) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low ? low - 1 : tree->nblocks;
-}
-
 bool far_tree_find(const FarTree *tree, const void *key, FarTreePlace *out) {
-  out->block = block_for(tree, key);
-  if (out->block == tree->nblocks) return false;
-  out->entry = in_block(tree, tree->blocks[out->block], key) - 1;
+  out->block = below(tree, tree->firsts, tree->nblocks, key) - 1;
+  if (out->block >= tree->nblocks) return false;
+  const FarTreeBlock *block = tree->blocks[out->block];
+  out->entry = below(tree, block->lows, block->count, key) - 1;
   return true;
 }
 
@@ -104,14 +91,17 @@ const void *far_tree_low(const FarTree *tree, FarTreePlace place) {
 
 static FarTreeBlock *make_block(FarTree *tree, size_t at, Fault *fault) {
   FarTreeBlock *block = NULL;
-  if (array_grow(tree->blocks, tree->capacity, tree->nblocks + 1))
-    block = malloc(sizeof *block + (size_t)BLOCK * tree->shape.key);
+  const size_t key = tree->shape.key;
+  if (array_grow(tree->blocks, tree->capacity, tree->nblocks + 1) &&
+      array_grow(tree->firsts, tree->firsts_capacity, (tree->nblocks + 1) * key))
+    block = malloc(sizeof *block + (size_t)BLOCK * key);
   if (!block) {
     fault_oom(fault);
     return NULL;
   }
   block->count = 0;
   memmove(tree->blocks + at + 1, tree->blocks + at, (tree->nblocks - at) * sizeof *tree->blocks);
+  memmove(tree->firsts + (at + 1) * key, tree->firsts + at * key, (tree->nblocks - at) * key);
   tree->blocks[at] = block;
   tree->nblocks++;
   return block;
@@ -123,6 +113,11 @@ static void move(const FarTree *tree, FarTreeBlock *to, size_t at, const FarTree
   memmove(low_of(tree, to, at), low_of(tree, from, first), n * tree->shape.key);
 }
 
+static void set_first(FarTree *tree, size_t block) {
+  const size_t key = tree->shape.key;
+  memcpy(tree->firsts + block * key, tree->blocks[block]->lows, key);
+}
+
 /* A full block gives away what is behind the middle; all of nothing when more comes at the end. */
 static bool split(FarTree *tree, FarTreePlace *place, Fault *fault) {
   FarTreeBlock *old = tree->blocks[place->block];
@@ -132,6 +127,7 @@ static bool split(FarTree *tree, FarTreePlace *place, Fault *fault) {
   move(tree, added, 0, old, kept, BLOCK - kept);
   added->count = BLOCK - kept;
   old->count = kept;
+  if (added->count) set_first(tree, place->block + 1);
   if (place->entry >= kept) {
     place->block++;
     place->entry -= kept;
@@ -158,6 +154,7 @@ bool far_tree_add(FarTree *tree, const void *low, FarPointer bucket, Fault *faul
   memcpy(low_of(tree, block, place.entry), low, tree->shape.key);
   block->buckets[place.entry] = bucket;
   block->count++;
+  if (!place.entry) set_first(tree, place.block);
   tree->count++;
   return true;
 }
@@ -165,10 +162,11 @@ bool far_tree_add(FarTree *tree, const void *low, FarPointer bucket, Fault *faul
 void far_tree_clear(FarTree *tree) {
   for (size_t i = 0; i < tree->nblocks; i++) free(tree->blocks[i]);
   free(tree->blocks);
+  free(tree->firsts);
   *tree = (FarTree){.shape = tree->shape};
 }
 
 size_t far_tree_bytes(const FarTree *tree) {
   return tree->nblocks * (sizeof(FarTreeBlock) + (size_t)BLOCK * tree->shape.key) +
-         tree->capacity * sizeof *tree->blocks;
+         tree->capacity * sizeof *tree->blocks + tree->firsts_capacity;
 }

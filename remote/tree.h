@@ -12,7 +12,8 @@
 typedef struct FarTree {
   FarShape shape;
   struct FarTreeBlock **blocks;
-  size_t nblocks, capacity;
+  unsigned char *firsts; /* shape.key bytes each */
+  size_t nblocks, capacity, firsts_capacity;
   size_t count; /* of entries */
 } FarTree;
 

@@ -11,8 +11,8 @@
 FarSeen far_seen(const FarFound *found) {
   return (FarSeen){.stamp = found->stamp,
                    .bucket = found->bucket,
-                   .version = found->head->version,
-                   .used = found->head->used,
+                   .version = found->version,
+                   .used = found->used,
                    .slot = found->slot};
 }
 

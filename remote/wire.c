@@ -46,11 +46,6 @@ static bool writes(FarCode code) {
          code == FAR_SAAI;
 }
 
-/* Of a FIND's answer, without what cells point to. */
-static size_t find_size(const FarOp *op, bool found) {
-  return far_head_size(&op->search->shape) + (found ? op->search->shape.stride : 0);
-}
-
 static size_t cells_size(const FarSearch *search) {
   return search->nfollow * sizeof *search->follow;
 }
@@ -96,8 +91,9 @@ bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op, const FarOp *before
   put_head(at, op, like);
   if (search) put_key(at + size, op);
   if (like) return true;
-  const uint64_t words[] = {search ? search->nfollow : op->index, op->value, op->expected,
-                            search ? far_shape_word(&search->shape) : 0};
+  const uint64_t words[] = {
+      search ? search->nfollow : op->index, search ? search->owner : op->value,
+      search ? search->wanted : op->expected, search ? far_shape_word(&search->shape) : 0};
   memcpy(at + WIRE_LIKE, words, sizeof words);
   if (cells) memcpy(at + WIRE_OP, search->follow, cells);
   if (!writes(op->code)) return true;
@@ -115,6 +111,14 @@ static void scatter(FarOp *op, const unsigned char *from) {
     memcpy(op->pieces[i].bytes, from, op->pieces[i].length);
 }
 
+/* Whether a FIND may have been answered so. */
+static bool is_found(const FarOp *op, uint32_t length) {
+  const FarShape *shape = &op->search->shape;
+  if (op->status == FAR_ELSEWHERE) return length == far_head_size(shape);
+  if (op->old == FAR_NONE) return length == FAR_FOUND;
+  return op->old < shape->slots && length >= FAR_FOUND + op->search->wanted && length <= op->length;
+}
+
 bool far_wire_take_result(const unsigned char **at, const unsigned char *end, FarOp *op) {
   uint32_t status, length;
   if (end - *at < WIRE_RESULT) return false;
@@ -125,10 +129,8 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
   if (status > FAR_SKIPPED || (size_t)(end - *at) < pad(length)) return false;
   op->status = (FarStatus)status;
   const bool done = status == FAR_DONE;
-  if (done && op->code == FAR_FIND) {
-    const size_t least = find_size(op, op->old != FAR_NONE);
-    if (op->old != FAR_NONE && op->old >= op->search->shape.slots) return false;
-    if (length < least || length > (op->old == FAR_NONE ? least : op->length)) return false;
+  if (op->code == FAR_FIND && (done || status == FAR_ELSEWHERE)) {
+    if (!is_found(op, length)) return false;
     memcpy(op->local, *at, length);
     op->index = length;
   } else if (done && far_op_reads(op)) {
@@ -149,13 +151,17 @@ void far_wire_round_free(FarWireRound *round) {
   *round = (FarWireRound){0};
 }
 
-static const char *take_search(FarWireRound *round, uint64_t cells, uint64_t shape,
+/* `words`: of the operation, as far_wire_put_op() has them. */
+static const char *take_search(FarWireRound *round, const uint64_t words[4],
                                const unsigned char **at, const unsigned char *end) {
   FarSearch *search = &round->searches[round->nsearches];
-  far_shape_of_word(shape, &search->shape);
-  if (!far_shape_valid(&search->shape)) return "a key of no shape";
-  if (cells > FAR_FOLLOWED) return "a key of too many cells";
-  search->nfollow = (uint32_t)cells;
+  if (words[0] > FAR_FOLLOWED) return "a key of too many cells";
+  if (words[2] > FAR_MOST_STRIDE) return "a key that wants too much";
+  search->nfollow = (uint32_t)words[0];
+  search->owner = words[1];
+  search->wanted = (uint32_t)words[2];
+  far_shape_of_word(words[3], &search->shape);
+  if (!far_search_valid(search)) return "a key of no shape";
   const size_t size = cells_size(search);
   if ((size_t)(end - *at) < size) return "a key is cut off";
   memcpy(search->follow, *at, size);
@@ -169,7 +175,7 @@ static const char *take_key(FarWireRound *round, FarOp *op, const unsigned char 
   op->search = &round->searches[round->nsearches - 1];
   const size_t size = op->search->shape.key;
   if ((size_t)(end - *at) < size) return "a key is cut off";
-  if (op->length < find_size(op, true)) return "a key without room for an answer";
+  if (op->length < far_find_room(op->search)) return "a key without room for an answer";
   op->key = *at;
   *at += size;
   return NULL;
@@ -202,7 +208,7 @@ static const char *take_op(FarWireRound *round, const unsigned char **at,
     *at += sizeof words;
   }
   if (op->code == FAR_FIND) {
-    if (!like) wrong = take_search(round, words[0], words[3], at, end);
+    if (!like) wrong = take_search(round, words, at, end);
     if (!wrong) wrong = take_key(round, op, at, end);
   } else if (writes(op->code)) {
     if ((size_t)(end - *at) < pad(op->length)) return "what is written is cut off";

@@ -4,9 +4,10 @@
 **
 **   frame     length of what follows (4), kind (4), body
 **   ROUND     operations: code (1), guard (1), 0 (2), length (4), at, index, value, expected, shape
-**             (8 each); then what is written, or (FIND) the cells that are followed, as many as its
-**             index says, and the key. A FIND of the same shape and cells as the operation before
-**             it: code, guard, 1 (1), 0 (1), length (4), at (8); then the key
+**             (8 each); then what is written. FIND: value is the owner, expected how much is
+**             wanted; then the cells that are followed, as many as its index says, and the key.
+**             For the same search as the operation before it: code, guard, 1 (1), 0 (1), length
+**             (4), at (8); then the key
 **   DONE      for each operation: old (8), status (4), length (4); then what was read
 **   FAULT     code (4), text
 **   NOTICE    its number (8); then for each watch: its id, what is known of it now, the word (8
@@ -27,7 +28,7 @@
 #include "remote/looks.h"
 
 enum {
-  WIRE_VERSION = 3,
+  WIRE_VERSION = 4,
   WIRE_MOST = 16 << 20, /* bytes of a frame's body */
   WIRE_OP = 48,         /* bytes of an operation without what follows it */
   WIRE_LIKE = 16,       /* … of a FIND like the one before it */

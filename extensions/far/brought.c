@@ -1,5 +1,5 @@
 /*
-** Cells that are out of line, brought along by the round that finds their row: see far.h.
+** What the round that finds rows brings of them: see far.h.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -14,22 +14,37 @@ static bool may_be_out_of_line(const FarRecord *record, int column) {
   return column != record->key && (type == FAR_TEXT || type == FAR_BLOB);
 }
 
+static bool is_used(uint64_t used, int column) { return used >> (column < 63 ? column : 63) & 1; }
+
+/* Bytes of an element, up to the last column that is used. */
+static uint32_t prefix_of(const FarRecord *record, uint64_t used) {
+  uint32_t most = FAR_STAMP + record->shape.key + (record->nulls_at ? 8 : 0);
+  for (int i = 0; i < record->ncolumns; i++) {
+    const uint32_t end = record->columns[i].at + far_cell_size(record, i);
+    if (is_used(used, i) && end > most) most = end;
+  }
+  return most;
+}
+
 /* Once for as long as the same columns are used. */
 static void choose_cells(FarBrought *it, FarTab *tab, uint64_t used) {
   const FarRecord *record = &tab->record;
   if (it->tab && it->used == used) return;
   it->tab = tab;
   it->used = used;
+  it->prefix = prefix_of(record, used);
   it->n = 0;
   for (int i = 0; tab->has_blocks && i < record->ncolumns && it->n < FAR_FOLLOWED; i++) {
-    if (!may_be_out_of_line(record, i) || !(used >> (i < 63 ? i : 63) & 1)) continue;
+    if (!may_be_out_of_line(record, i) || !is_used(used, i)) continue;
     it->cells[it->n] = (FarFollow){record->columns[i].at, record->columns[i].room};
     it->columns[it->n++] = i;
   }
 }
 
-bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, size_t n) {
+bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, bool whole, size_t n) {
   choose_cells(it, tab, used);
+  it->wanted = whole ? tab->record.shape.stride : it->prefix;
+  far_map_bring(tab->map, it->wanted, NULL, 0, 0);
   if (!it->n) return true;
   const size_t fits = MOST_IN_ALL / n, wanted = tab->bring ? tab->bring : USUAL;
   it->each = (uint32_t)(wanted < fits ? wanted : fits) / 8 * 8;
@@ -41,7 +56,7 @@ bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, size_t n) {
     if (!it->bytes) return false;
   }
   memset(it->lengths, 0, n * sizeof *it->lengths);
-  far_map_bring(tab->map, it->cells, (uint32_t)it->n, it->each);
+  far_map_bring(tab->map, it->wanted, it->cells, (uint32_t)it->n, it->each);
   return true;
 }
 

@@ -243,21 +243,25 @@ bool far_result_in_line(const FarRecord *record, const unsigned char *element, i
 int far_result(VtTab *tab, const FarRecord *record, const unsigned char *element, int column,
                const void *bytes, sqlite3_context *ctx);
 
-/* What is out of line of rows that are looked for by their keys comes with them (brought.c), as far
-** as there is room for it. All zero is a valid, empty one. */
+/* What comes of rows that are looked for by their keys (brought.c): themselves, as far as columns
+** are used, and what is out of line of those, as far as there is room for it. All zero is a valid,
+** empty one. */
 typedef struct FarBrought {
   struct FarTab *tab;
   unsigned char *bytes;
   uint32_t *lengths;
   size_t capacity, bytes_capacity;
   uint32_t each;                /* bytes for a row */
-  uint64_t used;                /* what the next three were made for, when there is a table */
+  uint32_t wanted;              /* bytes of an element */
+  uint64_t used;                /* what the rest was made for, when there is a table */
+  uint32_t prefix;              /* … up to the last of these columns */
   int columns[FAR_FOLLOWED], n; /* whose cells are asked for */
   FarFollow cells[FAR_FOLLOWED];
 } FarBrought;
 
-/* Before far_map_find() of n keys: `used` are the columns that will be read. */
-bool far_brought_begin(FarBrought *it, struct FarTab *tab, uint64_t used, size_t n);
+/* Before far_map_find() of n keys: `used` are the columns that will be read. `whole`: all of the
+** element is wanted none the less. Until far_map_bring(tab->map, 0, NULL, 0, 0). */
+bool far_brought_begin(FarBrought *it, struct FarTab *tab, uint64_t used, bool whole, size_t n);
 void far_brought_take(FarBrought *it, size_t row, const FarFound *found);
 /* The bytes of a cell that is out of line and so long; NULL: they did not come. */
 const void *far_brought(FarBrought *it, size_t row, int column, uint64_t length);

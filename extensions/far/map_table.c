@@ -35,6 +35,7 @@ typedef struct MapCursor {
   size_t count, at;
   bool by_key, reverse;
   uint64_t used; /* columns */
+  bool whole;    /* all of a row is kept, whatever columns are used */
   /* Rows in order. */
   FarScan *scan;
   const unsigned char *element; /* the row */
@@ -191,7 +192,7 @@ static void put_found(MapCursor *cur, const FarFound *found, const size_t *place
     unsigned char *element = room->elements + place * shape->stride;
     room->there[place] = found[i].element != NULL;
     room->seens[place] = far_seen(&found[i]);
-    if (found[i].element) memcpy(element, found[i].element, shape->stride);
+    if (found[i].element) memcpy(element, found[i].element, room->brought.wanted);
     if (places) far_kept_put(tab, key, found[i].element, &room->seens[place], read_at);
     if (!overlay(tab, key, element, &room->seens[place], &room->there[place]))
       far_brought_take(&room->brought, place, &found[i]);
@@ -250,14 +251,14 @@ static int read_keys(MapCursor *cur) {
     return SQLITE_NOMEM;
   }
   const unsigned char *keys = room->keys + cur->next_key * shape->key;
-  bool ok = far_brought_begin(&room->brought, tab, cur->used, n);
+  bool ok = far_brought_begin(&room->brought, tab, cur->used, cur->whole, n);
   if (ok && tab->kept_rows.ns) {
     ok = read_unless_kept(cur, n, found, &stop, &fault);
   } else if (ok) {
     ok = far_map_find(tab->map, keys, n, found, &stop, &fault);
     if (ok) put_found(cur, found, NULL, n, 0);
   }
-  far_map_bring(tab->map, NULL, 0, 0);
+  far_map_bring(tab->map, 0, NULL, 0, 0);
   if (found != &one) free(found);
   cur->count = n;
   cur->at = 0;
@@ -390,6 +391,7 @@ static int map_seek(VtCursor *base, const VtPlan *plan) {
   cur->by_key = term != NULL;
   cur->reverse = plan->reverse;
   cur->used = plan->used;
+  cur->whole = base->tab->began || tab_of(cur)->kept_rows.ns;
   cur->element = NULL;
   FarMap *map = tab_of(cur)->map;
   /* What a transaction is about to change is not taken from what is kept. */

@@ -131,7 +131,8 @@ static void value(Words *out, char column) {
 }
 
 static void write_query(Words *out) {
-  switch (pick(5)) {
+  static const char *const some[] = {"n", "r, n", "s", "hex(b)", "k", "1", "b IS NULL, n"};
+  switch (pick(6)) {
   case 0:
     say(out, "SELECT count(*), sum(n), min(k), max(s) FROM T WHERE ");
     condition(out);
@@ -147,6 +148,11 @@ static void write_query(Words *out) {
     break;
   case 3:
     say(out, "SELECT k, r, s, hex(b) FROM T ORDER BY k%s", pick(2) ? " DESC" : "");
+    break;
+  case 4: /* some columns: no more of a row has to come */
+    say(out, "SELECT %s FROM T WHERE ", some[pick(sizeof some / sizeof *some)]);
+    condition(out);
+    say(out, " ORDER BY k");
     break;
   default:
     say(out, "SELECT * FROM T WHERE ");

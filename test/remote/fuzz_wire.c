@@ -81,7 +81,7 @@ static void serve(const uint8_t *data, size_t size) {
 
 static void answer(const uint8_t *data, size_t size) {
   static unsigned char local[4096];
-  const FarSearch search = {.shape = {FAR_KEY_TEXT, 24, 64, 16}};
+  const FarSearch search = {.shape = {FAR_KEY_TEXT, 24, 64, 16}, .wanted = 48};
   const unsigned char *at = data, *end = data + size;
   for (int i = 0; i < FAR_NCODES; i++) {
     FarOp op = {.code = (FarCode)i, .search = &search, .local = local, .length = 200};

@@ -193,7 +193,7 @@ static void lie(int kind) {
   FarMemory *memory = far_open(at, &options, &fault);
   must(memory != NULL);
   FarOp ops[8];
-  const FarSearch search = {.shape = shape};
+  const FarSearch search = {.shape = shape, .wanted = shape.stride};
   static const unsigned char key[FAR_MOST_KEY];
   unsigned char local[4096] = {0};
   for (int i = 0; i < 8; i++) {

@@ -11,13 +11,15 @@
 #include <string.h>
 
 #include "remote/board.h"
+#include "remote/bucket.h"
 #include "remote/chain.h"
 #include "test/remote/shared/fake_nic.h"
 
 enum { SIZE = 1 << 17, BUCKETS = 1 << 16, NBUCKETS = 8, MOST = 14, LOCAL = 4096, REGION = 7 };
-enum { FOLLOWED = 24 }; /* a cell of an element */
+enum { FOLLOWED = 24 /* a cell of an element */, OWNER = 9 };
 
 static const FarShape shape = {.kind = FAR_KEY_INTEGER, .key = 8, .stride = 40, .slots = 16};
+static FarSearch whole; /* elements */
 static int done;
 static uint64_t state;
 
@@ -79,7 +81,7 @@ static void put_element(unsigned char *bucket, unsigned slot, int64_t key, uint6
   memcpy(at + FAR_STAMP, &key, 8);
   const uint64_t cell[] = {pick(300), somewhere()};
   if (stamp & 1) memcpy(at + FOLLOWED, cell, sizeof cell);
-  bucket[far_tags_at(&shape) + slot] = far_key_tag(far_key_hash(&shape, &key));
+  bucket[far_tags_at() + slot] = far_key_tag(far_key_hash(&shape, &key));
 }
 
 static void fill(unsigned char *memory) {
@@ -90,9 +92,13 @@ static void fill(unsigned char *memory) {
   for (size_t i = 512; i < BUCKETS; i++) memory[i] = (unsigned char)draw();
   for (int i = 0; i < NBUCKETS; i++) {
     unsigned char *bucket = memory + BUCKETS + i * far_bucket_size(&shape);
-    const FarBucket head = {.version = pick(4) ? 2 * pick(100) : pick(100), .used = draw()};
+    FarBucket head = {.version = pick(4) ? 2 * pick(100) : pick(100), .used = draw()};
+    const int64_t high = pick(24);
+    head.owner = OWNER + !pick(6);
+    head.flags = pick(3) ? FAR_LAST : 0;
     memcpy(bucket, &head, sizeof head);
-    for (unsigned slot = 0; slot < shape.slots; slot++) put_element(bucket, slot, pick(24), draw());
+    memcpy(bucket + far_high_at(&shape), &high, sizeof high);
+    for (unsigned j = 0; j < shape.slots; j++) put_element(bucket, j, pick(24), draw());
   }
 }
 
@@ -149,7 +155,10 @@ static size_t make_round(Side *side, const unsigned char *memory) {
     if (pick(3) && offset <= SIZE - 8) memcpy(&op->expected, memory + offset, 8);
     op->local = side->local[i];
     side->keys[i] = pick(24);
-    side->searches[i] = (FarSearch){.shape = shape, .nfollow = pick(FAR_FOLLOWED + 1)};
+    side->searches[i] = (FarSearch){.shape = shape,
+                                    .owner = OWNER,
+                                    .wanted = pick(40) ? 16 + 8 * pick(4) : pick(64),
+                                    .nfollow = pick(FAR_FOLLOWED + 1)};
     for (uint32_t j = 0; j < side->searches[i].nfollow; j++)
       side->searches[i].follow[j] = (FarFollow){pick(4) ? FOLLOWED : pick(64), pick(100)};
     if (op->code == FAR_FIND && pick(60)) op->search = &side->searches[i];
@@ -189,6 +198,7 @@ static bool wrote_there(const World *it, const unsigned char *before) {
 static void compare_rounds(long rounds) {
   static Side asked, left, right;
   static unsigned char before[SIZE];
+  long elsewhere = 0;
   World it = world_open(1 << 16, 24);
   unsigned char *copy = aligned_alloc(4096, SIZE);
   assert(copy);
@@ -215,10 +225,12 @@ static void compare_rounds(long rounds) {
       same(left.ops[i].old == right.ops[i].old, "word before", round, i);
       same(left.ops[i].index == right.ops[i].index, "length", round, i);
       same(!memcmp(left.local[i], right.local[i], LOCAL), "what was read", round, i);
+      elsewhere += did && left.ops[i].status == FAR_ELSEWHERE;
     }
     same(!memcmp(copy, it.memory.base, SIZE), "memory", round, n);
     if (round % 64 == 1) same(wrote_there(&it, before), "what was said to be written", round, n);
   }
+  assert(elsewhere > rounds / 200);
   free(copy);
   world_close(&it);
   ok("random rounds");
@@ -242,7 +254,7 @@ static FarOp finding(unsigned bucket, const FarSearch *search, const int64_t *ke
                  .search = search,
                  .key = key,
                  .local = local,
-                 .length = far_head_size(&shape) + shape.stride};
+                 .length = far_find_room(search)};
 }
 
 static void trips(World *it, FarOp *ops, size_t n, uint64_t rounds, uint64_t messages,
@@ -261,7 +273,6 @@ static void trips(World *it, FarOp *ops, size_t n, uint64_t rounds, uint64_t mes
 static void count_trips(void) {
   World it = world_open(NIC_ROOM, NIC_DEPTH);
   FarOp ops[100];
-  const FarSearch search = {.shape = shape};
   const int64_t key = 3;
   static unsigned char local[100][512];
   begin(&it);
@@ -269,14 +280,14 @@ static void count_trips(void) {
   trips(&it, ops, 16, 1, 16, "reads");
   for (unsigned i = 0; i < 16; i++) ops[i] = at_word((FarCode)(i % 4), i);
   trips(&it, ops, 16, 1, 16, "reads, writes and changes");
-  for (unsigned i = 0; i < 100; i++) ops[i] = finding(i % NBUCKETS, &search, &key, local[i]);
+  for (unsigned i = 0; i < 100; i++) ops[i] = finding(i % NBUCKETS, &whole, &key, local[i]);
   trips(&it, ops, 100, 1, 400, "a hundred look-ups");
-  FarSearch following = search;
+  FarSearch following = whole;
   following.nfollow = 1;
   following.follow[0] = (FarFollow){FOLLOWED, 8};
   for (int i = 0; i < NBUCKETS; i++) {
     unsigned char *bucket = it.memory.base + BUCKETS + i * far_bucket_size(&shape);
-    const FarBucket head = {.version = 2, .used = 1};
+    const FarBucket head = {.version = 2, .used = 1, .flags = FAR_LAST};
     const uint64_t cell[] = {100, far_pointer(REGION, 0, 512)};
     memcpy(bucket, &head, sizeof head);
     put_element(bucket, 0, 3, 2);
@@ -287,7 +298,7 @@ static void count_trips(void) {
     ops[i].length = sizeof local[i];
   }
   trips(&it, ops, 100, 2, 600, "a hundred look-ups, and what they point to");
-  assert(ops[99].index == far_head_size(&shape) + shape.stride + 8 + 104);
+  assert(ops[99].index == FAR_FOUND + shape.stride + 8 + 104);
   /* a lock, a look, then what is written: the first two at once */
   ops[0] = at_word(FAR_CAS, 20);
   ops[1] = at_word(FAR_EXPECT, 21);
@@ -355,7 +366,7 @@ static void writer_begin(Writer *it) {
   it->chance = it->chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
   it->key = (int64_t)((it->chance >> 33) % 4);
   memcpy(&it->used, it->bucket + offsetof(FarBucket, used), 8);
-  const int slot = far_bucket_find(s, it->used, it->bucket, &it->key);
+  const int slot = bucket_look(s, 0, it->bucket, it->used, &it->key, bucket_tag(s, &it->key));
   assert(slot >= 0);
   it->from = it->to = (unsigned)slot;
   const bool in_place = it->chance >> 50 & 1;
@@ -385,7 +396,7 @@ static void writer_step(void *ctx) {
     it->at += 8;
     if (it->at == shape.stride) it->step = 2;
   } else if (it->step == 2) {
-    it->bucket[far_tags_at(&shape) + it->to] = far_key_tag(far_key_hash(&shape, &it->key));
+    it->bucket[far_tags_at() + it->to] = far_key_tag(far_key_hash(&shape, &it->key));
     it->step = 3;
   } else {
     const size_t field = it->step == 3 ? offsetof(FarBucket, used) : offsetof(FarBucket, version);
@@ -397,24 +408,24 @@ static void writer_step(void *ctx) {
 static void torn(long rounds) {
   World it = world_open(NIC_ROOM, NIC_DEPTH);
   Writer writer = {.bucket = it.memory.base + BUCKETS, .chance = 5, .version = 100};
-  const FarBucket head = {.version = 100, .used = 15};
+  const FarBucket head = {.version = 100, .used = 15, .flags = FAR_LAST};
   memcpy(writer.bucket, &head, sizeof head);
   for (unsigned i = 0; i < 4; i++) put_element(writer.bucket, i, i, 100);
   begin(&it);
   it.card->meanwhile = writer_step;
   it.card->ctx = &writer;
+  unsigned char local[2][256];
+  int64_t keys[2];
+  FarOp ops[3];
+  bool lost;
   long seen = 0;
   for (long i = 0; i < rounds; i++) {
-    unsigned char local[2][256];
-    const FarSearch search = {.shape = shape};
-    const int64_t keys[2] = {pick(4), pick(4)};
-    FarOp ops[2] = {finding(0, &search, &keys[0], local[0]),
-                    finding(0, &search, &keys[1], local[1])};
-    bool lost;
+    for (int j = 0; j < 2; j++) keys[j] = pick(4);
+    for (int j = 0; j < 2; j++) ops[j] = finding(0, &whole, &keys[j], local[j]);
     assert(go(&it, ops, 2, &lost, NULL));
     for (int j = 0; j < 2; j++) {
       if (ops[j].status == FAR_CHANGING) continue;
-      const unsigned char *element = local[j] + far_head_size(&shape);
+      const unsigned char *element = local[j] + FAR_FOUND;
       uint64_t stamp;
       assert(ops[j].old != FAR_NONE); /* it is always there */
       memcpy(&stamp, element, 8);
@@ -429,12 +440,7 @@ static void torn(long rounds) {
   const uint64_t odd = 101;
   memcpy(writer.bucket, &odd, 8);
   it.card->meanwhile = NULL;
-  unsigned char local[256];
-  const FarSearch search = {.shape = shape};
-  const int64_t key = 1;
-  FarOp ops[3] = {finding(0, &search, &key, local), finding(0, &search, &key, local),
-                  at_word(FAR_WRITE, 1)};
-  bool lost;
+  ops[2] = at_word(FAR_WRITE, 1);
   ops[1].guard = true;
   assert(go(&it, ops, 3, &lost, NULL));
   assert(ops[0].status == FAR_CHANGING && ops[1].status == FAR_CHANGING);
@@ -485,6 +491,7 @@ static void failures(void) {
 int main(int argc, char **argv) {
   const long rounds = argc > 1 ? atol(argv[1]) : 30000;
   state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+  whole = (FarSearch){.shape = shape, .wanted = shape.stride};
   compare_rounds(rounds);
   count_trips();
   count_others();

@@ -19,6 +19,7 @@ static void others(FakeNic *it) {
 /* Words at once, and what is no whole word by bytes. Upwards, downwards, or from the middle. */
 static void transfer(FakeNic *it, unsigned char *to, const unsigned char *from, const void *far,
                      uint32_t length) {
+  const unsigned pace = 4u << pick(it, 6); /* of the others */
   const uint32_t cut = length > 64 && far && it->meanwhile ? pick(it, length / 8) * 8 : 0;
   for (int half = 0; half < 2; half++) {
     const uint32_t first = half ? 0 : cut, end = half ? cut : length;
@@ -27,7 +28,7 @@ static void transfer(FakeNic *it, unsigned char *to, const unsigned char *from, 
       const uint32_t n = whole ? 8 : 1;
       memcpy(to + at, from + at, n);
       at += n;
-      if (length > 8 && pick(it, 4) == 0) others(it);
+      if (length > 8 && pick(it, pace) == 0) others(it);
     }
   }
 }
