@@ -6,13 +6,12 @@
 **   test-remote-chain [rounds [seed]]
 */
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "remote/board.h"
 #include "remote/bucket.h"
 #include "remote/chain.h"
+#include "test/remote/check.h"
 #include "test/remote/shared/fake_nic.h"
 
 enum { SIZE = 1 << 17, BUCKETS = 1 << 16, NBUCKETS = 8, MOST = 14, LOCAL = 4096, REGION = 7 };
@@ -20,19 +19,6 @@ enum { FOLLOWED = 24 /* a cell of an element */, OWNER = 9 };
 
 static const FarShape shape = {.kind = FAR_KEY_INTEGER, .key = 8, .stride = 40, .slots = 16};
 static FarSearch whole; /* elements */
-static int done;
-static uint64_t state;
-
-static void ok(const char *what) { printf("ok %d - %s\n", ++done, what); }
-
-static uint64_t draw(void) {
-  state += UINT64_C(0x9e3779b97f4a7c15);
-  uint64_t z = state;
-  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-  return z ^ z >> 31;
-}
-static unsigned pick(unsigned n) { return (unsigned)(draw() % n); }
 
 typedef struct World {
   FarMapped memory;
@@ -61,9 +47,9 @@ static void world_close(World *it) {
   free(it->memory.base);
 }
 
-static bool go(World *it, FarOp *ops, size_t n, bool *lost, Fault *fault) {
+static bool go(World *it, FarOp *ops, size_t n, bool *lost, Fault *out_fault) {
   const FarSegment segments[] = {{ops, n / 2}, {ops + n / 2, n - n / 2}};
-  return chain_round(it->chain, segments, 2, clock_now() + 100000000, NULL, lost, fault);
+  return chain_round(it->chain, segments, 2, clock_now() + 100000000, NULL, lost, out_fault);
 }
 
 /* ---- random rounds --------------------------------------------------------------------------- */
@@ -362,17 +348,17 @@ typedef struct Writer {
 } Writer;
 
 static void writer_begin(Writer *it) {
-  const FarShape *s = &shape;
   it->chance = it->chance * UINT64_C(6364136223846793005) + 1442695040888963407u;
   it->key = (int64_t)((it->chance >> 33) % 4);
   memcpy(&it->used, it->bucket + offsetof(FarBucket, used), 8);
-  const int slot = bucket_look(s, 0, it->bucket, it->used, &it->key, bucket_tag(s, &it->key));
+  const int slot =
+      bucket_look(&shape, 0, it->bucket, it->used, &it->key, bucket_tag(&shape, &it->key));
   assert(slot >= 0);
   it->from = it->to = (unsigned)slot;
   const bool in_place = it->chance >> 50 & 1;
   if (!in_place)
-    for (it->to = (it->chance >> 40) % s->slots; it->used >> it->to & 1;)
-      it->to = (it->to + 1) % s->slots;
+    for (it->to = (it->chance >> 40) % shape.slots; it->used >> it->to & 1;)
+      it->to = (it->to + 1) % shape.slots;
   const uint64_t odd = it->version + 1;
   if (in_place) memcpy(it->bucket + offsetof(FarBucket, version), &odd, 8);
   it->version += 2;
@@ -381,6 +367,7 @@ static void writer_begin(Writer *it) {
   memcpy(it->element + FAR_STAMP, &it->key, 8);
   it->used = (it->used & ~(UINT64_C(1) << it->from)) | UINT64_C(1) << it->to;
   it->at = 0;
+  it->step = 1;
 }
 
 /* A word of it at a time. */
@@ -390,7 +377,6 @@ static void writer_step(void *ctx) {
   unsigned char *slot = it->bucket + far_slot_at(&shape, it->to);
   if (it->step == 0) {
     writer_begin(it);
-    it->step = 1;
   } else if (it->step == 1) {
     memcpy(slot + it->at, it->element + it->at, 8);
     it->at += 8;
@@ -490,12 +476,12 @@ static void failures(void) {
 
 int main(int argc, char **argv) {
   const long rounds = argc > 1 ? atol(argv[1]) : 30000;
-  state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+  random_state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
   whole = (FarSearch){.shape = shape, .wanted = shape.stride};
   compare_rounds(rounds);
   count_trips();
   count_others();
   torn(rounds);
   failures();
-  printf("1..%d\n", done);
+  printf("1..%d\n", tests_done);
 }
