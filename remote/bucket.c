@@ -16,6 +16,14 @@ bool far_search_valid(const FarSearch *search) {
          search->wanted <= search->shape.stride && search->nfollow <= FAR_FOLLOWED;
 }
 
+const char *far_search_wrong(const FarOp *op) {
+  const bool range = op->code == FAR_RANGE;
+  if (!op->search || !far_search_valid(op->search)) return range ? "no range" : "no key";
+  if (!range && !op->key) return "no key";
+  const uint32_t room = range ? far_range_room(op->search) : far_find_room(op->search);
+  return op->length < room ? "too little room" : NULL;
+}
+
 uint64_t far_shape_word(const FarShape *shape) {
   return (uint64_t)shape->kind << 56 | (uint64_t)shape->slots << 40 | (uint64_t)shape->key << 24 |
          shape->stride;

@@ -111,4 +111,29 @@ static inline bool bucket_answer(FarOp *op, const FarShape *shape, const unsigne
   return true;
 }
 
+/* What a RANGE is answered, likewise. */
+static inline void bucket_range(FarOp *op, const FarShape *shape, const unsigned char *bucket,
+                                uint64_t version, uint64_t used) {
+  const FarSearch *search = op->search;
+  unsigned char *out = op->local;
+  const uint64_t found[] = {version, used};
+  memcpy(out, bucket, sizeof(FarBucket));
+  memcpy(out, found, sizeof found);
+  memcpy(out + sizeof(FarBucket), bucket + far_low_at(), 2 * (size_t)shape->key);
+  out += far_range_head(shape);
+  op->old = 0;
+  for (uint64_t left = used & far_all_slots(shape); left; left &= left - 1) {
+    const unsigned slot = (unsigned)__builtin_ctzll(left);
+    const unsigned char *element = bucket + far_slot_at(shape, slot), *key = element + FAR_STAMP;
+    if ((search->from && far_key_compare(shape, key, search->from) < 0) ||
+        (search->to && far_key_compare(shape, key, search->to) > 0))
+      continue;
+    memcpy(out, element, search->wanted);
+    out += search->wanted;
+    op->old |= UINT64_C(1) << slot;
+  }
+  op->status = FAR_DONE;
+  op->index = (uint64_t)(out - (unsigned char *)op->local);
+}
+
 #endif

@@ -192,9 +192,12 @@ static bool found(const Chain *chain, size_t i, FarOp *op) {
   const uint64_t version = word_of(chain, i - 3);
   if (version & 1 || word_of(chain, i) != version) return false;
   const unsigned char *bucket = chain->nic->room + chain->works[i - 2].local;
-  uint64_t used;
-  memcpy(&used, bucket + offsetof(FarBucket, used), sizeof used);
-  bucket_answer(op, shape, bucket, version, used, bucket_tag(shape, op->key)); /* more: bring() */
+  const uint64_t used = ((const FarBucket *)(const void *)bucket)->used;
+  if (op->code == FAR_RANGE) {
+    bucket_range(op, shape, bucket, version, used);
+  } else { /* for more see bring() */
+    bucket_answer(op, shape, bucket, version, used, bucket_tag(shape, op->key));
+  }
   return true;
 }
 
@@ -275,8 +278,8 @@ static bool bring(Chain *chain, Fault *fault) {
   size_t n = 0;
   for (size_t i = 0; i < chain->n; i++) {
     FarOp *op = chain->parts[i].op;
-    if (chain->parts[i].kind == PART_BUCKET && op->search->nfollow && op->status == FAR_DONE &&
-        op->old != FAR_NONE)
+    if (chain->parts[i].kind == PART_BUCKET && op->code == FAR_FIND && op->search->nfollow &&
+        op->status == FAR_DONE && op->old != FAR_NONE)
       ops[n++] = op;
   }
   chain->n = chain->used = 0;
@@ -383,15 +386,19 @@ static bool word_fits(const Chain *chain, FarPointer at) {
   return inside(chain, at, 8) && far_offset(at) % 8 == 0;
 }
 
+static const char *wrong_search(const Chain *chain, const FarOp *op) {
+  const char *wrong = far_search_wrong(op);
+  const uint32_t size = wrong ? 0 : far_bucket_size(&op->search->shape);
+  if (wrong || (inside(chain, op->at, size) && far_offset(op->at) % 8 == 0)) return wrong;
+  return "no bucket of this memory";
+}
+
 /* What is wrong with an operation in itself, or NULL. */
 static const char *wrong_with(const Chain *chain, const FarOp *op) {
-  const FarShape *shape = op->code == FAR_FIND && op->search && op->key ? &op->search->shape : NULL;
   switch (op->code) {
   case FAR_FIND:
-    if (!shape || !far_search_valid(op->search)) return "no key";
-    if (!inside(chain, op->at, far_bucket_size(shape)) || far_offset(op->at) % 8)
-      return "no bucket of this memory";
-    return op->length < far_find_room(op->search) ? "too little room" : NULL;
+  case FAR_RANGE:
+    return wrong_search(chain, op);
   case FAR_READ:
   case FAR_WRITE:
     return inside(chain, op->at, op->length) ? NULL : "outside of this memory";
@@ -437,7 +444,7 @@ static bool step(Chain *chain, FarOp *op, Fault *fault) {
 
 static bool do_op(Chain *chain, FarOp *op, Fault *fault) {
   const char *wrong = wrong_with(chain, op);
-  if (((chain->finds && op->code != FAR_FIND) || wrong) && !flush(chain, fault)) return false;
+  if (((chain->finds && !far_op_searches(op)) || wrong) && !flush(chain, fault)) return false;
   if (skipped(chain, op)) return true;
   if (wrong) {
     return fault_set(fault, FAULT_INVALID, "%s: operation %d at far pointer %u:%llu, %u bytes: %s",
@@ -447,6 +454,7 @@ static bool do_op(Chain *chain, FarOp *op, Fault *fault) {
   op->status = FAR_DONE;
   switch (op->code) {
   case FAR_FIND:
+  case FAR_RANGE:
     return find(chain, op, fault);
   case FAR_READ:
   case FAR_WRITE:

@@ -124,6 +124,8 @@ static bool compare(const FarMapped *memory, FarOp *op, Fault *fault) {
 static bool execute(const FarMapped *memory, FarOp *op, Fault *fault) {
   op->status = FAR_DONE;
   switch (op->code) {
+  case FAR_RANGE:
+    return far_range(memory, op, fault);
   case FAR_READ:
   case FAR_WRITE:
     if (!far_inside(memory, op->at, op->length))

@@ -45,21 +45,27 @@ static inline void far_tray_move(FarTray *tray, const FarOp *op) {
 bool far_execute_onto(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, bool *skip,
                       Fault *fault);
 
+static inline bool far_op_searches(const FarOp *op) {
+  return op->code == FAR_FIND || op->code == FAR_RANGE;
+}
+
 /* Whether something comes into `local`; and after it was done, how much has. */
 static inline bool far_op_reads(const FarOp *op) {
   return op->code == FAR_READ || (op->code >= FAR_LOAD0 && op->code <= FAR_LOAD2) ||
-         op->code == FAR_FAAI || op->code == FAR_FIND;
+         op->code == FAR_FAAI || far_op_searches(op);
 }
 static inline uint32_t far_op_came(const FarOp *op) {
   if (op->status == FAR_ELSEWHERE) return (uint32_t)op->index;
   if (op->status != FAR_DONE || !far_op_reads(op)) return 0;
-  return op->code == FAR_FIND ? (uint32_t)op->index : op->length;
+  return far_op_searches(op) ? (uint32_t)op->index : op->length;
 }
 
 /* FINDs of one search, up to a guard that does not hold, or one that is wrong in itself: false.
 ** *out_did: how many, with that one. `tray`: NULL, or where they go (find.c). */
 bool far_find(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, size_t *out_did,
               Fault *fault);
+
+bool far_range(const FarMapped *memory, FarOp *op, Fault *fault);
 
 /* Of an operation that is wrong in itself; and whether there is such a range. */
 bool far_op_wrong(Fault *fault, const FarOp *op, const char *what);

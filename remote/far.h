@@ -73,6 +73,7 @@ typedef enum FarCode {
   ** where the search says so (the paper's LOAD0): see FarSearch in layout.h. Not in the paper; a
   ** memory without processors reads the whole bucket for it. */
   FAR_FIND,
+  FAR_RANGE, /* the same for all elements with keys between two */
   FAR_NCODES
 } FarCode;
 
@@ -81,7 +82,7 @@ typedef enum FarStatus {
   FAR_DIFFERS,   /* CAS, EXPECT: the word was another one */
   FAR_NOWHERE,   /* the pointer found points nowhere */
   FAR_ELSEWHERE, /* FIND: the bucket does not hold such keys any more */
-  FAR_CHANGING,  /* FIND: somebody is changing the bucket, and did not come to an end */
+  FAR_CHANGING,  /* FIND, RANGE: somebody is changing the bucket, and did not come to an end */
   FAR_SKIPPED    /* a guard before it did not hold */
 } FarStatus;
 
@@ -95,17 +96,17 @@ typedef struct FarOp {
   FarCode code;
   bool guard; /* CAS, EXPECT: unless it holds, the rest of the round is skipped */
   FarPointer at;
-  uint64_t index; /* FIND, out: bytes in local */
+  uint64_t index; /* FIND, RANGE, out: bytes in local */
   uint64_t value, expected;
   void *local;     /* WRITE and its like only read it */
-  uint32_t length; /* of local; FIND: room there */
+  uint32_t length; /* of local; FIND, RANGE: room there */
   uint32_t npieces;
   const FarPiece *pieces;         /* or these instead of local; `length` in all */
-  const struct FarSearch *search; /* FIND: in buckets of which shape, … */
+  const struct FarSearch *search; /* FIND, RANGE: in buckets of which shape, … */
   const void *key; /* … for what: shape.key bytes; what a text does not fill is 0 */
 
   FarStatus status; /* out */
-  uint64_t old;     /* out; FIND: the element's number, FAR_NONE */
+  uint64_t old;     /* out; FIND: the element's slot, FAR_NONE; RANGE: a bit for each slot */
 } FarOp;
 
 #define FAR_NONE UINT64_MAX

@@ -1,5 +1,5 @@
 /*
-** Looking for keys in buckets of a mapped memory (FAR_FIND), many at a time.
+** Looking for keys in buckets of a mapped memory: FAR_FIND, many at a time, and FAR_RANGE.
 */
 #include "remote/bucket.h"
 #include "remote/execute.h"
@@ -125,12 +125,42 @@ static inline void find(const Aim *aim, FarOp *op, uint8_t tag) {
   op->status = FAR_CHANGING;
 }
 
-/* ---- all of them ----------------------------------------------------------------------------- */
+/* ---- a range --------------------------------------------------------------------------------- */
+
+/* The keys of all elements, which are as far apart as elements are. */
+ALWAYS void fetch_keys(const Aim *aim, const unsigned char *bucket, uint64_t used) {
+  for (used &= aim->all; used; used &= used - 1)
+    __builtin_prefetch(bucket + far_slot_at(&aim->shape, (unsigned)__builtin_ctzll(used)) +
+                       FAR_STAMP);
+}
+
+bool far_range(const FarMapped *memory, FarOp *op, Fault *fault) {
+  Aim aim;
+  const char *wrong = far_search_wrong(op);
+  if (wrong) return far_op_wrong(fault, op, wrong);
+  take_aim(&aim, memory, op->search);
+  if (!is_bucket(&aim, op->at)) return far_op_wrong(fault, op, "no bucket of this memory");
+  const uint64_t at = far_offset(op->at);
+  const unsigned char *bucket = memory->base + at;
+  for (int i = 0; i < PATIENCE; i++) {
+    const uint64_t version = word_of(&aim, at, offsetof(FarBucket, version));
+    if (version & 1) continue;
+    const uint64_t used = word_of(&aim, at, offsetof(FarBucket, used));
+    fetch_keys(&aim, bucket, used);
+    bucket_range(op, &aim.shape, bucket, version, used);
+    atomic_thread_fence(memory_order_acquire);
+    if (word_of(&aim, at, offsetof(FarBucket, version)) == version) return true;
+  }
+  op->status = FAR_CHANGING;
+  return true;
+}
+
+/* ---- a list of keys -------------------------------------------------------------------------- */
 
 static const char *wrong_with(const Aim *aim, const FarOp *op) {
   if (!op->key) return "no key";
-  if (!is_bucket(aim, op->at)) return "no bucket of this memory";
-  return op->length < aim->room ? "too little room" : NULL;
+  if (op->length < aim->room) return "too little room";
+  return is_bucket(aim, op->at) ? NULL : "no bucket of this memory";
 }
 
 bool far_find(const FarMapped *memory, FarOp *ops, size_t n, FarTray *tray, size_t *out_did,

@@ -186,13 +186,16 @@ typedef struct FarFollow {
 ** part point to, in their order: a word with the length, or FAR_NONE when nothing came (it is in
 ** the cell, there is no more room in op->length, it is outside of the memory), and the bytes,
 ** padded to 8. FAR_ELSEWHERE: the bucket is no more the owner's, or the key belongs right of it;
-** its head, which says so. */
+** its head, which says so.
+** FAR_RANGE brings the bucket's fields, low and high, and then the wanted part of each element with
+** a key between the bounds, in the order of their slots. */
 typedef struct FarSearch {
   FarShape shape;
   uint64_t owner;  /* the map's serial number */
   uint32_t wanted; /* first bytes of the element: a multiple of 8, with stamp and key */
   uint32_t nfollow;
   FarFollow follow[FAR_FOLLOWED];
+  const void *from, *to; /* RANGE: keys, themselves included; NULL: no bound */
 } FarSearch;
 
 enum { FAR_FOUND = 16, FAR_STAMP = 8 };
@@ -222,6 +225,13 @@ static inline uint32_t far_find_room(const FarSearch *search) {
   const uint32_t head = far_head_size(&search->shape), found = FAR_FOUND + search->wanted;
   return head > found ? head : found;
 }
+static inline uint32_t far_range_head(const FarShape *shape) {
+  return (uint32_t)sizeof(FarBucket) + 2 * shape->key;
+}
+static inline uint32_t far_range_room(const FarSearch *search) {
+  return far_range_head(&search->shape) + search->shape.slots * search->wanted;
+}
+
 /* The bits of `used` that stand for slots; the others are not to be believed. */
 static inline uint64_t far_all_slots(const FarShape *shape) {
   return shape->slots < 64 ? (UINT64_C(1) << shape->slots) - 1 : UINT64_MAX;
@@ -229,6 +239,8 @@ static inline uint64_t far_all_slots(const FarShape *shape) {
 
 bool far_shape_valid(const FarShape *shape);
 bool far_search_valid(const FarSearch *search);
+/* What is wrong with a FIND or RANGE, but for where it is; NULL: nothing. */
+const char *far_search_wrong(const FarOp *op);
 uint64_t far_shape_word(const FarShape *shape);
 void far_shape_of_word(uint64_t word, FarShape *out);
 

@@ -296,13 +296,9 @@ static void take(const FarMap *map, const FarOp *op, FarFound *out) {
   memcpy(&out->stamp, element, sizeof out->stamp);
 }
 
-/* A bucket is being changed: who changes it may have died. */
-static bool wait_for(FarMap *map, FarWait *wait, const FarOp *op, Stop *stop, Fault *fault) {
+bool far_map_wait(FarMap *map, FarWait *wait, FarPointer bucket, Stop *stop, Fault *fault) {
   uint64_t holder, ignored;
-  FarOp read = {.code = FAR_READ,
-                .at = op->at + offsetof(FarBucket, lock),
-                .local = &holder,
-                .length = sizeof holder};
+  FarOp read = far_read_op(bucket + offsetof(FarBucket, lock), &holder, sizeof holder);
   return far_round(map->memory, &read, 1, stop, fault) &&
          far_wait(map->memory, wait, holder, &ignored, stop, fault);
 }
@@ -316,7 +312,7 @@ static bool settle(FarMap *map, const FarOp *op, FarWait *wait, FarFound *out, b
     take(map, op, out);
     return true;
   }
-  if (op->status == FAR_CHANGING) return wait_for(map, wait, op, stop, fault);
+  if (op->status == FAR_CHANGING) return far_map_wait(map, wait, op->at, stop, fault);
   if (!far_map_owns(map, op->local, fault) ||
       !far_map_follow(map, op->at, op->local, op->key, &moved, fault))
     return false;

@@ -101,6 +101,9 @@ bool far_map_owns(const FarMap *map, const FarBucket *head, Fault *fault);
 /* Does the key belong into this bucket, or right of it? *moved: then the tree has learnt so. */
 bool far_map_follow(FarMap *map, FarPointer bucket, const FarBucket *head, const void *key,
                     bool *moved, Fault *fault);
+/* A bucket is being changed, and somebody waits for that: who changes it may have died. */
+struct FarWait;
+bool far_map_wait(FarMap *map, struct FarWait *wait, FarPointer bucket, Stop *stop, Fault *fault);
 bool far_map_damaged(const FarMap *map, Fault *fault); /* FAULT_CORRUPT */
 
 /* Splits a bucket, and what comes of it, until `keys` (n of them, sorted, all of this bucket) find

@@ -104,6 +104,7 @@ static void count(FarMemory *memory, const FarSegment *segment) {
       memory->counts.bytes_in += op->length;
       break;
     case FAR_FIND:
+    case FAR_RANGE:
       memory->counts.bytes_out += op->search->shape.key;
       memory->counts.bytes_in += op->index;
       break;

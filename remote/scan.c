@@ -27,10 +27,10 @@ struct FarScan {
   bool at_end;                      /* reverse: there is no edge yet, */
   bool inclusive;                   /* or what comes is <= edge */
   size_t next_batch;
-  unsigned char *buckets; /* MOST of them; of a vector: elements */
-  FarBucket *heads;       /* of a vector's groups */
-  uint64_t before[MOST], after[MOST];
-  FarPointer asked[MOST];
+  unsigned char *room; /* for MOST answers; of a vector: elements */
+  FarBucket *heads;    /* of a vector's groups */
+  FarSearch search;
+  FarOp ops[MOST];
   uint64_t first_group; /* of a vector: the first one that was read */
   size_t nplaces, place;
   /* What the transaction changed, in order. */
@@ -49,11 +49,12 @@ FarScan *far_scan_begin(FarMap *map, Fault *fault) {
   if (scan) {
     memset(scan, 0, offsetof(FarScan, places));
     scan->map = map;
-    scan->buckets = malloc((size_t)MOST * far_bucket_size(&map->shape));
+    scan->search = (FarSearch){.shape = map->shape, .wanted = map->shape.stride};
+    scan->room = malloc((size_t)MOST * far_range_room(&scan->search));
     scan->own_element = calloc(1, map->shape.stride);
     if (map->vector) scan->heads = malloc(most_elements(scan) * sizeof *scan->heads);
   }
-  if (scan && scan->buckets && scan->own_element && (scan->heads || !map->vector)) return scan;
+  if (scan && scan->room && scan->own_element && (scan->heads || !map->vector)) return scan;
   far_scan_end(scan);
   fault_oom(fault);
   return NULL;
@@ -61,7 +62,7 @@ FarScan *far_scan_begin(FarMap *map, Fault *fault) {
 
 void far_scan_end(FarScan *scan) {
   if (!scan) return;
-  free(scan->buckets);
+  free(scan->room);
   free(scan->heads);
   free(scan->own_element);
   free(scan->own);
@@ -79,8 +80,13 @@ static bool within(const FarScan *scan, const void *key) {
 
 /* ---- reading buckets ------------------------------------------------------------------------- */
 
-static FarBucket *bucket_at(const FarScan *scan, size_t i) {
-  return (FarBucket *)(void *)(scan->buckets + i * far_bucket_size(&scan->map->shape));
+static const FarBucket *bucket_at(const FarScan *scan, size_t i) { return scan->ops[i].local; }
+
+static const unsigned char *low_of(const FarScan *scan, size_t i) {
+  return (const unsigned char *)(bucket_at(scan, i) + 1);
+}
+static const unsigned char *high_of(const FarScan *scan, size_t i) {
+  return low_of(scan, i) + scan->map->shape.key;
 }
 
 /* Where the tree says that the next buckets are. */
@@ -96,7 +102,7 @@ static size_t choose(FarScan *scan) {
   while (there && n < scan->next_batch) {
     const void *low = far_tree_low(tree, place);
     if (n && !scan->reverse && scan->has_high && order(scan, low, scan->high) > 0) break;
-    scan->asked[n++] = far_tree_bucket(tree, place);
+    scan->ops[n++].at = far_tree_bucket(tree, place);
     if (scan->reverse && scan->has_low && order(scan, low, scan->low) <= 0) break;
     there = scan->reverse ? far_tree_previous(tree, &place) : far_tree_next(tree, &place);
   }
@@ -104,22 +110,17 @@ static size_t choose(FarScan *scan) {
 }
 
 static bool read_buckets(FarScan *scan, size_t n, Stop *stop, Fault *fault) {
-  FarOp ops[4 * MOST];
-  const uint32_t head = far_head_size(&scan->map->shape);
-  for (size_t i = 0; i < n; i++) {
-    const FarPointer at = scan->asked[i];
-    FarOp *op = ops + 4 * i;
-    unsigned char *bucket = scan->buckets + i * far_bucket_size(&scan->map->shape);
-    op[0] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->before[i], .length = 8};
-    /* The head tells which slots count: it has to be older than they are. */
-    op[1] = (FarOp){.code = FAR_READ, .at = at, .local = bucket, .length = head};
-    op[2] = (FarOp){.code = FAR_READ,
-                    .at = at + head,
-                    .local = bucket + head,
-                    .length = far_bucket_size(&scan->map->shape) - head};
-    op[3] = (FarOp){.code = FAR_READ, .at = at, .local = &scan->after[i], .length = 8};
-  }
-  return far_round(scan->map->memory, ops, 4 * n, stop, fault);
+  FarSearch *search = &scan->search;
+  search->from = scan->has_low ? scan->low : NULL;
+  search->to = scan->has_high ? scan->high : NULL;
+  const uint32_t each = far_range_room(search);
+  for (size_t i = 0; i < n; i++)
+    scan->ops[i] = (FarOp){.code = FAR_RANGE,
+                           .at = scan->ops[i].at,
+                           .search = search,
+                           .local = scan->room + i * each,
+                           .length = each};
+  return far_round(scan->map->memory, scan->ops, n, stop, fault);
 }
 
 static bool comes_after(const FarScan *scan, const Place *a, const Place *b) {
@@ -127,20 +128,16 @@ static bool comes_after(const FarScan *scan, const Place *a, const Place *b) {
   return scan->reverse ? sign < 0 : sign > 0;
 }
 
-/* The elements of a bucket that are wanted, sorted behind the others: there are few of them. */
+/* The elements of a bucket, sorted behind the others: there are few of them. */
 static void take(FarScan *scan, size_t i) {
   const FarShape *shape = &scan->map->shape;
-  const FarBucket *bucket = bucket_at(scan, i);
+  const unsigned char *element = (const unsigned char *)bucket_at(scan, i) + far_range_head(shape);
   Place *places = scan->places + scan->nplaces;
   int64_t keys[FAR_SLOTS], key = 0; /* integers, in the order that is wanted */
   const bool integers = shape->kind == FAR_KEY_INTEGER;
   size_t n = 0;
-  for (uint64_t used = bucket->used & far_all_slots(shape); used; used &= used - 1) {
-    const int slot = __builtin_ctzll(used);
-    const unsigned char *element =
-        (const unsigned char *)bucket + far_slot_at(shape, (unsigned)slot);
-    const Place place = {element, (uint32_t)i, slot};
-    if (!within(scan, element + FAR_STAMP)) continue;
+  for (uint64_t slots = scan->ops[i].old; slots; slots &= slots - 1) {
+    const Place place = {element, (uint32_t)i, __builtin_ctzll(slots)};
     if (integers) memcpy(&key, element + FAR_STAMP, sizeof key);
     if (scan->reverse) key = ~key;
     size_t at = n++;
@@ -151,6 +148,7 @@ static void take(FarScan *scan, size_t i) {
     }
     places[at] = place;
     keys[at] = key;
+    element += scan->search.wanted;
   }
   scan->nplaces += n;
 }
@@ -159,7 +157,7 @@ static void take(FarScan *scan, size_t i) {
 static bool follows(FarScan *scan, size_t i, bool *yes, Fault *fault) {
   FarMap *map = scan->map;
   const FarBucket *bucket = bucket_at(scan, i);
-  const unsigned char *low = far_low_of(bucket), *high = far_high_of(&map->shape, bucket);
+  const unsigned char *low = low_of(scan, i), *high = high_of(scan, i);
   const bool last = bucket->flags & FAR_LAST;
   *yes = false;
   if (!far_map_owns(map, bucket, fault)) return false;
@@ -180,13 +178,13 @@ static void advance(FarScan *scan, size_t i) {
   const FarShape *shape = &scan->map->shape;
   const FarBucket *bucket = bucket_at(scan, i);
   if (scan->reverse) {
-    memcpy(scan->edge, far_low_of(bucket), shape->key);
+    memcpy(scan->edge, low_of(scan, i), shape->key);
     scan->at_end = scan->inclusive = false;
     scan->last =
         order(scan, scan->edge, far_tree_low(&scan->map->tree, (FarTreePlace){0, 0})) <= 0 ||
         (scan->has_low && order(scan, scan->edge, scan->low) <= 0);
   } else {
-    memcpy(scan->edge, far_high_of(shape, bucket), shape->key);
+    memcpy(scan->edge, high_of(scan, i), shape->key);
     scan->last =
         bucket->flags & FAR_LAST || (scan->has_high && order(scan, scan->edge, scan->high) > 0);
   }
@@ -204,18 +202,14 @@ static bool fill(FarScan *scan, Stop *stop, Fault *fault) {
     if (!read_buckets(scan, n, stop, fault)) return false;
     bool good = true;
     for (size_t i = 0; i < n && good && !scan->last; i++) {
-      const FarBucket *bucket = bucket_at(scan, i);
-      good = scan->before[i] == scan->after[i] && !(scan->before[i] & 1);
-      if (!good) {
-        uint64_t ignored;
-        if (!i && !far_wait(scan->map->memory, &scan->wait, bucket->lock, &ignored, stop, fault))
-          return false;
+      if (scan->ops[i].status == FAR_CHANGING) {
+        if (!i && !far_map_wait(scan->map, &scan->wait, scan->ops[i].at, stop, fault)) return false;
         break;
       }
       if (!follows(scan, i, &good, fault)) return false;
       if (!good) {
-        if (!i && scan->asked[0] == misfit) return far_map_damaged(scan->map, fault);
-        if (!i) misfit = scan->asked[0]; /* the tree has learned why */
+        if (!i && scan->ops[0].at == misfit) return far_map_damaged(scan->map, fault);
+        if (!i) misfit = scan->ops[0].at; /* the tree has learned why */
         break;
       }
       take(scan, i);
@@ -264,7 +258,7 @@ static void take_elements(FarScan *scan, const FarSpan *span) {
 }
 
 static bool fill_elements(FarScan *scan, Stop *stop, Fault *fault) {
-  FarSpan span = {.elements = scan->buckets, .heads = scan->heads};
+  FarSpan span = {.elements = scan->room, .heads = scan->heads};
   uint64_t last;
   scan->nplaces = scan->place = 0;
   scan->last = !choose_elements(scan, &span.first, &last);
@@ -350,6 +344,10 @@ static bool gather_own(FarScan *scan, Fault *fault) {
 
 /* ---- the scan -------------------------------------------------------------------------------- */
 
+void far_scan_bring(FarScan *scan, uint32_t wanted) {
+  scan->search.wanted = wanted ? wanted : scan->map->shape.stride;
+}
+
 bool far_scan_seek(FarScan *scan, const FarTxn *txn, const void *low, const void *high,
                    bool reverse, uint64_t expected, Stop *stop, Fault *fault) {
   const uint32_t key = scan->map->shape.key;
@@ -383,7 +381,7 @@ static bool theirs(FarScan *scan, const unsigned char **out, FarSeen *out_seen) 
   const FarBucket *head = map->vector ? &scan->heads[place->part] : bucket_at(scan, place->part);
   out_seen->bucket =
       map->vector ? far_vector_head(map, (scan->first_group + place->part) * far_vector_group(map))
-                  : scan->asked[place->part];
+                  : scan->ops[place->part].at;
   out_seen->version = head->version;
   out_seen->used = head->used;
   out_seen->slot = place->slot;

@@ -14,6 +14,10 @@ typedef struct FarScan FarScan;
 FarScan *far_scan_begin(FarMap *map, Fault *fault);
 void far_scan_end(FarScan *scan);
 
+/* From the next far_scan_seek() on only the first `wanted` bytes of elements come (a multiple of 8,
+** with stamp and key; 0: all). Those of a vector, and what the transaction changed, are whole. */
+void far_scan_bring(FarScan *scan, uint32_t wanted);
+
 /* Keys from `low` to `high`, both included; NULL: no bound. `expected`: how many elements are
 ** wanted first, UINT64_MAX: all. A round. */
 bool far_scan_seek(FarScan *scan, const FarTxn *txn, const void *low, const void *high,

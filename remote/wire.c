@@ -50,10 +50,17 @@ static size_t cells_size(const FarSearch *search) {
   return search->nfollow * sizeof *search->follow;
 }
 
+/* Behind an operation: its search, and its key. */
+static size_t search_size(const FarSearch *search) {
+  const size_t bounds = (search->from != NULL) + (search->to != NULL);
+  return cells_size(search) + bounds * search->shape.key;
+}
+
+static size_t key_size(const FarOp *op) { return op->code == FAR_FIND ? op->search->shape.key : 0; }
+
 size_t far_wire_request_size(const FarOp *op) {
-  return WIRE_OP + (op->code == FAR_FIND ? cells_size(op->search) + op->search->shape.key
-                    : writes(op->code)   ? pad(op->length)
-                                         : 0);
+  if (far_op_searches(op)) return WIRE_OP + search_size(op->search) + key_size(op);
+  return WIRE_OP + (writes(op->code) ? pad(op->length) : 0);
 }
 
 size_t far_wire_answer_size(const FarOp *op) {
@@ -62,7 +69,7 @@ size_t far_wire_answer_size(const FarOp *op) {
 
 /* Is sent as one that is like the one before it: what is looked for has not changed meanwhile. */
 static bool is_like(const FarOp *op, const FarOp *before) {
-  return op->code == FAR_FIND && before && before->code == FAR_FIND && before->search == op->search;
+  return before && far_op_searches(op) && before->code == op->code && before->search == op->search;
 }
 
 static void put_head(unsigned char *at, const FarOp *op, bool like) {
@@ -73,30 +80,29 @@ static void put_head(unsigned char *at, const FarOp *op, bool like) {
 }
 
 static void put_key(unsigned char *at, const FarOp *op) {
-  const uint32_t size = op->search->shape.key;
+  const size_t size = key_size(op);
   if (size == 8) {
     memcpy(at, op->key, 8); /* by an instruction */
-  } else {
+  } else if (size) {
     memcpy(at, op->key, size);
   }
 }
 
-bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op, const FarOp *before) {
-  const bool like = is_like(op, before);
-  const FarSearch *search = op->code == FAR_FIND ? op->search : NULL;
-  const size_t cells = search && !like ? cells_size(search) : 0;
-  const size_t size = like ? WIRE_LIKE : WIRE_OP + cells;
-  unsigned char *at = far_wire_more(buffer, size + (search ? search->shape.key : 0));
-  if (!at) return false;
-  put_head(at, op, like);
-  if (search) put_key(at + size, op);
-  if (like) return true;
-  const uint64_t words[] = {
-      search ? search->nfollow : op->index, search ? search->owner : op->value,
-      search ? search->wanted : op->expected, search ? far_shape_word(&search->shape) : 0};
-  memcpy(at + WIRE_LIKE, words, sizeof words);
-  if (cells) memcpy(at + WIRE_OP, search->follow, cells);
-  if (!writes(op->code)) return true;
+static void put_search(unsigned char *at, const FarSearch *search) {
+  const size_t cells = cells_size(search), key = search->shape.key;
+  const uint64_t flags = (uint64_t)(search->from != NULL) << 32 | (uint64_t)(search->to != NULL)
+                                                                      << 33;
+  const uint64_t words[] = {search->nfollow | flags, search->owner, search->wanted,
+                            far_shape_word(&search->shape)};
+  memcpy(at, words, sizeof words);
+  at += sizeof words;
+  if (cells) memcpy(at, search->follow, cells);
+  at += cells;
+  if (search->from) memcpy(at, search->from, key);
+  if (search->to) memcpy(at + (search->from ? key : 0), search->to, key);
+}
+
+static bool put_written(FarWireBuffer *buffer, const FarOp *op) {
   unsigned char *to = far_wire_more(buffer, op->length);
   if (!to) return false;
   if (!op->npieces) memcpy(to, op->local, op->length);
@@ -105,18 +111,41 @@ bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op, const FarOp *before
   return true;
 }
 
+bool far_wire_put_op(FarWireBuffer *buffer, const FarOp *op, const FarOp *before) {
+  const bool like = is_like(op, before), search = far_op_searches(op);
+  const size_t size = like ? WIRE_LIKE : WIRE_OP + (search ? search_size(op->search) : 0);
+  unsigned char *at = far_wire_more(buffer, size + (search ? key_size(op) : 0));
+  if (!at) return false;
+  put_head(at, op, like);
+  if (search) put_key(at + size, op);
+  if (like) return true;
+  if (search) {
+    put_search(at + WIRE_LIKE, op->search);
+    return true;
+  }
+  const uint64_t words[] = {op->index, op->value, op->expected, 0};
+  memcpy(at + WIRE_LIKE, words, sizeof words);
+  return !writes(op->code) || put_written(buffer, op);
+}
+
 static void scatter(FarOp *op, const unsigned char *from) {
   if (!op->npieces) memcpy(op->local, from, op->length);
   for (uint32_t i = 0; i < op->npieces; from += op->pieces[i++].length)
     memcpy(op->pieces[i].bytes, from, op->pieces[i].length);
 }
 
-/* Whether a FIND may have been answered so. */
-static bool is_found(const FarOp *op, uint32_t length) {
-  const FarShape *shape = &op->search->shape;
+/* Whether a search may have been answered so. */
+static bool is_answer(const FarOp *op, uint32_t length) {
+  const FarSearch *search = op->search;
+  const FarShape *shape = &search->shape;
+  if (op->code == FAR_RANGE) {
+    const unsigned n = (unsigned)__builtin_popcountll(op->old);
+    return op->status == FAR_DONE && !(op->old & ~far_all_slots(shape)) && length <= op->length &&
+           length == far_range_head(shape) + n * search->wanted;
+  }
   if (op->status == FAR_ELSEWHERE) return length == far_head_size(shape);
   if (op->old == FAR_NONE) return length == FAR_FOUND;
-  return op->old < shape->slots && length >= FAR_FOUND + op->search->wanted && length <= op->length;
+  return op->old < shape->slots && length >= FAR_FOUND + search->wanted && length <= op->length;
 }
 
 bool far_wire_take_result(const unsigned char **at, const unsigned char *end, FarOp *op) {
@@ -129,8 +158,8 @@ bool far_wire_take_result(const unsigned char **at, const unsigned char *end, Fa
   if (status > FAR_SKIPPED || (size_t)(end - *at) < pad(length)) return false;
   op->status = (FarStatus)status;
   const bool done = status == FAR_DONE;
-  if (op->code == FAR_FIND && (done || status == FAR_ELSEWHERE)) {
-    if (!is_found(op, length)) return false;
+  if (far_op_searches(op) && (done || status == FAR_ELSEWHERE)) {
+    if (!is_answer(op, length)) return false;
     memcpy(op->local, *at, length);
     op->index = length;
   } else if (done && far_op_reads(op)) {
@@ -151,20 +180,25 @@ void far_wire_round_free(FarWireRound *round) {
   *round = (FarWireRound){0};
 }
 
-/* `words`: of the operation, as far_wire_put_op() has them. */
+/* `words`: of the operation, as put_search() has them. */
 static const char *take_search(FarWireRound *round, const uint64_t words[4],
                                const unsigned char **at, const unsigned char *end) {
   FarSearch *search = &round->searches[round->nsearches];
-  if (words[0] > FAR_FOLLOWED) return "a key of too many cells";
-  if (words[2] > FAR_MOST_STRIDE) return "a key that wants too much";
-  search->nfollow = (uint32_t)words[0];
-  search->owner = words[1];
-  search->wanted = (uint32_t)words[2];
+  const bool from = words[0] >> 32 & 1, to = words[0] >> 33 & 1;
+  if ((uint32_t)words[0] > FAR_FOLLOWED || words[0] >> 34) return "a search for too many cells";
+  if (words[2] > FAR_MOST_STRIDE) return "a search that wants too much";
+  *search = (FarSearch){.nfollow = (uint32_t)words[0],
+                        .owner = words[1],
+                        .wanted = (uint32_t)words[2],
+                        .from = from ? *at : NULL,
+                        .to = to ? *at : NULL};
   far_shape_of_word(words[3], &search->shape);
-  if (!far_search_valid(search)) return "a key of no shape";
-  const size_t size = cells_size(search);
-  if ((size_t)(end - *at) < size) return "a key is cut off";
-  memcpy(search->follow, *at, size);
+  if (!far_search_valid(search)) return "a search in no shape";
+  const size_t cells = cells_size(search), size = search_size(search);
+  if ((size_t)(end - *at) < size) return "a search is cut off";
+  memcpy(search->follow, *at, cells);
+  if (from) search->from = *at + cells;
+  if (to) search->to = *at + size - search->shape.key;
   *at += size;
   round->nsearches++;
   return NULL;
@@ -173,9 +207,11 @@ static const char *take_search(FarWireRound *round, const uint64_t words[4],
 static const char *take_key(FarWireRound *round, FarOp *op, const unsigned char **at,
                             const unsigned char *end) {
   op->search = &round->searches[round->nsearches - 1];
-  const size_t size = op->search->shape.key;
+  const size_t size = key_size(op);
+  const uint32_t room =
+      op->code == FAR_FIND ? far_find_room(op->search) : far_range_room(op->search);
   if ((size_t)(end - *at) < size) return "a key is cut off";
-  if (op->length < far_find_room(op->search)) return "a key without room for an answer";
+  if (op->length < room) return "a search without room for an answer";
   op->key = *at;
   *at += size;
   return NULL;
@@ -197,7 +233,7 @@ static const char *take_op(FarWireRound *round, const unsigned char **at,
   if (op->code >= FAR_NCODES) return "an operation that is not known";
   if (op->length > WIRE_MOST) return "an operation on too many bytes";
   if (like) {
-    if (op->code != FAR_FIND || !round->n || op[-1].code != FAR_FIND)
+    if (!far_op_searches(op) || !round->n || op[-1].code != op->code)
       return "an operation like none before it";
   } else {
     if (end - *at < (ptrdiff_t)sizeof words) return "an operation is cut off";
@@ -207,7 +243,7 @@ static const char *take_op(FarWireRound *round, const unsigned char **at,
     op->expected = words[2];
     *at += sizeof words;
   }
-  if (op->code == FAR_FIND) {
+  if (far_op_searches(op)) {
     if (!like) wrong = take_search(round, words, at, end);
     if (!wrong) wrong = take_key(round, op, at, end);
   } else if (writes(op->code)) {

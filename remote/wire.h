@@ -4,10 +4,10 @@
 **
 **   frame     length of what follows (4), kind (4), body
 **   ROUND     operations: code (1), guard (1), 0 (2), length (4), at, index, value, expected, shape
-**             (8 each); then what is written. FIND: value is the owner, expected how much is
-**             wanted; then the cells that are followed, as many as its index says, and the key.
-**             For the same search as the operation before it: code, guard, 1 (1), 0 (1), length
-**             (4), at (8); then the key
+**             (8 each); then what is written. FIND and RANGE: instead of index how many cells are
+**             followed (4) and which bounds there are (1, 2; 4), then owner, wanted, shape (8
+**             each), the cells, the bounds; FIND: the key. For the same search as the operation
+**             before it: code, guard, 1 (1), 0 (1), length (4), at (8); FIND: the key
 **   DONE      for each operation: old (8), status (4), length (4); then what was read
 **   FAULT     code (4), text
 **   NOTICE    its number (8); then for each watch: its id, what is known of it now, the word (8

@@ -16,8 +16,7 @@ static bool may_be_out_of_line(const FarRecord *record, int column) {
 
 static bool is_used(uint64_t used, int column) { return used >> (column < 63 ? column : 63) & 1; }
 
-/* Bytes of an element, up to the last column that is used. */
-static uint32_t prefix_of(const FarRecord *record, uint64_t used) {
+uint32_t far_prefix_of(const FarRecord *record, uint64_t used) {
   uint32_t most = FAR_STAMP + record->shape.key + (record->nulls_at ? 8 : 0);
   for (int i = 0; i < record->ncolumns; i++) {
     const uint32_t end = record->columns[i].at + far_cell_size(record, i);
@@ -32,7 +31,7 @@ static void choose_cells(FarBrought *it, FarTab *tab, uint64_t used) {
   if (it->tab && it->used == used) return;
   it->tab = tab;
   it->used = used;
-  it->prefix = prefix_of(record, used);
+  it->prefix = far_prefix_of(record, used);
   it->n = 0;
   for (int i = 0; tab->has_blocks && i < record->ncolumns && it->n < FAR_FOLLOWED; i++) {
     if (!may_be_out_of_line(record, i) || !is_used(used, i)) continue;

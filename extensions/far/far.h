@@ -259,6 +259,9 @@ typedef struct FarBrought {
   FarFollow cells[FAR_FOLLOWED];
 } FarBrought;
 
+/* Bytes of an element, up to the last column that is used. */
+uint32_t far_prefix_of(const FarRecord *record, uint64_t used);
+
 /* Before far_map_find() of n keys: `used` are the columns that will be read. `whole`: all of the
 ** element is wanted none the less. Until far_map_bring(tab->map, 0, NULL, 0, 0). */
 bool far_brought_begin(FarBrought *it, struct FarTab *tab, uint64_t used, bool whole, size_t n);

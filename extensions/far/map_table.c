@@ -364,6 +364,7 @@ static int seek_range(MapCursor *cur, const VtPlan *plan) {
   }
   if (!cur->scan && !(cur->scan = far_scan_begin(tab->map, &fault)))
     return vt_fault(&tab->base, &fault);
+  far_scan_bring(cur->scan, cur->whole ? 0 : far_prefix_of(&tab->record, cur->used));
   const uint64_t expected = plan->limit == INT64_MAX ? UINT64_MAX : (uint64_t)plan->limit;
   if (!far_scan_seek(cur->scan, tab->link->txn, has_low ? low : NULL, has_high ? high : NULL,
                      cur->reverse, expected, &stop, &fault))
@@ -411,8 +412,7 @@ static int map_next(sqlite3_vtab_cursor *base) {
   return rc == SQLITE_OK ? keep(cur) : rc;
 }
 
-/* A cell that is out of line. If its row was changed since it was read, what is there may be
-** anything. */
+/* A cell out of line. Was its row changed since it was read, what is there may be anything. */
 static int far_column(MapCursor *cur, sqlite3_context *ctx, int col, FarPointer block,
                       uint64_t length) {
   FarTab *tab = tab_of(cur);

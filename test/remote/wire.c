@@ -11,7 +11,7 @@
 #include "remote/wire.h"
 #include "test/remote/check.h"
 
-enum { SIZE = 1 << 16, BUCKETS = 1 << 12, NBUCKETS = 6, MOST = 24, LOCAL = 1024, REGION = 7 };
+enum { SIZE = 1 << 16, BUCKETS = 1 << 12, NBUCKETS = 6, MOST = 24, LOCAL = 4096, REGION = 7 };
 enum { FOLLOWED = 40, NSEARCHES = 4, OWNER = 5 };
 
 static const FarShape shapes[] = {
@@ -19,6 +19,7 @@ static const FarShape shapes[] = {
     {.kind = FAR_KEY_TEXT, .key = 24, .stride = 72, .slots = 40},
 };
 static FarSearch searches[NSEARCHES];
+static unsigned char bounds[NSEARCHES][2][FAR_MOST_KEY];
 
 static const FarShape *shape_of(int bucket) { return &shapes[bucket % 2]; }
 static uint64_t bucket_at(int bucket) { return BUCKETS + (uint64_t)bucket * 4096; }
@@ -67,6 +68,9 @@ static void make_searches(void) {
     searches[i] =
         (FarSearch){.shape = *shape_of(i), .owner = OWNER, .nfollow = pick(FAR_FOLLOWED + 1)};
     searches[i].wanted = wanted_of(shape_of(i));
+    for (int j = 0; j < 2; j++) put_key(shape_of(i), bounds[i][j]);
+    if (pick(3)) searches[i].from = bounds[i][0];
+    if (pick(3)) searches[i].to = bounds[i][1];
     for (uint32_t j = 0; j < searches[i].nfollow; j++)
       searches[i].follow[j] = (FarFollow){pick(3) ? FOLLOWED : pick(64), pick(100)};
   }
@@ -77,13 +81,14 @@ typedef struct Side {
   unsigned char keys[MOST][FAR_MOST_KEY], local[MOST][LOCAL];
 } Side;
 
-static void make_find(Side *side, size_t i, int search) {
+static void make_search(Side *side, size_t i, int search) {
   FarOp *op = &side->ops[i];
   const FarShape *shape = &searches[search].shape;
   op->search = &searches[search];
   op->key = side->keys[i];
   op->at = far_pointer(REGION, 0, bucket_at((int)pick(NBUCKETS / 2) * 2 + search % 2));
   op->length = far_find_room(&searches[search]) + pick(60) * pick(8);
+  if (op->code == FAR_RANGE) op->length = far_range_room(&searches[search]) + pick(60);
   op->index = 0;
   put_key(shape, side->keys[i]);
 }
@@ -95,8 +100,10 @@ static size_t make_round(Side *side) {
   memset(side, 0, sizeof *side);
   for (size_t i = 0; i < n; i++) {
     FarOp *op = &side->ops[i];
-    const bool run = i && op[-1].code == FAR_FIND && pick(4);
-    *op = (FarOp){.code = run || !pick(3) ? FAR_FIND : (FarCode)pick(FAR_FIND),
+    const bool run = i && op[-1].code >= FAR_FIND && pick(4);
+    *op = (FarOp){.code = run        ? op[-1].code
+                          : !pick(3) ? FAR_FIND + (FarCode)pick(2)
+                                     : (FarCode)pick(FAR_FIND),
                   .guard = !pick(8),
                   .at = far_pointer(pick(200) ? REGION : 3, 0, pick(SIZE / 8) * 8),
                   .index = pick(4) * 8,
@@ -106,7 +113,7 @@ static size_t make_round(Side *side) {
                   .length = pick(2) ? 8 : pick(300)};
     for (int j = 0; j < LOCAL; j++) side->local[i][j] = (unsigned char)pick(256);
     if (!run) search = (int)pick(NSEARCHES);
-    if (op->code == FAR_FIND) make_find(side, i, search);
+    if (op->code >= FAR_FIND) make_search(side, i, search);
   }
   return n;
 }
@@ -157,7 +164,7 @@ static void compare(long rounds) {
   static _Alignas(8) unsigned char here[SIZE], there[SIZE];
   const FarMapped plain = {.base = here, .size = SIZE, .region = REGION};
   const FarMapped other = {.base = there, .size = SIZE, .region = REGION};
-  long found = 0, elsewhere = 0;
+  long found = 0, elsewhere = 0, ranges = 0;
   for (long round = 0; round < rounds; round++) {
     if (round % 16 == 0) fill(here);
     make_searches();
@@ -179,9 +186,10 @@ static void compare(long rounds) {
       same(!memcmp(left.local[i], right.local[i], LOCAL), "what was read", round, i);
       found += a->code == FAR_FIND && a->status == FAR_DONE && a->old != FAR_NONE;
       elsewhere += a->status == FAR_ELSEWHERE;
+      ranges += a->code == FAR_RANGE && a->status == FAR_DONE && __builtin_popcountll(a->old) > 2;
     }
   }
-  assert(found > rounds / 2 && elsewhere > rounds / 4);
+  assert(found > rounds / 2 && elsewhere > rounds / 4 && ranges > rounds / 4);
   ok("what comes back by wire is what was done");
 }
 

@@ -95,7 +95,7 @@ static FarOp random_op(void) {
   op.index = pick(4) ? steps[pick(4)] : draw();
   op.value = pick(2) ? steps[pick(4)] : somewhere();
   op.length = pick(3) ? 8 : pick(LOCAL);
-  if (op.code == FAR_FIND) {
+  if (op.code >= FAR_FIND) {
     op.at = far_pointer(REGION, 0, BUCKETS + pick(NBUCKETS) * far_bucket_size(&shape));
     if (pick(30) == 0) op.at += pick(SIZE);
     op.length = pick(30) == 0 ? 8 : pick(2) ? LOCAL : far_head_size(&shape) + pick(400);
@@ -107,7 +107,7 @@ static FarOp random_op(void) {
 typedef struct Side {
   FarOp ops[MOST];
   FarSearch searches[MOST];
-  int64_t keys[MOST];
+  int64_t keys[MOST], bounds[MOST][2];
   FarPiece pieces[MOST][3];
   unsigned char local[MOST][LOCAL];
 } Side;
@@ -130,6 +130,22 @@ static void copy_side(Side *to, const Side *from, size_t n) {
   }
 }
 
+static void make_search(Side *side, size_t i) {
+  FarSearch *search = &side->searches[i];
+  *search = (FarSearch){.shape = shape,
+                        .owner = OWNER,
+                        .wanted = pick(40) ? 16 + 8 * pick(4) : pick(64),
+                        .nfollow = pick(FAR_FOLLOWED + 1)};
+  for (uint32_t j = 0; j < search->nfollow; j++)
+    search->follow[j] = (FarFollow){pick(4) ? FOLLOWED : pick(64), pick(100)};
+  for (int j = 0; j < 2; j++) side->bounds[i][j] = pick(24);
+  if (pick(3)) search->from = &side->bounds[i][0];
+  if (pick(3)) search->to = &side->bounds[i][1];
+  side->keys[i] = pick(24);
+  if (pick(60)) side->ops[i].search = search;
+  if (pick(60)) side->ops[i].key = &side->keys[i];
+}
+
 static size_t make_round(Side *side, const unsigned char *memory) {
   const size_t n = pick(MOST + 1);
   memset(side, 0, sizeof *side);
@@ -140,15 +156,7 @@ static size_t make_round(Side *side, const unsigned char *memory) {
     const uint64_t offset = far_offset(op->at);
     if (pick(3) && offset <= SIZE - 8) memcpy(&op->expected, memory + offset, 8);
     op->local = side->local[i];
-    side->keys[i] = pick(24);
-    side->searches[i] = (FarSearch){.shape = shape,
-                                    .owner = OWNER,
-                                    .wanted = pick(40) ? 16 + 8 * pick(4) : pick(64),
-                                    .nfollow = pick(FAR_FOLLOWED + 1)};
-    for (uint32_t j = 0; j < side->searches[i].nfollow; j++)
-      side->searches[i].follow[j] = (FarFollow){pick(4) ? FOLLOWED : pick(64), pick(100)};
-    if (op->code == FAR_FIND && pick(60)) op->search = &side->searches[i];
-    if (op->code == FAR_FIND && pick(60)) op->key = &side->keys[i];
+    if (op->code >= FAR_FIND) make_search(side, i);
     if (op->code > FAR_WRITE || pick(3)) continue;
     const uint32_t first = pick(op->length + 1), second = pick(op->length - first + 1);
     side->pieces[i][0].length = first;
@@ -184,7 +192,7 @@ static bool wrote_there(const World *it, const unsigned char *before) {
 static void compare_rounds(long rounds) {
   static Side asked, left, right;
   static unsigned char before[SIZE];
-  long elsewhere = 0;
+  long elsewhere = 0, ranges = 0;
   World it = world_open(1 << 16, 24);
   unsigned char *copy = aligned_alloc(4096, SIZE);
   assert(copy);
@@ -211,12 +219,14 @@ static void compare_rounds(long rounds) {
       same(left.ops[i].old == right.ops[i].old, "word before", round, i);
       same(left.ops[i].index == right.ops[i].index, "length", round, i);
       same(!memcmp(left.local[i], right.local[i], LOCAL), "what was read", round, i);
-      elsewhere += did && left.ops[i].status == FAR_ELSEWHERE;
+      if (!did || left.ops[i].status == FAR_SKIPPED) continue;
+      elsewhere += left.ops[i].status == FAR_ELSEWHERE;
+      ranges += left.ops[i].code == FAR_RANGE && left.ops[i].status == FAR_DONE;
     }
     same(!memcmp(copy, it.memory.base, SIZE), "memory", round, n);
     if (round % 64 == 1) same(wrote_there(&it, before), "what was said to be written", round, n);
   }
-  assert(elsewhere > rounds / 200);
+  assert(elsewhere > rounds / 200 && ranges > rounds / 100);
   free(copy);
   world_close(&it);
   ok("random rounds");
