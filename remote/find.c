@@ -8,6 +8,7 @@ enum {
   /* A reader that finds a bucket in the middle of a change looks again so many times before it
   ** says so: the change is some hundred instructions long, unless who makes it was stopped. */
   PATIENCE = 2000,
+  MOST_READS = 16, /* of a range that changes each time: it may be long */
   /* A list of keys takes the time of its cache misses, unless they are waited for together: so
   ** many keys have first their heads and tags fetched, then the slots that it will be. */
   TOGETHER = 32,
@@ -142,9 +143,10 @@ bool far_range(const FarMapped *memory, FarOp *op, Fault *fault) {
   if (!is_bucket(&aim, op->at)) return far_op_wrong(fault, op, "no bucket of this memory");
   const uint64_t at = far_offset(op->at);
   const unsigned char *bucket = memory->base + at;
-  for (int i = 0; i < PATIENCE; i++) {
+  for (int i = 0, reads = 0; i < PATIENCE && reads < MOST_READS; i++) {
     const uint64_t version = word_of(&aim, at, offsetof(FarBucket, version));
     if (version & 1) continue;
+    reads++;
     const uint64_t used = word_of(&aim, at, offsetof(FarBucket, used));
     fetch_keys(&aim, bucket, used);
     bucket_range(op, &aim.shape, bucket, version, used);

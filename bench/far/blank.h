@@ -43,6 +43,8 @@ static int blank_plan(sqlite3_vtab *table, sqlite3_index_info *info) {
     info->aConstraintUsage[i].argvIndex = ++n;
     info->aConstraintUsage[i].omit = 1;
   }
+  info->orderByConsumed =
+      info->nOrderBy == 1 && info->aOrderBy[0].iColumn <= 0 && !info->aOrderBy[0].desc;
   info->estimatedCost = n ? 1 : 1e9;
   info->estimatedRows = 1;
   return SQLITE_OK;
