@@ -37,8 +37,10 @@ struct FarServer {
   char *secret;
   unsigned most;
   int64_t lease_ns; /* 0: none */
-  int64_t awake;    /* clock_now() when we last looked for something to do */
-  int64_t judged;   /* … and whose lease has ended */
+  int64_t spin_ns;
+  int64_t served; /* when something of a client last came */
+  int64_t awake;  /* clock_now() when we last looked for something to do */
+  int64_t judged; /* … and whose lease has ended */
   int epoll, wake;
   int listeners[FAR_LISTENERS];
   int nlisteners;

@@ -13,6 +13,7 @@
 
 #include "remote/address.h"
 #include "remote/peer.h"
+#include "remote/spin.h"
 
 enum { EVENTS = 64, SPARE = 65536 };
 
@@ -48,6 +49,7 @@ FarServer *far_server_open(FarMemory *memory, const FarServerOptions *options, F
   server->lease_ns = options->lease_ns > 0    ? options->lease_ns
                      : options->lease_ns == 0 ? FAR_USUAL_LEASE * MILLISECOND
                                               : 0;
+  server->spin_ns = spin_alone() ? 0 : options->spin_ns;
   server->epoll = epoll_create1(EPOLL_CLOEXEC);
   if (server->epoll >= 0) return server;
   fault_set(fault, FAULT_IO, "epoll: %s", strerror(errno));
@@ -177,7 +179,8 @@ static const char *receive_some(FarServer *server, Peer *peer) {
   const ssize_t n = recv(peer->fd, in->bytes + in->length, in->capacity - in->length, 0);
   if (n == 0) return "good-bye";
   if (n < 0) return errno == EAGAIN || errno == EINTR ? NULL : strerror(errno);
-  if (peer->stage == PEER_PROVED) peer->heard = clock_now();
+  server->served = clock_now();
+  if (peer->stage == PEER_PROVED) peer->heard = server->served;
   in->length += (size_t)n;
   server->stats.bytes_in += (uint64_t)n;
   return far_serve(server, peer);
@@ -250,6 +253,16 @@ static void serve_events(FarServer *server, const struct epoll_event *events, in
   }
 }
 
+/* Who has asked for something often asks for the next thing soon, and to be woken takes as long as
+** all the rest of a round. */
+static int next_events(const FarServer *server, struct epoll_event *events) {
+  while (server->spin_ns && clock_now() - server->served < server->spin_ns) {
+    const int n = epoll_wait(server->epoll, events, EVENTS, 0);
+    if (n) return n;
+  }
+  return epoll_wait(server->epoll, events, EVENTS, patience(server));
+}
+
 bool far_server_run(FarServer *server, int wake, void (*log)(const char *line), Fault *fault) {
   struct epoll_event events[EVENTS];
   bool woken = false;
@@ -260,7 +273,7 @@ bool far_server_run(FarServer *server, int wake, void (*log)(const char *line), 
   }
   server->awake = clock_now();
   while (!woken) {
-    const int n = epoll_wait(server->epoll, events, EVENTS, patience(server));
+    const int n = next_events(server, events);
     if (n < 0 && errno != EINTR) return fault_set(fault, FAULT_IO, "epoll: %s", strerror(errno));
     serve_events(server, events, n, &woken);
     if (n < EVENTS) end_leases(server); /* all that has come was read */

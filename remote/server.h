@@ -29,6 +29,7 @@ typedef struct FarServerOptions {
   const char *secret;    /* that clients have to know; NULL: none */
   unsigned most_clients; /* 0: as many as a memory has room for */
   int64_t lease_ns;      /* 0: FAR_USUAL_LEASE; negative: nobody is given up */
+  int64_t spin_ns;       /* after a request the next one is waited for so long awake; 0: asleep */
 } FarServerOptions;
 
 /* Serves a mapped memory (shm: or file:), which stays the caller's. `options`: NULL for none. */

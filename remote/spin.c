@@ -10,8 +10,7 @@
 
 enum { LONGEST = 50000 /* ns */, MOST_MISSES = 10 };
 
-/* Where only one processor may be used, the other side needs it to answer. */
-static bool alone(void) {
+bool spin_alone(void) {
   static atomic_int known; /* 0: not yet, else processors + 1 */
   int n = atomic_load_explicit(&known, memory_order_relaxed);
   if (!n) {
@@ -23,7 +22,7 @@ static bool alone(void) {
 }
 
 ssize_t spin_recv(Spin *spin, int fd, void *bytes, size_t length) {
-  if (spin->rest || alone()) {
+  if (spin->rest || spin_alone()) {
     spin->rest -= spin->rest > 0;
     return recv(fd, bytes, length, 0);
   }

@@ -20,7 +20,7 @@ typedef struct World {
   FarWireBuffer request;
   FarMap *map;
   sqlite3 *db;
-  sqlite3_stmt *tcp_point, *tcp_few, *shm_point, *shm_list, *own_point;
+  sqlite3_stmt *tcp_point, *spun_point, *tcp_few, *shm_point, *shm_list, *own_point;
   uint64_t random;
 } World;
 
@@ -107,6 +107,7 @@ static void memcached_get(World *w) {
 static void map_point(World *w) { tables_find(w->map, &w->random, 1); }
 
 static void tcp_point(World *w) { ask_point(w, w->tcp_point); }
+static void spun_point(World *w) { ask_point(w, w->spun_point); }
 static void tcp_few(World *w) { ask_list(w, w->tcp_few); }
 static void shm_point(World *w) { ask_point(w, w->shm_point); }
 static void shm_list(World *w) { ask_list(w, w->shm_list); }
@@ -120,6 +121,7 @@ typedef enum CaseId {
   RAW_READ,
   BLOCKING_READ,
   TCP_POINT,
+  SPUN_POINT,
   REDIS_GET,
   MEMCACHED_GET,
   TCP_SINGLES,
@@ -144,6 +146,7 @@ static const Case cases[NCASES] = {
     [RAW_READ] = {"a raw READ of a row's 100 bytes, tcp", raw_read, 400, 1},
     [BLOCKING_READ] = {"the same by a blocking socket", blocking_read, 400, 1},
     [TCP_POINT] = {"`far_map` by key, tcp", tcp_point, 400, 1},
+    [SPUN_POINT] = {"the same of a `farmemd --spin 200`", spun_point, 400, 1},
     [REDIS_GET] = {"Redis GET, tcp", redis_get, 400, 1},
     [MEMCACHED_GET] = {"memcached get, tcp", memcached_get, 400, 1},
     [TCP_SINGLES] = {"16 keys one by one, tcp", tcp_singles, 40, 1},
@@ -193,6 +196,7 @@ static sqlite3_stmt *list_of(World *w, const char *table, int n) {
 static void make_tables(World *w) {
   w->db = sql_open();
   tables_make(w->db, &w->stage);
+  w->spun_point = sql_prepare(w->db, "SELECT * FROM spun WHERE id = ?1");
   w->tcp_point = sql_prepare(w->db, "SELECT * FROM remote WHERE id = ?1");
   w->shm_point = sql_prepare(w->db, "SELECT * FROM near WHERE id = ?1");
   w->own_point = sql_prepare(w->db, "SELECT * FROM own WHERE id = ?1");
@@ -296,6 +300,7 @@ static const Ratio ratios[] = {
     {"`far_map` by key : a READ by a blocking socket", TCP_POINT, BLOCKING_READ},
     {"`far_map` by key : Redis GET, tcp", TCP_POINT, REDIS_GET},
     {"`far_map` by key : memcached get, tcp", TCP_POINT, MEMCACHED_GET},
+    {"`far_map` by key, `farmemd --spin 200` : Redis GET, tcp", SPUN_POINT, REDIS_GET},
     {"16 keys one by one : `IN` of 16", TCP_SINGLES, TCP_FEW},
     {"`IN` of 16 : Redis MGET of 16", TCP_FEW, REDIS_MGET},
     {"two dependent READs : LOAD0", TWO_READS, LOAD0},

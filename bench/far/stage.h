@@ -93,23 +93,31 @@ static inline int stage_connect(int port) {
 }
 
 typedef struct Stage {
-  char tcp[64]; /* of the farmemd */
+  char tcp[64], spun[64]; /* of the farmemd; of another one, that waits awake */
   char memory[64];
-  pid_t servers[3];
+  pid_t servers[4];
   int redis, memcached; /* sockets; -1: it is not there */
 } Stage;
 
-static inline void stage_open(Stage *stage) {
-  char farmemd[4200], port[16];
-  const int far_port = stage_port();
-  snprintf(stage->memory, sizeof stage->memory, "shm:bench-%d", (int)getpid());
-  snprintf(stage->tcp, sizeof stage->tcp, "tcp:127.0.0.1:%d", far_port);
+/* A farmemd that serves the stage's memory, and sleeps not before `spin` microseconds. */
+static inline pid_t stage_farmemd(Stage *stage, char *spin, char at[64]) {
+  char farmemd[4200];
+  const int port = stage_port();
+  snprintf(at, 64, "tcp:127.0.0.1:%d", port);
   stage_built("farmemd", farmemd);
-  stage->servers[0] = stage_start(
-      (char *[]){farmemd, "--quiet", "--memory", stage->memory, "--listen", stage->tcp, NULL});
-  const int fd = stage_connect(far_port);
+  const pid_t server = stage_start((char *[]){farmemd, "--quiet", "--memory", stage->memory,
+                                              "--listen", at, "--spin", spin, NULL});
+  const int fd = stage_connect(port);
   if (fd < 0) stage_fail("farmemd does not come up");
   close(fd);
+  return server;
+}
+
+static inline void stage_open(Stage *stage) {
+  char port[16];
+  snprintf(stage->memory, sizeof stage->memory, "shm:bench-%d", (int)getpid());
+  stage->servers[0] = stage_farmemd(stage, "0", stage->tcp);
+  stage->servers[3] = stage_farmemd(stage, "200", stage->spun);
   const int redis_port = stage_port();
   snprintf(port, sizeof port, "%d", redis_port);
   stage->servers[1] = stage_start((char *[]){"redis-server", "--port", port, "--bind", "127.0.0.1",

@@ -1,6 +1,6 @@
 /*
-** What is looked up in: 100,000 rows in the far memory, by shm: and by tcp: (`near`, `remote`), and
-** the same in a table of this process's own (`own`).
+** What is looked up in: 100,000 rows in the far memory, by shm: and by tcp: (`near`, `remote`, and
+** `spun` of the server that waits awake), and the same in a table of this process's own (`own`).
 */
 #ifndef TENFOLD_BENCH_FAR_TABLES_H
 #define TENFOLD_BENCH_FAR_TABLES_H
@@ -27,7 +27,7 @@ static inline void tables_fill(sqlite3 *db, const char *name) {
 
 static inline void tables_make(sqlite3 *db, const Stage *stage) {
   static const char columns[] = "id INTEGER PRIMARY KEY, score REAL, name TEXT%s, body TEXT%s";
-  char shape[200], text[500];
+  char shape[200], text[1000];
   snprintf(shape, sizeof shape, columns, "(40)", "(40)");
   sql_run(db, "CREATE TABLE ids(id INTEGER PRIMARY KEY); WITH RECURSIVE n(i) AS (SELECT 1 UNION "
               "ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO ids SELECT i FROM n");
@@ -35,8 +35,10 @@ static inline void tables_make(sqlite3 *db, const Stage *stage) {
            shape, stage->memory);
   sql_run(db, text);
   tables_fill(db, "near");
-  snprintf(text, sizeof text, "CREATE VIRTUAL TABLE remote USING far_map(%s, at='%s', name='rows')",
-           shape, stage->tcp);
+  snprintf(text, sizeof text,
+           "CREATE VIRTUAL TABLE remote USING far_map(%s, at='%s', name='rows');"
+           "CREATE VIRTUAL TABLE spun USING far_map(%s, at='%s', name='rows')",
+           shape, stage->tcp, shape, stage->spun);
   sql_run(db, text);
   snprintf(shape, sizeof shape, columns, "", "");
   snprintf(text, sizeof text, "CREATE TABLE own(%s)", shape);

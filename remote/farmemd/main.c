@@ -71,6 +71,13 @@ static bool read_lease(const char *text, int64_t *out_ns) {
   return true;
 }
 
+static bool read_spin(const char *text, int64_t *out_ns) {
+  uint64_t us;
+  if (!read_size(text, &us) || us > 10000) return false;
+  *out_ns = (int64_t)us * 1000;
+  return true;
+}
+
 static bool read_secret(Options *options) {
   FILE *file = fopen(options->secret_file, "r");
   if (!file) return false;
@@ -97,6 +104,7 @@ static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
                                       {"secret-file", required_argument, NULL, 'k'},
                                       {"max-clients", required_argument, NULL, 'n'},
                                       {"lease", required_argument, NULL, 't'},
+                                      {"spin", required_argument, NULL, 'w'},
                                       {"metrics", required_argument, NULL, 'e'},
                                       {"quiet", no_argument, NULL, 'q'},
                                       {"version", no_argument, NULL, 'v'},
@@ -137,6 +145,9 @@ static int read_options(int argc, char **argv, Options *out) {
     case 't':
       if (read_lease(optarg, &out->server.lease_ns)) break;
       return 1 + refuse("--lease is 0 to 86400000 ms, not", optarg);
+    case 'w':
+      if (read_spin(optarg, &out->server.spin_ns)) break;
+      return 1 + refuse("--spin is 0 to 10000 microseconds, not", optarg);
     case 'e':
       out->metrics = optarg;
       break;

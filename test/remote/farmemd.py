@@ -180,6 +180,30 @@ def unwritable(server):
     ok("a folder that goes and comes does not end it")
 
 
+def spins(server):
+    """After each request it waits awake for the next one, and then it sleeps all the same."""
+    def slept():
+        text = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1])
+
+    def busy():  # seconds of a processor
+        words = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    db, before = connect(server.at), slept()
+    for i in range(1000):
+        db.execute("SELECT b FROM t WHERE id = ?", (i,)).fetchall()
+    times = slept() - before
+    assert times < 500 or len(os.sched_getaffinity(0)) == 1, times
+    before = busy()
+    time.sleep(1)
+    assert busy() - before < 0.5
+    db.close()
+    wrong = subprocess.run([BUILD / "farmemd", "--spin", "10001"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2 and "10001" in wrong.stderr, wrong
+    ok("it waits awake after a request, and then sleeps")
+
+
 def bad_paths(folder):
     for path, why in [(folder / "nowhere" / "x.prom", "No such file"),
                       (folder, "Is a directory"), (folder / "log" / "x", "Not a directory")]:
@@ -214,11 +238,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tenfold-farmemd-") as name:
         folder = pathlib.Path(name)
         (folder / "metrics").mkdir()
-        server = Server(folder, "--lease", "500")
+        server = Server(folder, "--lease", "500", "--spin", "10000")
         try:
             counters(server)
             refused(server)
             silent(server)
+            spins(server)
             by_itself(server)
             unwritable(server)
             bad_paths(folder)
