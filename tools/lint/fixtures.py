@@ -1,4 +1,5 @@
-"""Every fixture has its golden, every golden its fixture, every link in the documentation a target."""
+"""Every fixture has its golden, every golden its fixture, every test program somebody who runs it, every
+link in the documentation a target."""
 import re
 
 import lint
@@ -18,6 +19,11 @@ def complaints(root):
         script = path.with_suffix(".sql")
         if not (root / script).is_file():
             yield f"{path}: no {script.name} beside it"
+    build = lint.read(root, "test/meson.build")
+    for path in lint.tracked(root, ".py"):
+        programs = path.parts[0] == "test" and len(path.parts) == 3
+        if programs and "\nusage: " in lint.read(root, path) and path.name not in build:
+            yield f"{path}: nobody runs it"
     for path in lint.tracked(root, ".md"):
         for target in LINK.findall(lint.read(root, path)):
             if not (root / path.parent / target).exists():

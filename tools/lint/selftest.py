@@ -52,6 +52,7 @@ BREACHES = [
     ("hygiene", "base/planted.c", "int x;", "no line end"),
     ("fixtures", "fixtures/weave/planted.sql", "-- case: x\n", "no planted.expected"),
     ("fixtures", "fixtures/weave/planted.expected", "-- case: x\n", "no planted.sql"),
+    ("fixtures", "test/far/planted.py", '"""Nothing.\n\nusage: planted.py BUILD\n"""\n', "nobody runs it"),
     ("fixtures", "docs/planted.md", "[here](nowhere.md)\n", "a link to nowhere.md"),
     ("duplicates", "base/planted.c", TWELVE + "int apart;\n" + TWELVE, "repeats base/planted.c:1"),
     ("format", "base/planted.c", "int  x;\n", "base/planted.c:1: not formatted"),
