@@ -374,10 +374,10 @@ static int seek_range(MapCursor *cur, const VtPlan *plan) {
 
 /* ---- the scan -------------------------------------------------------------------------------- */
 
-/* What a statement that writes has read is what it may change. */
+/* What a statement that writes has read is what it may change; whole, since it began before. */
 static int keep(MapCursor *cur) {
   FarTab *tab = tab_of(cur);
-  if (cur->base.eof || !tab->link->txn || !tab->base.began) return SQLITE_OK;
+  if (cur->base.eof || !cur->whole || !tab->link->txn || !tab->base.began) return SQLITE_OK;
   Fault fault = {0};
   if (far_reads_add(tab, cur->element + FAR_STAMP, &cur->seen, cur->element, &fault))
     return SQLITE_OK;
