@@ -292,7 +292,8 @@ static void take(const FarMap *map, const FarOp *op, FarFound *out) {
   if (out->slot < 0) return;
   out->element = element;
   out->brought = element + map->search.wanted;
-  out->nbrought = (uint32_t)(op->index - FAR_FOUND - map->search.wanted);
+  const uint64_t brought = op->index - FAR_FOUND - map->search.wanted; /* a head had room there */
+  out->nbrought = brought < map->most_brought ? (uint32_t)brought : map->most_brought;
   memcpy(&out->stamp, element, sizeof out->stamp);
 }
 

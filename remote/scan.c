@@ -17,6 +17,13 @@ typedef struct Place { /* of an element in what was read */
   int slot;
 } Place;
 
+/* A change of the transaction's. A copy: the next change may move those, and the transaction may
+** end before the scan. */
+typedef struct Own {
+  FarSeen seen;
+  const unsigned char *key, *value; /* value NULL: removed */
+} Own;
+
 struct FarScan {
   FarMap *map;
   const FarTxn *txn;
@@ -34,8 +41,9 @@ struct FarScan {
   uint64_t first_group; /* of a vector: the first one that was read */
   size_t nplaces, place;
   /* What the transaction changed, in order. */
-  const FarChange **own;
+  const Own **own;
   size_t nown, own_at, own_capacity;
+  Arena kept; /* of those */
   unsigned char *own_element;
   FarWait wait;
   Place places[MOST * FAR_SLOTS]; /* large: last, and not zeroed */
@@ -66,6 +74,7 @@ void far_scan_end(FarScan *scan) {
   free(scan->heads);
   free(scan->own_element);
   free(scan->own);
+  arena_finish(&scan->kept);
   free(scan);
 }
 
@@ -161,6 +170,11 @@ static bool follows(FarScan *scan, size_t i, bool *yes, Fault *fault) {
   const bool last = bucket->flags & FAR_LAST;
   *yes = false;
   if (!far_map_owns(map, bucket, fault)) return false;
+  FarTreePlace place; /* buckets end behind where they begin, or we would go in circles */
+  if (!last && far_tree_find(&map->tree, high, &place) &&
+      far_tree_bucket(&map->tree, place) == scan->ops[i].at &&
+      order(scan, high, far_tree_low(&map->tree, place)) <= 0)
+    return far_map_damaged(map, fault);
   if (!last && !far_tree_add(&map->tree, high, bucket->right, fault)) return false;
   if (scan->reverse) {
     const int sign = last ? 1 : scan->at_end ? -1 : order(scan, high, scan->edge);
@@ -299,7 +313,7 @@ static bool more(FarScan *scan, Stop *stop, Fault *fault) {
 
 /* ---- what the transaction changed ------------------------------------------------------------ */
 
-static int own_order(const FarScan *scan, const FarChange *a, const FarChange *b) {
+static int own_order(const FarScan *scan, const Own *a, const Own *b) {
   const int sign = order(scan, a->key, b->key);
   return scan->reverse ? -sign : sign;
 }
@@ -307,7 +321,7 @@ static int own_order(const FarScan *scan, const FarChange *a, const FarChange *b
 /* Heap sort would be shorter than what follows only in name: merges halves, from the bottom. */
 static bool sort_own(FarScan *scan, Fault *fault) {
   const size_t n = scan->nown;
-  const FarChange **from = scan->own, **to = malloc(n * sizeof *to + 1), **spare = to;
+  const Own **from = scan->own, **to = malloc(n * sizeof *to + 1), **spare = to;
   if (!to) return fault_oom(fault);
   for (size_t width = 1; width < n; width *= 2) {
     for (size_t at = 0; at < n; at += 2 * width) {
@@ -319,7 +333,7 @@ static bool sort_own(FarScan *scan, Fault *fault) {
         to[out] = take_left ? from[left++] : from[right++];
       }
     }
-    const FarChange **swap = from;
+    const Own **swap = from;
     from = to;
     to = swap;
   }
@@ -328,16 +342,31 @@ static bool sort_own(FarScan *scan, Fault *fault) {
   return true;
 }
 
+/* NULL: no memory. */
+static const Own *keep_own(FarScan *scan, const FarChange *change) {
+  const FarShape *shape = &scan->map->shape;
+  const size_t key = shape->key, value = shape->stride - FAR_STAMP - key;
+  Own *own = arena_alloc(&scan->kept, sizeof *own + key + value);
+  if (!own) return NULL;
+  unsigned char *bytes = (unsigned char *)(own + 1);
+  memcpy(bytes, change->key, key);
+  if (change->value) memcpy(bytes + key, change->value, value);
+  *own = (Own){change->seen, bytes, change->value ? bytes + key : NULL};
+  return own;
+}
+
 static bool gather_own(FarScan *scan, Fault *fault) {
   scan->nown = scan->own_at = 0;
+  arena_reset(&scan->kept);
   if (!scan->txn) return true;
   for (size_t i = 0; i < scan->txn->count; i++) {
     const FarChange *change = &scan->txn->changes[i];
     if (!far_change_of(change, scan->map) || !within(scan, change->key) ||
         far_txn_latest(scan->txn, scan->map, change->key) != change)
       continue;
-    if (!array_grow(scan->own, scan->own_capacity, scan->nown + 1)) return fault_oom(fault);
-    scan->own[scan->nown++] = change;
+    if (!array_grow(scan->own, scan->own_capacity, scan->nown + 1) ||
+        !(scan->own[scan->nown++] = keep_own(scan, change)))
+      return fault_oom(fault);
   }
   return sort_own(scan, fault);
 }
@@ -395,7 +424,7 @@ bool far_scan_next(FarScan *scan, const unsigned char **out, FarSeen *out_seen, 
   for (;;) {
     if (scan->place == scan->nplaces && !scan->last && !more(scan, stop, fault)) return false;
     const bool more = scan->place < scan->nplaces;
-    const FarChange *own = scan->own_at < scan->nown ? scan->own[scan->own_at] : NULL;
+    const Own *own = scan->own_at < scan->nown ? scan->own[scan->own_at] : NULL;
     *out = NULL;
     if (!own && !more) return true;
     if (!own) return theirs(scan, out, out_seen);

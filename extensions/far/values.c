@@ -98,7 +98,7 @@ int far_put_value(FarTab *tab, unsigned char *element, int i, sqlite3_value *val
     far_cell_set_null(&tab->record, element, i, true);
     return SQLITE_OK;
   }
-  const int type = sqlite3_value_numeric_type(value);
+  int type; /* asking for it turns a text that looks like a number into one */
   switch (column->type) {
   case FAR_INTEGER:
     if (sqlite3_value_type(value) == SQLITE_BLOB || !whole(value, &number))
@@ -106,6 +106,7 @@ int far_put_value(FarTab *tab, unsigned char *element, int i, sqlite3_value *val
     far_cell_set_word(&tab->record, element, i, (uint64_t)number);
     return SQLITE_OK;
   case FAR_REAL:
+    type = sqlite3_value_numeric_type(value);
     if (type != SQLITE_INTEGER && type != SQLITE_FLOAT) return refuse(tab, column, value);
     real = sqlite3_value_double(value);
     memcpy(element + column->at, &real, sizeof real);

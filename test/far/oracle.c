@@ -110,9 +110,11 @@ static void condition(Words *out) {
 }
 
 static void text(Words *out) {
-  const unsigned length = pick(4) ? pick(12) : pick(60);
+  static const char number[] = "00123456789.e+- ";
+  const unsigned length = pick(4) ? pick(12) : pick(60), numbers = pick(3) == 0;
   say(out, "'");
-  for (unsigned i = 0; i < length; i++) say(out, "%c", 'a' + (int)pick(26));
+  for (unsigned i = 0; i < length; i++)
+    say(out, "%c", numbers ? number[pick(16)] : 'a' + (int)pick(26));
   say(out, "'");
 }
 
@@ -247,7 +249,7 @@ static sqlite3 *open_far(const char *at) {
   const char *types = "n INTEGER, r REAL, s TEXT(10), b BLOB(8)";
   snprintf(create, sizeof create,
            "CREATE VIRTUAL TABLE t USING far_map(k INTEGER PRIMARY KEY, %s, at='%s', leaf=4);"
-           "CREATE VIRTUAL TABLE w USING far_map(k TEXT(20) PRIMARY KEY, %s, at='%s', leaf=5)",
+           "CREATE VIRTUAL TABLE w USING far_map(%s, k TEXT(20) PRIMARY KEY, at='%s', leaf=5)",
            types, at, types, at);
   must(db, create);
   return db;
@@ -263,7 +265,7 @@ static long one_case(const char *at, uint64_t seed, long statements) {
   state = seed;
   sqlite3_open(":memory:", &plain);
   must(plain, "CREATE TABLE t(k INTEGER PRIMARY KEY, n INTEGER, r REAL, s TEXT, b BLOB) STRICT;"
-              "CREATE TABLE w(k TEXT PRIMARY KEY NOT NULL, n INTEGER, r REAL, s TEXT, b BLOB) "
+              "CREATE TABLE w(n INTEGER, r REAL, s TEXT, b BLOB, k TEXT PRIMARY KEY NOT NULL) "
               "STRICT, WITHOUT ROWID");
   must(far[0], "DELETE FROM t; DELETE FROM w");
   for (long i = 0; i < statements && !failures; i++) {

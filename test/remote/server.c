@@ -206,8 +206,10 @@ static void lie(int kind) {
                      .length = 64 + pick(sizeof local - 64),
                      .search = &search,
                      .key = key};
-    if (kind == 1 && ops[i].code != FAR_FIND) ops[i].code = FAR_LOAD0 + (int)pick(3);
-    if (ops[i].code == FAR_WRITE || ops[i].code >= FAR_CAS) ops[i].code = FAR_READ;
+    if (kind == 1 && ops[i].code < FAR_FIND) ops[i].code = FAR_LOAD0 + (int)pick(3);
+    const bool reads = ops[i].code <= FAR_READ || ops[i].code >= FAR_FIND ||
+                       (ops[i].code >= FAR_LOAD0 && ops[i].code <= FAR_LOAD2);
+    if (!reads) ops[i].code = FAR_READ;
   }
   Fault told = {0};
   far_round(memory, ops, 8, NULL, &told); /* nothing that writes: others use the memory */

@@ -193,10 +193,53 @@ static void compare(long rounds) {
   ok("what comes back by wire is what was done");
 }
 
+/* What no search is answered, of a server that lies: none of it may be believed. */
+static void lies(void) {
+  static unsigned char local[4096];
+  const FarShape *shape = &shapes[0];
+  const FarSearch search = {.shape = *shape, .wanted = 24};
+  const uint32_t head = far_range_head(shape), whole = FAR_FOUND + 24;
+  const struct {
+    FarCode code;
+    uint64_t old;
+    uint32_t status, length;
+    bool fine;
+  } answers[] = {
+      {FAR_FIND, 0, FAR_DONE, whole, true},
+      {FAR_FIND, shape->slots - 1, FAR_DONE, whole + 8, true},
+      {FAR_FIND, shape->slots, FAR_DONE, whole, false},
+      {FAR_FIND, 0, FAR_DONE, whole - 8, false},
+      {FAR_FIND, 0, FAR_DONE, 808, false},
+      {FAR_FIND, FAR_NONE, FAR_DONE, FAR_FOUND, true},
+      {FAR_FIND, FAR_NONE, FAR_DONE, whole, false},
+      {FAR_FIND, 0, FAR_ELSEWHERE, far_head_size(shape), true},
+      {FAR_FIND, 0, FAR_ELSEWHERE, whole, false},
+      {FAR_FIND, 0, FAR_CHANGING, 8, false},
+      {FAR_FIND, 0, FAR_SKIPPED + 1, 0, false},
+      {FAR_RANGE, 0, FAR_DONE, head, true},
+      {FAR_RANGE, 5, FAR_DONE, head + 48, true},
+      {FAR_RANGE, 5, FAR_DONE, head + 24, false},
+      {FAR_RANGE, 5, FAR_DONE, head + 72, false},
+      {FAR_RANGE, UINT64_C(1) << shape->slots, FAR_DONE, head + 24, false},
+      {FAR_RANGE, 0, FAR_ELSEWHERE, far_head_size(shape), false},
+  };
+  for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+    unsigned char bytes[2048] = {0};
+    const unsigned char *at = bytes;
+    FarOp op = {.code = answers[i].code, .search = &search, .local = local, .length = 800};
+    memcpy(bytes, &answers[i].old, 8);
+    memcpy(bytes + 8, &answers[i].status, 4);
+    memcpy(bytes + 12, &answers[i].length, 4);
+    same(far_wire_take_result(&at, bytes + sizeof bytes, &op) == answers[i].fine, "a lie", 0, i);
+  }
+  ok("what no search is answered is not believed");
+}
+
 int main(int argc, char **argv) {
   const long rounds = argc > 1 ? atol(argv[1]) : 20000;
   random_state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
   compare(rounds);
+  lies();
   printf("1..%d\n", tests_done);
   return 0;
 }
