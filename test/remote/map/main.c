@@ -267,6 +267,41 @@ static void full(const char *at) {
   leave(&it);
 }
 
+static bool give_up(void *ctx) { return ++*(long *)ctx > 100000; }
+
+/* Two neighbours that end where the second one begins, and each sends on to the other: whoever
+** looks there says that they are damaged, and does not go from one to the other for ever. */
+static void circle(const char *at) {
+  const FarShape shape = {FAR_KEY_INTEGER, 8, FAR_STAMP + 8 + 8, 4};
+  Client it = client(at, &shape);
+  put_all(&it, 0, 40, &(int64_t){1});
+  FarTree *tree = far_map_tree(it.map);
+  FarTreePlace place;
+  const int64_t middle = 20;
+  assert(far_tree_find(tree, &middle, &place));
+  const FarPointer second = far_tree_bucket(tree, place);
+  int64_t edge;
+  memcpy(&edge, far_tree_low(tree, place), sizeof edge);
+  assert(far_tree_previous(tree, &place));
+  const FarPointer first = far_tree_bucket(tree, place);
+  FarOp ops[] = {far_write_op(second + far_high_at(&shape), &edge, 8),
+                 far_write_op(second + offsetof(FarBucket, right), &first, 8)};
+  must(far_round(it.memory, ops, 2, NULL, &fault));
+  for (int reverse = 0; reverse < 2; reverse++) {
+    Client other = client(at, &shape);
+    Fault told = {0};
+    long asked = 0;
+    Stop stop = {.asked = give_up, .ctx = &asked};
+    const unsigned char *element = (const unsigned char *)"";
+    bool ok = far_scan_seek(other.scan, NULL, &edge, reverse ? NULL : &edge, reverse, UINT64_MAX,
+                            &stop, &told);
+    while (ok && element) ok = far_scan_next(other.scan, &element, NULL, &stop, &told);
+    assert(!ok && told.code == FAULT_CORRUPT && strstr(told.text, "damaged"));
+    leave(&other);
+  }
+  leave(&it);
+}
+
 int main(int argc, char **argv) {
   const long steps = argc > 1 ? atol(argv[1]) : 3000;
   const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -285,6 +320,11 @@ int main(int argc, char **argv) {
   for (int by_card = 0; argc <= 3 && by_card < 2; by_card++) {
     card = by_card;
     full(at);
+    must(far_unlink(at, &fault));
+  }
+  if (argc <= 3) {
+    card = false;
+    circle(at);
     must(far_unlink(at, &fault));
   }
   printf("ok 1 - maps\n1..1\n");
