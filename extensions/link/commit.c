@@ -171,6 +171,7 @@ static int prepare(Sync *it) {
 
 int link_sync(LinkTab *tab, Stop *stop) {
   Sync it = {.tab = tab, .stop = stop};
+  if (tab->prepared) link_rollback(tab); /* a COMMIT that was BUSY, and changes after it */
   int rc = link_settle_cut(tab);
   if (rc != SQLITE_OK || !tab->nchanges) return rc;
   if (own_node_inherited(tab->node)) return vt_fail(&tab->base, SQLITE_MISUSE, LINK_FORKED);

@@ -311,8 +311,10 @@ static void link_disconnect(VtTab *base) {
 }
 
 static int link_destroy(VtTab *base) {
-  const LinkTab *tab = (LinkTab *)base;
-  link_clerk_end(&((LinkTab *)base)->user);
+  LinkTab *tab = (LinkTab *)base;
+  link_rollback(tab);
+  link_changes_end(tab); /* which asks the table that goes now */
+  link_clerk_end(&tab->user);
   link_kept_drop(vt_state(base->conn), tab->schema, tab->name);
   return SQLITE_OK;
 }
