@@ -214,9 +214,6 @@ static inline uint32_t far_slot_at(const FarShape *shape, unsigned slot) {
 static inline uint32_t far_bucket_size(const FarShape *shape) {
   return far_slot_at(shape, shape->slots);
 }
-static inline const unsigned char *far_low_of(const FarBucket *bucket) {
-  return (const unsigned char *)bucket + far_low_at();
-}
 static inline const unsigned char *far_high_of(const FarShape *shape, const FarBucket *bucket) {
   return (const unsigned char *)bucket + far_high_at(shape);
 }

@@ -43,8 +43,10 @@ static void choose_cells(FarBrought *it, FarTab *tab, uint64_t used) {
 bool far_brought_begin(FarBrought *it, FarTab *tab, uint64_t used, bool whole, size_t n) {
   choose_cells(it, tab, used);
   it->wanted = whole ? tab->record.shape.stride : it->prefix;
-  far_map_bring(tab->map, it->wanted, NULL, 0, 0);
-  if (!it->n) return true;
+  if (!it->n) {
+    far_map_bring(tab->map, it->wanted, NULL, 0, 0);
+    return true;
+  }
   const size_t fits = MOST_IN_ALL / n, wanted = tab->bring ? tab->bring : USUAL;
   it->each = (uint32_t)(wanted < fits ? wanted : fits) / 8 * 8;
   if (!array_grow(it->lengths, it->capacity, n)) return false;

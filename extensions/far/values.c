@@ -87,6 +87,12 @@ static int put_bytes(FarTab *tab, unsigned char *element, int i, sqlite3_value *
   return SQLITE_OK;
 }
 
+/* Not for columns of texts: one that looks like a number is one afterwards. */
+static bool is_number(sqlite3_value *value) {
+  const int type = sqlite3_value_numeric_type(value);
+  return type == SQLITE_INTEGER || type == SQLITE_FLOAT;
+}
+
 int far_put_value(FarTab *tab, unsigned char *element, int i, sqlite3_value *value, Stop *stop) {
   const FarColumn *column = &tab->record.columns[i];
   int64_t number;
@@ -98,7 +104,6 @@ int far_put_value(FarTab *tab, unsigned char *element, int i, sqlite3_value *val
     far_cell_set_null(&tab->record, element, i, true);
     return SQLITE_OK;
   }
-  int type; /* asking for it turns a text that looks like a number into one */
   switch (column->type) {
   case FAR_INTEGER:
     if (sqlite3_value_type(value) == SQLITE_BLOB || !whole(value, &number))
@@ -106,8 +111,7 @@ int far_put_value(FarTab *tab, unsigned char *element, int i, sqlite3_value *val
     far_cell_set_word(&tab->record, element, i, (uint64_t)number);
     return SQLITE_OK;
   case FAR_REAL:
-    type = sqlite3_value_numeric_type(value);
-    if (type != SQLITE_INTEGER && type != SQLITE_FLOAT) return refuse(tab, column, value);
+    if (!is_number(value)) return refuse(tab, column, value);
     real = sqlite3_value_double(value);
     memcpy(element + column->at, &real, sizeof real);
     return SQLITE_OK;

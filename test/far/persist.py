@@ -11,16 +11,9 @@ import sys
 import tempfile
 import time
 
-done = 0
-
-
-def check(fine, what, why=""):
-    global done
-    done += 1
-    print(f"{'ok' if fine else 'not ok'} {done} - {what}", flush=True)
-    if not fine:
-        print("# " + str(why).replace("\n", "\n# "))
-        sys.exit(1)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 
 class Server:
@@ -45,9 +38,7 @@ class Server:
 
 
 def table(build, at):
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.enable_load_extension(True)
-    db.load_extension(str(build / "far.so"))
+    db = tap.connect(build / "far.so")
     db.execute(f"CREATE VIRTUAL TABLE t USING far_map(id INTEGER PRIMARY KEY, n INTEGER, body BLOB, at='unix:{at}')")
     return db
 
@@ -162,8 +153,8 @@ def main():
             for disk in folder.glob("disk-*"):
                 subprocess.run(["umount", disk], check=True)
         else:
-            print(f"ok {done + 1} - full disks # SKIP no mount namespace can be made here")
-    print(f"1..{done + (not inside)}")
+            print(f"ok {tap.done + 1} - full disks # SKIP no mount namespace can be made here")
+    print(f"1..{tap.done + (not inside)}")
 
 
 main()

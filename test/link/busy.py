@@ -8,23 +8,9 @@ import sqlite3
 import sys
 import tempfile
 
-done = 0
-
-
-def check(fine, what, why=""):
-    global done
-    done += 1
-    print(f"{'ok' if fine else 'not ok'} {done} - {what}", flush=True)
-    if not fine:
-        print(f"# {why}")
-        sys.exit(1)
-
-
-def connect(build, path):
-    db = sqlite3.connect(path, isolation_level=None, timeout=0.05)
-    db.enable_load_extension(True)
-    db.load_extension(str(build / "link.so"))
-    return db
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import tap  # noqa: E402
+from tap import check  # noqa: E402
 
 
 def refused(db):
@@ -64,7 +50,7 @@ def check_busy(db, reader, table, after, wanted, what):
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="tenfold-busy-") as folder:
-        db, reader = connect(build, f"{folder}/app.db"), connect(build, f"{folder}/app.db")
+        db, reader = (tap.connect(build / "link.so", f"{folder}/app.db", 0.05) for _ in range(2))
         db.executescript("""
             CREATE TABLE stored(id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO stored VALUES(1, 0);
             CREATE TABLE other(n);
@@ -81,8 +67,9 @@ def main():
         db.execute("INSERT INTO alone VALUES(2, 2)")
         db.execute("DROP TABLE alone")
         db.execute("COMMIT")
-        check(True, "a table is dropped in the transaction that has changed it")
-    print(f"1..{done}")
+        left = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'alone'").fetchone()
+        check(left == (0,), "a table is dropped in the transaction that has changed it")
+    print(f"1..{tap.done}")
 
 
 main()

@@ -12,17 +12,11 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import tap  # noqa: E402
+from tap import check  # noqa: E402
+
 PAUSE = .002  # an answer of some thousand bytes would take longer than the deadline
-done = 0
-
-
-def check(fine, what, why=""):
-    global done
-    done += 1
-    print(f"{'ok' if fine else 'not ok'} {done} - {what}", flush=True)
-    if not fine:
-        print("# " + str(why).replace("\n", "\n# "))
-        sys.exit(1)
 
 
 class Between:
@@ -56,13 +50,6 @@ class Between:
             pass
 
 
-def connect(build, name, path=":memory:"):
-    db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-    db.enable_load_extension(True)
-    db.load_extension(str(build / name))
-    return db
-
-
 def ask(db, table):
     try:
         return db.execute(f"SELECT * FROM {table} WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8)").fetchall()
@@ -94,7 +81,7 @@ def check_far(build, folder):
     while not pathlib.Path(f"{folder}/real").exists():
         time.sleep(.01)
     between = Between(f"{folder}/far", f"{folder}/real")
-    db = connect(build, "far.so")
+    db = tap.connect(build / "far.so")
     db.execute("CREATE VIRTUAL TABLE rows USING far_map(id INTEGER PRIMARY KEY, t TEXT(200), "
                f"at='unix:{folder}/far', deadline=400)")
     db.executemany("INSERT INTO rows VALUES (?, ?)", [(i, "x" * 150) for i in range(20)])
@@ -105,7 +92,7 @@ def check_far(build, folder):
 
 
 def open_link(build, folder, me):
-    db = connect(build, "link.so", f"{folder}/app.db")
+    db = tap.connect(build / "link.so", f"{folder}/app.db")
     db.execute("CREATE VIRTUAL TABLE temp.rows USING link(id INTEGER PRIMARY KEY, t TEXT, deadline=400, "
                f"load='SELECT id, t FROM behind WHERE id = ?', coord='local:{folder}/map.db', me='{me}')")
     return db
@@ -146,7 +133,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tenfold-trickle-") as folder:
         check_far(build, folder)
         check_link(build, folder)
-    print(f"1..{done}")
+    print(f"1..{tap.done}")
 
 
 main()
